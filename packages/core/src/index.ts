@@ -1,0 +1,10 @@
+/** The domain: events and their fold, errors, settings, policy, and the ports that the other packages implement. */
+export * from "./errors.ts";
+export * from "./ports/blob-store.ts";
+export * from "./ports/checkpoint.ts";
+export * from "./ports/clock.ts";
+export * from "./ports/event-log.ts";
+export * from "./ports/model.ts";
+export * from "./ports/safety.ts";
+export * from "./ports/sandbox.ts";
+export * from "./ports/tool.ts";

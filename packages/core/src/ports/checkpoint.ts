@@ -1,0 +1,44 @@
+/** Git object kinds that a checkpoint consists of. */
+export type GitObjectKind = "blob" | "tree";
+
+/**
+ * Guildhall's own store of git objects, one a workspace, apart from the user's repository. Objects are named by git's SHA-1 ids, so
+ * that stock git can read, compare and check them.
+ */
+export interface CheckpointStore {
+  has(id: string): Promise<boolean>;
+  /** Writes objects; durable when it resolves. Objects already there cost one look-up. */
+  put(objects: Array<{ id: string; kind: GitObjectKind; content: Uint8Array }>): Promise<{ storedBytes: number }>;
+  /** Throws `not_found`, `corrupt`. */
+  get(id: string): Promise<{ kind: GitObjectKind; content: Uint8Array }>;
+  /** Removes objects that are reachable from none of `roots` (tree ids); returns what was freed. */
+  collect(roots: Iterable<string>): Promise<{ objects: number; bytes: number }>;
+}
+
+export interface Checkpoint {
+  /** Git tree id. */
+  tree: string;
+  /** Files that differ from the checkpoint before. */
+  changedFiles: number;
+  storedBytes: number;
+  /** What was left out and by which rule; empty: nothing. */
+  omitted: string;
+}
+
+export interface TreeChange {
+  /** Relative to the workspace. */
+  path: string;
+  change: "added" | "modified" | "deleted";
+}
+
+/**
+ * Snapshots of one workspace: tracked and untracked files; ignored ones by a size-bounded rule. Never touches the user's `.git`.
+ * A capture costs in proportion to what changed since the last, never to the size of the repository; the first one of a workspace reads it all.
+ */
+export interface Checkpointer {
+  capture(): Promise<Checkpoint>;
+  /** Makes the workspace equal to `tree`, for everything that checkpoints cover. Captures nothing itself: the caller does so first. */
+  restore(tree: string): Promise<TreeChange[]>;
+  diff(from: string, to: string): Promise<TreeChange[]>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,54 @@
+import type { Risk } from "@guildhall/protocol";
+
+export interface ProposedAction {
+  callId: string;
+  tool: string;
+  /** Validated arguments. */
+  arguments: unknown;
+  risk: Risk;
+  workspace: string;
+}
+
+export type Verdict =
+  | { decision: "allow" }
+  | { decision: "refuse"; reason: string }
+  | { decision: "ask"; reason: string; rule: string; digest: string };
+
+/** What policy says of an action. Pure: the answer of a person comes as an event. */
+export interface Approvals {
+  judge(action: ProposedAction): Verdict;
+}
+
+export interface Spending {
+  steps: number;
+  tokens: number;
+  costUsd: number;
+  seconds: number;
+}
+
+/**
+ * Budgets above a session's own limits (organisation, project). Reserved in chunks before calls and given back after; a
+ * reservation that is not confirmed by its lease's end returns by itself.
+ */
+export interface Budgets {
+  /** Throws `resource_exhausted` saying which budget and how much is left. */
+  reserve(session: { tenant: string; session: string; epoch: number }, wanted: Partial<Spending>): Promise<{ id: string }>;
+  settle(reservation: { id: string }, spent: Partial<Spending>): Promise<void>;
+}
+
+/** Credentials at rest. Values never enter events, prompts or output. */
+export interface Secrets {
+  get(name: string): Promise<string | undefined>;
+  set(name: string, value: string): Promise<void>;
+  delete(name: string): Promise<void>;
+  names(): Promise<string[]>;
+}
+
+/** Takes known secrets and their encodings out of text before it is stored, shown or sent. */
+export interface Masker {
+  /** Adds values to be masked from now on. */
+  add(secrets: Iterable<string>): void;
+  mask(text: string): string;
+  /** A masker for a stream, where a secret may be split across chunks: `push` returns what is safe to pass on, `end` the rest. */
+  stream(): { push(text: string): string; end(): string };
+}

@@ -1,0 +1,181 @@
+/** Hard limits of a sandbox; undefined: the provider's default, which is never “none” for memory and processes. */
+export interface SandboxLimits {
+  /** CPU time of one execution, seconds. */
+  cpuSeconds?: number;
+  /** Share of CPUs of the whole sandbox: 1.5 is one and a half cores. */
+  cpus?: number;
+  /** Memory of the whole sandbox, bytes. */
+  memoryBytes?: number;
+  processes?: number;
+  /** Largest file that a process may write, bytes. */
+  fileBytes?: number;
+  openFiles?: number;
+  /** Wall time of one execution, seconds. */
+  wallSeconds?: number;
+}
+
+export interface SandboxSpec {
+  /** Unique; used in names of cgroups and directories. */
+  id: string;
+  /** Absolute host path; at the same path inside. */
+  workspace: string;
+  /** Paths within the workspace that are read-only inside (relative). The provider adds `.git/hooks`, `.git/config` and the like by itself. */
+  readOnly?: string[];
+  env?: Record<string, string>;
+  limits?: SandboxLimits;
+  /** The init kills everything when it has not heard from its owner for this long, by its own monotonic clock. */
+  leaseMs?: number;
+}
+
+export interface ExecSpec {
+  argv: [string, ...string[]];
+  /** Absolute path inside; default the workspace. */
+  cwd?: string;
+  /** Whole environment of the process, on top of the sandbox's. */
+  env?: Record<string, string>;
+  /** A terminal of its own (stdin, stdout and stderr are it); default pipes. */
+  terminal?: { rows: number; columns: number };
+  /** With pipes: false gives an empty standard input. Default false. */
+  input?: boolean;
+  /**
+   * A further pipe from the process, open in it as descriptor 3, delivered as stream `control`. How a shell says that a command
+   * ended without anybody reading its output for marks.
+   */
+  control?: boolean;
+  limits?: Pick<SandboxLimits, "cpuSeconds" | "fileBytes" | "openFiles" | "wallSeconds">;
+  /** Leave it running when this execution's handle is closed or its signal aborts. Default false. */
+  detached?: boolean;
+}
+
+export type OutputStream = "stdout" | "stderr" | "control";
+
+export interface OutputChunk {
+  stream: OutputStream;
+  bytes: Uint8Array;
+}
+
+export interface ExitStatus {
+  /** Exit code; undefined when a signal ended it. */
+  code: number | undefined;
+  /** `SIGKILL`, … */
+  signal: string | undefined;
+  /** Limit that ended it: `wall`, `cpu`, `memory`, `lease`. */
+  limit: string | undefined;
+  /** User and system time, milliseconds. */
+  cpuMs: number;
+  maxRssBytes: number;
+}
+
+/** A process that the sandbox's init started. */
+export interface Execution {
+  readonly pid: number;
+  /**
+   * Output in the order in which it was written, stream by stream; ends when every writer has closed it. Not read: the process is
+   * held back after a bounded buffer, nothing is lost and nothing grows.
+   */
+  readonly output: AsyncIterable<OutputChunk>;
+  /** Resolves when the process has ended, whether or not others hold its output open. Never rejects for how it ended. */
+  readonly exit: Promise<ExitStatus>;
+  /** Waits while the process does not read. Throws `failed_precondition` when there is no input. */
+  write(bytes: Uint8Array): Promise<void>;
+  closeInput(): Promise<void>;
+  /** To the terminal's foreground group, to the process's own group, or to all that descends from it. */
+  signal(name: string, to?: "foreground" | "group" | "all"): Promise<void>;
+  resize(rows: number, columns: number): Promise<void>;
+  /** Kills what still runs of it and frees its buffers. */
+  close(): Promise<void>;
+}
+
+export interface FileStat {
+  kind: "file" | "directory" | "symlink" | "other";
+  size: number;
+  /** Permission bits. */
+  mode: number;
+  mtimeMs: number;
+  /** Number of hard links. */
+  links: number;
+  uid: number;
+  gid: number;
+  inode: bigint;
+}
+
+export interface DirectoryEntry {
+  name: string;
+  kind: FileStat["kind"];
+}
+
+/**
+ * Files as the sandbox sees them, by the init inside: no host-side call follows a link that an agent planted. Paths are absolute, or
+ * relative to the workspace. Errors: `not_found`, `already_exists`, `permission_denied`, `failed_precondition` (wrong kind), `storage_full`.
+ */
+export interface SandboxFiles {
+  /** Does not follow a final link unless `follow`. */
+  stat(path: string, options?: { follow?: boolean }): Promise<FileStat>;
+  /** Real path with every link resolved. */
+  realpath(path: string): Promise<string>;
+  read(path: string, range?: { offset?: number; length?: number }): Promise<Uint8Array>;
+  /**
+   * Writes in place: an existing file keeps its mode, owner, hard links, and is written through a symbolic link. `exclusive`: throws `already_exists`.
+   * A failure half way (disk full) leaves the former content.
+   */
+  write(path: string, bytes: Uint8Array, options?: { mode?: number; exclusive?: boolean; parents?: boolean }): Promise<void>;
+  list(path: string): Promise<DirectoryEntry[]>;
+  mkdir(path: string, options?: { parents?: boolean; mode?: number }): Promise<void>;
+  remove(path: string, options?: { recursive?: boolean }): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  symlink(target: string, path: string): Promise<void>;
+  readlink(path: string): Promise<string>;
+  chmod(path: string, mode: number): Promise<void>;
+  /** Every entry below `path` in one go, depth first; `skip` names directories not entered (by name or relative path). */
+  walk(path: string, options?: { skip?: string[] }): AsyncIterable<Array<{ path: string; stat: FileStat }>>;
+}
+
+/**
+ * What changed in the workspace, from inside or outside, since the last call. `overflow`: too much to tell; look at everything.
+ * Covers directories of which the caller said `track`.
+ */
+export interface ChangeTracker {
+  /** Starts watching these directories (relative, not recursive: the caller knows what to leave out). */
+  track(directories: string[]): Promise<void>;
+  /** Relative paths touched since the last call, all that happened before the call included. New directories appear as paths: track them in turn. */
+  changes(): Promise<{ overflow: boolean; paths: string[] }>;
+}
+
+export interface SandboxUsage {
+  memoryBytes: number;
+  processes: number;
+  cpuMs: number;
+}
+
+export interface Sandbox {
+  readonly id: string;
+  readonly workspace: string;
+  readonly provider: string;
+  readonly files: SandboxFiles;
+  readonly changes: ChangeTracker;
+  exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution>;
+  /** A byte stream to a port on the sandbox's loopback. */
+  connect(port: number): Promise<{ readable: AsyncIterable<Uint8Array>; write(bytes: Uint8Array): Promise<void>; close(): Promise<void> }>;
+  usage(): Promise<SandboxUsage>;
+  /** Tells the init that the owner lives; done by the provider itself at a third of `leaseMs` unless the host process is stuck. */
+  renew(): Promise<void>;
+  /** Resolves, with the reason, when the sandbox is gone for whatever reason. */
+  readonly gone: Promise<string>;
+  /** Kills every process and frees everything; nothing survives. Idempotent. */
+  dispose(): Promise<void>;
+}
+
+export interface CapabilityReport {
+  provider: string;
+  usable: boolean;
+  /** One a capability: `user-namespaces`, `seccomp`, `cgroup-memory`, … */
+  capabilities: Array<{ name: string; available: boolean; detail: string; remedy?: string }>;
+}
+
+/** Isolation provider. Never weaker than asked for: what cannot be enforced makes `create` throw, with the remedy. */
+export interface SandboxProvider {
+  readonly name: string;
+  probe(): Promise<CapabilityReport>;
+  create(spec: SandboxSpec): Promise<Sandbox>;
+  close(): Promise<void>;
+}

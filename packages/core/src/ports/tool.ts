@@ -1,0 +1,60 @@
+import type { BlobRef, Risk } from "@guildhall/protocol";
+import type { z } from "zod";
+import type { BlobStore } from "./blob-store.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+/** Something that a call reads or writes. Calls run side by side unless one writes what another touches. `*` is everything. */
+export interface Resource {
+  /** `file:<absolute path>`, `shell:<name>`, `tasks`, `workspace`, `*`. A path covers what lies below it; `workspace` covers every file. */
+  name: string;
+  access: "read" | "write";
+}
+
+export interface ToolResult {
+  status: "ok" | "error";
+  /** For the model: bounded, masked by the caller. */
+  output: string;
+  /** Structured result, JSON-serialisable. */
+  data?: unknown;
+  fullOutput?: BlobRef;
+  /** The call ends the turn. */
+  finish?: { done: boolean; summary: string };
+}
+
+/** State that a session's tools share: shells, undo history, the task list. Rebuilt from the log where it can be. */
+export interface ToolSession {
+  readonly sandbox: Sandbox;
+  readonly blobs: BlobStore;
+  /** Values that live as long as the session's worker; closed with it. */
+  get<T extends { close?(): Promise<void> }>(key: string, make: () => T): T;
+}
+
+export interface ToolContext {
+  readonly session: ToolSession;
+  readonly callId: string;
+  readonly signal: AbortSignal;
+  /** Output on its way, for people who watch; not stored. */
+  progress(text: string): void;
+}
+
+/**
+ * One tool, whatever its origin. The zod schema is the only description of its arguments: JSON Schema, validation and types come from it.
+ */
+export interface Tool<Schema extends z.ZodType = z.ZodType> {
+  readonly name: string;
+  readonly description: string;
+  readonly schema: Schema;
+  readonly source: string;
+  risk(input: z.output<Schema>): Risk;
+  resources(input: z.output<Schema>): Resource[];
+  /** Running it again after a crash does no harm and tells the same. */
+  repeatable(input: z.output<Schema>): boolean;
+  /** Throws only for faults of the system; what the caller did wrong is a result with status `error`. */
+  execute(input: z.output<Schema>, context: ToolContext): Promise<ToolResult>;
+}
+
+/** Tools that a session offers; may change while it runs. */
+export interface ToolRegistry {
+  list(): Tool[];
+  get(name: string): Tool | undefined;
+}
