@@ -1,1 +1,3 @@
-export {};
+/** What the session and the workshop know: lexical and dense retrieval, memory, and its synchronisation. */
+export * from "./lexical/bm25.ts";
+export * from "./lexical/tokenize.ts";
