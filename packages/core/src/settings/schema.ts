@@ -1,0 +1,75 @@
+import { z } from "zod";
+
+const count = (description: string, value: number): z.ZodDefault<z.ZodInt> => z.int().min(0).default(value).describe(description);
+
+/**
+ * Every setting there is: the one description from which validation, `guild config show` and the documentation come. Two levels, section and
+ * key; all have defaults.
+ */
+export const settingsSchema = z.strictObject({
+  model: section({
+    default: z.string().default("").describe("Model of sessions that name none: provider/model. Empty: the first that is at hand."),
+    base_url: z.string().default("").describe("Base URL for model.default where it is an openai-compatible one."),
+  }),
+  limits: section({
+    max_steps: count("Steps after which a session stops; 0: no limit.", 500),
+    max_tokens: count("Tokens, read and written, after which a session stops; 0: no limit.", 0),
+    max_cost_usd: z.number().min(0).default(0).describe("US dollars after which a session stops; 0: no limit."),
+    max_seconds: count("Seconds of wall time after which a session stops; 0: no limit.", 0),
+  }),
+  sandbox: section({
+    provider: z.string().default("bubblewrap").describe("Isolation provider: bubblewrap, or host (no isolation at all)."),
+    cpus: z.number().min(0).default(0).describe("CPU cores a sandbox may use; 0: all."),
+    memory_mib: count("Memory a sandbox may use, MiB; 0: the provider's default.", 0),
+    processes: count("Processes a sandbox may hold; 0: the provider's default.", 0),
+    file_mib: count("Largest file a process may write, MiB; 0: the provider's default.", 0),
+    idle_seconds: count("How long the sandbox of a resting session is kept warm.", 300),
+  }),
+  daemon: section({
+    idle_minutes: z.number().min(0).default(10).describe("Minutes without sessions and clients after which the daemon ends; 0: never."),
+    listen: z.string().default("").describe("TCP address (host:port) to listen on besides the socket; asks for the token. Empty: none."),
+    resume_orphans: z.boolean().default(false).describe("Take up sessions again that a crash left without a worker."),
+  }),
+  database: section({
+    url: z.string().default("").meta({
+      description: "PostgreSQL to use instead of the one that Guildhall brings: postgres://…",
+      secret: true,
+      variable: "DATABASE_URL",
+    }),
+  }),
+  keys: z
+    .record(z.string().regex(/^[A-Z][A-Z0-9_]*$/, "must be the name of an environment variable"), z.string())
+    .prefault({})
+    .meta({ description: 'Provider keys by the name of their environment variable: ANTHROPIC_API_KEY = "…".', secret: true }),
+});
+
+/** All settings, validated, defaults filled in. */
+export type Settings = z.output<typeof settingsSchema>;
+
+/** What is known of one setting besides its value. */
+export interface SettingInfo {
+  /** `section.key`; `keys.*` stands for any. */
+  key: string;
+  description: string;
+  secret: boolean;
+  /** Environment variable that sets it. */
+  variable: string;
+}
+
+/** Every setting in the order of the schema. */
+export function describeSettings(): SettingInfo[] {
+  return Object.entries(settingsSchema.shape).flatMap(([section, schema]) => {
+    const inner = schema.unwrap();
+    if (!(inner instanceof z.ZodObject)) return [info(`${section}.*`, schema.meta() ?? {})];
+    return Object.entries(inner.shape).map(([key, value]) => info(`${section}.${key}`, (value as z.ZodType).meta() ?? {}));
+  });
+}
+
+function info(key: string, meta: Record<string, unknown>): SettingInfo {
+  const variable = typeof meta["variable"] === "string" ? meta["variable"] : `GUILD_${key.toUpperCase().replaceAll(".", "_")}`;
+  return { key, description: String(meta["description"] ?? ""), secret: meta["secret"] === true, variable };
+}
+
+function section<Shape extends z.ZodRawShape>(shape: Shape): z.ZodPrefault<z.ZodObject<Shape, z.core.$strict>> {
+  return z.strictObject(shape).prefault({} as z.input<z.ZodObject<Shape, z.core.$strict>>);
+}
