@@ -1,1 +1,4 @@
-export {};
+/** Tasks, their scheduler and the pool: pure state machines. */
+export * from "./scheduler/decide.ts";
+export * from "./scheduler/task-queue.ts";
+export * from "./scheduler/types.ts";

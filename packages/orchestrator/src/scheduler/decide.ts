@@ -1,0 +1,223 @@
+import TinyQueue from "tinyqueue";
+
+import type { Bucket, TaskQueue } from "./task-queue.ts";
+import type { Amounts, Decision, Needs, Placement, Policy, Preemption, QueuedTask, RunningTask, Worker } from "./types.ts";
+
+/** A worker and what is left of it while a decision is made. */
+interface Room {
+  worker: Worker;
+  free: Amounts;
+}
+
+/**
+ * Which waiting task goes to which worker now. Pure: the same queue, pool, running tasks and policy give the same decision.
+ *
+ * The tenant whose dominant share (Ghodsi et al. 2011, DRF) over its weight is lowest goes first; within a tenant the task of the highest
+ * rank, which is priority plus ageing. A task goes to the fitting worker with the most room left, where a warm environment or workspace
+ * counts as much as half an idle worker. Promises: no worker is given more than it has, no limit is passed, and a task that fits nowhere now
+ * holds up nobody but the later ones of its own kind.
+ *
+ * Cost grows with the kinds of tasks (tenant, group and needs), not with their number.
+ */
+export function decide(queue: TaskQueue, workers: readonly Worker[], running: readonly RunningTask[], policy: Policy): Decision {
+  const rooms = openRooms(workers, running);
+  const tenants = openTenants(queue, workers, running, policy);
+  const groups = countBy(running, (task) => task.group);
+  const placements: Placement[] = [];
+  const preemptions: Preemption[] = [];
+  const asked = new Set<string>();
+
+  const order = new TinyQueue([...tenants.values()], (x, y) => x.share - y.share || (x.id < y.id ? -1 : 1));
+  while (order.length > 0 && placements.length < policy.maxPlacements) {
+    const tenant = order.pop();
+    const head = tenant?.heads.pop();
+    if (tenant === undefined || head === undefined) continue;
+    const task = head.bucket.tasks.at(-1 - head.taken);
+    if (task === undefined || tenant.running >= tenant.limit) continue;
+
+    if ((groups.get(task.group) ?? 0) < groupLimit(policy, task.group)) {
+      const room = bestRoom(rooms, task);
+      if (room !== undefined) {
+        take(room.free, task.needs);
+        placements.push({ task: task.id, worker: room.worker.id });
+        groups.set(task.group, (groups.get(task.group) ?? 0) + 1);
+        tenant.running += 1;
+        tenant.share += dominantShare(task.needs, tenant.total) / tenant.weight;
+        if (head.taken + 1 < head.bucket.tasks.length) tenant.heads.push({ bucket: head.bucket, taken: head.taken + 1 });
+      } else if (policy.preemptionGap !== undefined) {
+        preemptions.push(...makeRoom(task, rooms, running, policy.preemptionGap, asked));
+      }
+    }
+    if (tenant.heads.length > 0) order.push(tenant);
+  }
+  return { placements, preemptions };
+}
+
+/** Why no worker of the pool, idle as it may be, can ever take such a task; undefined when one can. */
+export function whyImpossible(needs: Needs, workers: readonly Worker[]): string | undefined {
+  const reasons = workers.map((worker) => misfit(needs, worker) ?? shortage(needs, worker.capacity));
+  if (reasons.includes(undefined)) return undefined;
+  if (reasons.length === 0) return "the pool has no workers";
+  const counts = countBy(reasons, (reason) => reason ?? "");
+  const [reason, count] = [...counts].toSorted((x, y) => y[1] - x[1])[0] ?? ["", 0];
+  return `${count} of ${workers.length} workers: ${reason}`;
+}
+
+interface Head {
+  bucket: Bucket;
+  /** Tasks of the bucket that this decision has placed already. */
+  taken: number;
+}
+
+interface Tenant {
+  id: string;
+  weight: number;
+  limit: number;
+  running: number;
+  /** Dominant share over weight. */
+  share: number;
+  total: Amounts;
+  heads: TinyQueue<Head>;
+}
+
+function openTenants(queue: TaskQueue, workers: readonly Worker[], running: readonly RunningTask[], policy: Policy): Map<string, Tenant> {
+  const total = sum(workers.map((worker) => worker.capacity));
+  const buckets = Map.groupBy(queue.buckets(), (bucket) => bucket.tenant);
+  const tasks = Map.groupBy(running, (task) => task.tenant);
+  const tenants = new Map<string, Tenant>();
+  for (const [id, own] of buckets) {
+    const current = tasks.get(id) ?? [];
+    const weight = policy.weights[id] ?? 1;
+    const heads = new TinyQueue<Head>(
+      own.map((bucket) => ({ bucket, taken: 0 })),
+      (x, y) => {
+        const [first, second] = [x.bucket.tasks.at(-1 - x.taken), y.bucket.tasks.at(-1 - y.taken)];
+        return first !== undefined && second !== undefined && queue.goesBefore(first, second) ? -1 : 1;
+      },
+    );
+    const share = dominantShare(sum(current.map((task) => task.needs)), total) / weight;
+    tenants.set(id, { id, weight, limit: policy.tenantLimits[id]?.tasks ?? Infinity, running: current.length, share, total, heads });
+  }
+  return tenants;
+}
+
+function openRooms(workers: readonly Worker[], running: readonly RunningTask[]): Room[] {
+  const rooms = new Map(workers.map((worker) => [worker.id, { worker, free: { ...worker.capacity } }]));
+  for (const task of running) {
+    const room = rooms.get(task.worker);
+    if (room !== undefined) take(room.free, task.needs);
+  }
+  return [...rooms.values()].filter((room) => !room.worker.draining);
+}
+
+function bestRoom(rooms: readonly Room[], task: QueuedTask): Room | undefined {
+  let best: Room | undefined;
+  let bestScore = -Infinity;
+  for (const room of rooms) {
+    if (room.free.slots < task.needs.slots || shortage(task.needs, room.free) !== undefined) continue;
+    if (misfit(task.needs, room.worker) !== undefined) continue;
+    const score = roomScore(room, task);
+    if (score > bestScore) [best, bestScore] = [room, score];
+  }
+  return best;
+}
+
+/** Free share of the scarcest resource, or what the measured load leaves when that is less; more where the task would start warm. */
+function roomScore(room: Room, task: QueuedTask): number {
+  const { free, worker } = room;
+  const granted = Math.min(
+    free.cpu / worker.capacity.cpu,
+    free.memoryBytes / worker.capacity.memoryBytes,
+    free.slots / worker.capacity.slots,
+  );
+  const score = Math.min(granted, 1 - worker.load);
+  const warm = (task.environment !== "" && worker.warm.has(task.environment)) || (task.workspace !== "" && worker.warm.has(task.workspace));
+  return warm ? score + WARM_BONUS : score;
+}
+
+const WARM_BONUS = 0.5;
+
+/** The least disturbing victims on one worker, of those at least `gap` below the task; none when that is no use. */
+function makeRoom(
+  task: QueuedTask,
+  rooms: readonly Room[],
+  running: readonly RunningTask[],
+  gap: number,
+  asked: Set<string>,
+): Preemption[] {
+  let best: RunningTask[] | undefined;
+  for (const { worker, free } of rooms) {
+    if (misfit(task.needs, worker) !== undefined) continue;
+    const room = { ...free };
+    const here = running.filter((other) => other.worker === worker.id);
+    for (const other of here) if (other.yielding || asked.has(other.id)) give(room, other.needs);
+    if (shortage(task.needs, room) === undefined) return [];
+    const victims: RunningTask[] = [];
+    const candidates = here.filter(
+      (other) => other.preemptible && !other.yielding && !asked.has(other.id) && other.priority + gap <= task.priority,
+    );
+    for (const victim of candidates.toSorted((x, y) => x.priority - y.priority)) {
+      give(room, victim.needs);
+      victims.push(victim);
+      if (shortage(task.needs, room) === undefined) break;
+    }
+    if (shortage(task.needs, room) === undefined && (best === undefined || disturbs(victims) < disturbs(best))) best = victims;
+  }
+  for (const victim of best ?? []) asked.add(victim.id);
+  return (best ?? []).map((victim) => ({ victim: victim.id, worker: victim.worker, for: task.id }));
+}
+
+function disturbs(victims: readonly RunningTask[]): number {
+  return victims.reduce((total, victim) => total + 1 + victim.priority / 100, 0);
+}
+
+/** A need that has nothing to do with amounts and that this worker does not meet. */
+function misfit(needs: Needs, worker: Worker): string | undefined {
+  if (needs.role !== "" && worker.roles.size > 0 && !worker.roles.has(needs.role)) return `does not serve the role ${needs.role}`;
+  if (needs.environmentKind !== "" && !worker.environmentKinds.has(needs.environmentKind))
+    return `has no ${needs.environmentKind} environments`;
+  for (const label in needs.labels) {
+    if (worker.labels[label] !== needs.labels[label]) return `is not labelled ${label}=${needs.labels[label]}`;
+  }
+  return undefined;
+}
+
+function shortage(needs: Amounts, free: Amounts): string | undefined {
+  if (needs.slots > free.slots) return `has ${free.slots} slots of ${needs.slots}`;
+  if (needs.cpu > free.cpu) return `has ${free.cpu} CPUs of ${needs.cpu}`;
+  if (needs.memoryBytes > free.memoryBytes) return `has ${free.memoryBytes} bytes of memory of ${needs.memoryBytes}`;
+  if (needs.diskBytes > free.diskBytes) return `has ${free.diskBytes} bytes of disk of ${needs.diskBytes}`;
+  return undefined;
+}
+
+function dominantShare(amounts: Amounts, total: Amounts): number {
+  const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0);
+  return Math.max(share(amounts.cpu, total.cpu), share(amounts.memoryBytes, total.memoryBytes), share(amounts.slots, total.slots));
+}
+
+function take(from: Amounts, amounts: Amounts): void {
+  from.cpu -= amounts.cpu;
+  from.memoryBytes -= amounts.memoryBytes;
+  from.diskBytes -= amounts.diskBytes;
+  from.slots -= amounts.slots;
+}
+
+function give(to: Amounts, amounts: Amounts): void {
+  take(to, { cpu: -amounts.cpu, memoryBytes: -amounts.memoryBytes, diskBytes: -amounts.diskBytes, slots: -amounts.slots });
+}
+
+function sum(amounts: readonly Amounts[]): Amounts {
+  const total: Amounts = { cpu: 0, memoryBytes: 0, diskBytes: 0, slots: 0 };
+  for (const one of amounts) give(total, one);
+  return total;
+}
+
+function groupLimit(policy: Policy, group: string): number {
+  return group === "" ? Infinity : (policy.groupLimits[group]?.tasks ?? Infinity);
+}
+
+function countBy<T>(values: readonly T[], key: (value: T) => string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const value of values) counts.set(key(value), (counts.get(key(value)) ?? 0) + 1);
+  return counts;
+}
