@@ -1,4 +1,5 @@
 /** The domain: events and their fold, errors, settings, policy, and the ports that the other packages implement. */
+export * from "./byte-path.ts";
 export * from "./errors.ts";
 export * from "./ports/blob-store.ts";
 export * from "./ports/checkpoint.ts";

@@ -6,12 +6,19 @@ export type GitObjectKind = "blob" | "tree";
  * that stock git can read, compare and check them.
  */
 export interface CheckpointStore {
+  /** Whether the object is there; who asks may build upon it: `collect` spares it for a while. */
   has(id: string): Promise<boolean>;
-  /** Writes objects; durable when it resolves. Objects already there cost one look-up. */
+  /**
+   * Writes objects, those that a tree names before it or in the same call; durable when it resolves. Objects already there cost one look-up.
+   * Throws `storage_full`; nothing of the call is there then, or all that it depends on.
+   */
   put(objects: Array<{ id: string; kind: GitObjectKind; content: Uint8Array }>): Promise<{ storedBytes: number }>;
   /** Throws `not_found`, `corrupt`. */
   get(id: string): Promise<{ kind: GitObjectKind; content: Uint8Array }>;
-  /** Removes objects that are reachable from none of `roots` (tree ids); returns what was freed. */
+  /**
+   * Removes objects that are reachable neither from `roots` (tree ids) nor from a tree put or asked for within the store's period of
+   * grace; returns what was freed. Where a tree is left, all that it names is left.
+   */
   collect(roots: Iterable<string>): Promise<{ objects: number; bytes: number }>;
 }
 

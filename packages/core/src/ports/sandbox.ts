@@ -91,7 +91,10 @@ export interface FileStat {
   size: number;
   /** Permission bits. */
   mode: number;
+  /** Milliseconds with their fraction: as fine as the file system tells. */
   mtimeMs: number;
+  /** Last change of content or inode, where the provider can tell; what makes a cached reading of a file trustworthy. */
+  ctimeMs?: number;
   /** Number of hard links. */
   links: number;
   uid: number;
@@ -107,6 +110,7 @@ export interface DirectoryEntry {
 /**
  * Files as the sandbox sees them, by the init inside: no host-side call follows a link that an agent planted. Paths are absolute, or
  * relative to the workspace. Errors: `not_found`, `already_exists`, `permission_denied`, `failed_precondition` (wrong kind), `storage_full`.
+ * Names that are not UTF-8 are carried as `bytesToPath` writes them, in both directions, so that every file can be reached.
  */
 export interface SandboxFiles {
   /** Does not follow a final link unless `follow`. */
@@ -126,7 +130,10 @@ export interface SandboxFiles {
   symlink(target: string, path: string): Promise<void>;
   readlink(path: string): Promise<string>;
   chmod(path: string, mode: number): Promise<void>;
-  /** Every entry below `path` in one go, depth first; `skip` names directories not entered (by name or relative path). */
+  /**
+   * Every entry below `path` in one go, depth first; entries' paths are relative to `path`. `skip` names directories not entered, by
+   * name or by path relative to `path`. What vanishes meanwhile is left out; so is what lies below a directory that cannot be read.
+   */
   walk(path: string, options?: { skip?: string[] }): AsyncIterable<Array<{ path: string; stat: FileStat }>>;
 }
 
@@ -135,7 +142,11 @@ export interface SandboxFiles {
  * Covers directories of which the caller said `track`.
  */
 export interface ChangeTracker {
-  /** Starts watching these directories (relative, not recursive: the caller knows what to leave out). */
+  /**
+   * Starts watching these directories (relative, "" is the workspace; not recursive: the caller knows what to leave out). Those that
+   * are watched already cost nothing; those that are gone or no directories are passed over. Throws `resource_exhausted` when the
+   * system has no more watches.
+   */
   track(directories: string[]): Promise<void>;
   /** Relative paths touched since the last call, all that happened before the call included. New directories appear as paths: track them in turn. */
   changes(): Promise<{ overflow: boolean; paths: string[] }>;
