@@ -2,3 +2,4 @@
 export * from "./scheduler/decide.ts";
 export * from "./scheduler/task-queue.ts";
 export * from "./scheduler/types.ts";
+export * from "./tasks/graph.ts";
