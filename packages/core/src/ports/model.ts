@@ -15,8 +15,8 @@ export interface ModelListener {
   waiting?(reason: string): void;
 }
 
-/** Everything of a ModelReplied event but the step, which the session knows. */
-export type ModelReply = Omit<ModelReplied, "$typeName" | "$unknown" | "step">;
+/** Everything of a ModelReplied event but the step and the last sequence seen, which the session knows. */
+export type ModelReply = Omit<ModelReplied, "$typeName" | "$unknown" | "step" | "seenSeq">;
 
 /** Why a call came to nothing; the same words as `ModelFailed.kind`. */
 export type ModelFailureKind =
