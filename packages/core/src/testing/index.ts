@@ -1,1 +1,3 @@
-export {};
+/** Fakes and contract suites for the ports; for tests only. */
+export * from "./fake-model-server.ts";
+export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";
