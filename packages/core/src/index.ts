@@ -1,6 +1,9 @@
 /** The domain: events and their fold, errors, settings, policy, and the ports that the other packages implement. */
 export * from "./byte-path.ts";
+export * from "./clock.ts";
 export * from "./errors.ts";
+export * from "./git-object.ts";
+export * from "./ids.ts";
 export * from "./ports/blob-store.ts";
 export * from "./ports/checkpoint.ts";
 export * from "./ports/clock.ts";

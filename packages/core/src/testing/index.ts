@@ -1,3 +1,6 @@
 /** Fakes and contract suites for the ports; for tests only. */
 export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";
+export { type Random, seededRandom } from "./random.ts";
+export { seededIds } from "./seeded-ids.ts";
+export { type SimulatedClock, simulatedClock } from "./simulated-clock.ts";
