@@ -12,3 +12,4 @@ export * from "./ports/model.ts";
 export * from "./ports/safety.ts";
 export * from "./ports/sandbox.ts";
 export * from "./ports/tool.ts";
+export * from "./session-row.ts";

@@ -1,4 +1,9 @@
 /** Fakes and contract suites for the ports; for tests only. */
+export * from "./blob-store.contract.ts";
+export * from "./blob-store.ts";
+export * from "./event-log.contract.ts";
+export * from "./event-log.samples.ts";
+export * from "./event-log.ts";
 export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";
 export { type Random, seededRandom } from "./random.ts";
