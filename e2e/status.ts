@@ -1,0 +1,22 @@
+import type { RequirementId } from "./requirements.ts";
+
+/** How far a row of the mission is. `yes`: its sentence can be seen to be true from outside, and a test that cites it shows so. */
+export interface Status {
+  works: "yes" | "partly";
+  /** With `partly`: what is missing. */
+  missing?: string;
+}
+
+/** Rows that are begun, each cited by a test that shows what of it works; a row that is not here has not been begun. */
+export const status: Partial<Record<RequirementId, Status>> = {
+  A6: { works: "partly", missing: "workers on several machines" },
+  B5: { works: "partly", missing: "Python and Node REPLs, browser, delegation, text protocol for models without function calling" },
+  B8: { works: "partly", missing: "a lock file for the flake (made where nixpkgs can be reached)" },
+  D1: { works: "partly", missing: "Azure and Bedrock" },
+  D3: { works: "partly", missing: "registration of a user's own module" },
+  D4: { works: "partly", missing: "MCP and plug-in tools" },
+  D6: { works: "partly", missing: "patch" },
+  D7: { works: "partly", missing: "ports" },
+  F1: { works: "partly", missing: "Docker, gVisor and Kubernetes providers" },
+  F4: { works: "partly", missing: "the operator's own list of protected paths" },
+};
