@@ -1,6 +1,7 @@
 import type { BlobRef, Risk } from "@guildhall/protocol";
 import type { z } from "zod";
 import type { BlobStore } from "./blob-store.ts";
+import type { Masker } from "./safety.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** Something that a call reads or writes. Calls run side by side unless one writes what another touches. `*` is everything. */
@@ -25,6 +26,8 @@ export interface ToolResult {
 export interface ToolSession {
   readonly sandbox: Sandbox;
   readonly blobs: BlobStore;
+  /** Takes secrets out of what tools store in blobs and report; none: nothing is masked. */
+  readonly masker?: Masker;
   /** Values that live as long as the session's worker; closed with it. */
   get<T extends { close?(): Promise<void> }>(key: string, make: () => T): T;
 }

@@ -1,0 +1,11 @@
+/** The agent's tools: one definition each, the registry, and how a call is prepared, planned and run. */
+export { boundText, OUTPUT_LIMIT } from "./bounded-text.ts";
+export { defineTool, type ToolDefinition } from "./define-tool.ts";
+export { finishTool } from "./finish.ts";
+export { conflict, type PlannedCall, planParallel } from "./plan-parallel.ts";
+export { type PreparedCall, prepareCall, type RawCall, runPrepared, runTool } from "./run-tool.ts";
+export { renderTasks, restoreTasks, type Task, tasksOf, taskTrackerTool } from "./task-tracker.ts";
+export { thinkTool } from "./think.ts";
+export { argumentsSchema, type ReadArguments, readArguments, validateArguments } from "./tool-arguments.ts";
+export { type OfferedTool, offerTools, ToolSet } from "./tool-registry.ts";
+export { type ClosableToolSession, createToolSession, type ToolSessionOptions } from "./tool-session.ts";
