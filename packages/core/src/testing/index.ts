@@ -1,6 +1,8 @@
 /** Fakes and contract suites for the ports; for tests only. */
 export * from "./blob-store.contract.ts";
 export * from "./blob-store.ts";
+export * from "./checkpoint-store.contract.ts";
+export * from "./checkpoint-store.ts";
 export * from "./event-log.contract.ts";
 export * from "./event-log.samples.ts";
 export * from "./event-log.ts";
