@@ -5,5 +5,6 @@ import { simulatedClock } from "./simulated-clock.ts";
 
 /** Ids that are the same for the same seed and clock. */
 export function seededIds(seed: number, clock: Pick<Clock, "now"> = simulatedClock()): Ids {
-  return sortableIds(clock, seededRandom(seed).below);
+  const random = seededRandom(seed);
+  return sortableIds(clock, (limit) => random.below(limit));
 }

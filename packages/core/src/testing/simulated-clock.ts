@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 import type { Clock } from "../ports/clock.ts";
 
 /** A clock that stands still until it is told to go on. */
@@ -43,7 +45,7 @@ export function simulatedClock(options: { start?: Date; tick?: number } = {}): S
         sleeps.delete(due);
         elapsed = Math.max(elapsed, due.until);
         due.wake();
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextTurn();
       }
       elapsed = Math.max(elapsed, end);
     },

@@ -1,0 +1,52 @@
+import { Risk } from "@guildhall/protocol";
+
+import { GuildError } from "../errors.ts";
+import type { Approvals, ProposedAction } from "../ports/safety.ts";
+import { actionDigest } from "./action-digest.ts";
+
+export const APPROVAL_POLICIES = ["never", "always", "risky"] as const;
+export type ApprovalPolicy = (typeof APPROVAL_POLICIES)[number];
+
+export interface ApprovalOptions {
+  /** Tools that are never asked about: they touch nothing. Default think, finish and task_tracker. */
+  exempt?: Iterable<string>;
+}
+
+/**
+ * When a person is asked: `never`, before `always` every action that touches anything, or before `risky` ones (high, or unknown, risk).
+ * Throws `invalid_argument` for another name; an empty one means `risky`.
+ */
+export function approvalPolicy(name: string, options: ApprovalOptions = {}): Approvals {
+  const policy = name === "" ? "risky" : name;
+  if (!isPolicy(policy)) {
+    throw new GuildError("invalid_argument", `unknown approval policy ${JSON.stringify(name)}`, {
+      remedy: `use one of ${APPROVAL_POLICIES.join(", ")}`,
+    });
+  }
+  const exempt = new Set(options.exempt ?? ["think", "finish", "task_tracker"]);
+  return {
+    judge: (action) => {
+      const reason = exempt.has(action.tool) ? undefined : reasonToAsk(policy, action);
+      if (reason === undefined) return { decision: "allow" };
+      return { decision: "ask", reason, rule: `allow ${action.tool}`, digest: actionDigest(action) };
+    },
+  };
+}
+
+function reasonToAsk(policy: ApprovalPolicy, action: ProposedAction): string | undefined {
+  switch (policy) {
+    case "never":
+      return undefined;
+    case "always":
+      return "every action is asked about";
+    case "risky":
+      if (action.risk === Risk.LOW || action.risk === Risk.MEDIUM) return undefined;
+      return action.risk === Risk.HIGH ? "its risk is high" : "its risk is not known";
+    default:
+      return policy satisfies never;
+  }
+}
+
+function isPolicy(name: string): name is ApprovalPolicy {
+  return APPROVAL_POLICIES.some((policy) => policy === name);
+}

@@ -1,0 +1,4 @@
+/** What may happen without asking, and what it may cost. */
+export { actionDigest } from "./action-digest.ts";
+export { APPROVAL_POLICIES, type ApprovalOptions, type ApprovalPolicy, approvalPolicy } from "./approval-policy.ts";
+export { sharedBudget, unlimitedBudgets } from "./budgets.ts";
