@@ -1,4 +1,4 @@
-export { VERSION } from "./version.ts";
+export { buildVersion, VERSION } from "./version.ts";
 import { createHash } from "node:crypto";
 import { lstatSync, mkdirSync } from "node:fs";
 import { isAbsolute, join } from "node:path";

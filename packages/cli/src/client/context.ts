@@ -1,0 +1,25 @@
+import { tmpdir } from "node:os";
+
+import { type Paths, resolvePaths } from "@guildhall/core/paths";
+
+/** What a command is run with: the one place of the client where process and environment are read. */
+export interface Context {
+  env: Readonly<Record<string, string | undefined>>;
+  cwd: string;
+  uid: number;
+  paths: Paths;
+  stdin: NodeJS.ReadStream;
+  stdout: NodeJS.WriteStream;
+  stderr: NodeJS.WriteStream;
+  /** Styling is wanted: a terminal, and NO_COLOR is not set. */
+  color: boolean;
+}
+
+/** The context of this process. `home` comes from HOME, as for every other program. */
+export function processContext(): Context {
+  const uid = process.getuid?.() ?? 0;
+  const env = process.env;
+  const paths = resolvePaths({ env, home: env["HOME"] ?? "/", uid, tmp: tmpdir() });
+  const color = process.stdout.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
+  return { env, cwd: process.cwd(), uid, paths, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, color };
+}

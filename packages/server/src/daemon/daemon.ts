@@ -1,0 +1,118 @@
+import { mkdirSync } from "node:fs";
+
+import { GuildError } from "@guildhall/core";
+import { ensureRuntimeDirectory, type Paths } from "@guildhall/core/paths";
+import { readSettings } from "@guildhall/core/settings";
+
+import type { Listener, RequestHandler } from "../rpc/listen.ts";
+import { watchIdle } from "./idle.ts";
+import { takeLock } from "./lock.ts";
+import type { Log } from "./log.ts";
+
+export interface DaemonOptions {
+  paths: Paths;
+  uid: number;
+  env: Readonly<Record<string, string | undefined>>;
+  log: Log;
+  /** Version and build, as clients compare it. */
+  version: string;
+  /** TCP address to listen on too; default: the setting `daemon.listen`. */
+  listen?: string;
+}
+
+/** The running daemon of one person. */
+export interface Daemon {
+  readonly addresses: string[];
+  /** Begins to end: running sessions stop at a safe point, or `now`. May be called again, to hurry. */
+  stop(options: { now: boolean }): void;
+  /** Resolves when everything has been closed. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Starts the daemon: lock, socket, database and code at the same time, then the services. Requests that come before it is ready wait. Throws
+ * `already_exists` when another daemon holds the lock, and whatever keeps the database from starting.
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { paths, log } = options;
+  ensureRuntimeDirectory(paths, options.uid);
+  for (const directory of [paths.data, paths.state]) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const lock = takeLock(paths.lock);
+  const began = performance.now();
+  try {
+    const { settings } = readSettings(paths.settingsFile, options.env);
+    // The database takes longest: it starts while the rest of the code is loaded.
+    const storage = import("../storage/index.ts").then(({ openStorage }) =>
+      openStorage({
+        dataDir: paths.data,
+        runtimeDir: paths.runtime,
+        ...(settings.database.url === "" ? {} : { databaseUrl: settings.database.url }),
+      }),
+    );
+    const ready = Promise.withResolvers<RequestHandler>();
+    ready.promise.catch(() => undefined);
+    storage.catch(() => undefined);
+    const { composeServices } = await import("./services.ts");
+    const { listenOnSocket, listenOnTcp, parseAddress } = await import("../rpc/listen.ts");
+
+    const ended = Promise.withResolvers<void>();
+    let stopping: Promise<void> | undefined;
+    let hurry = (): void => undefined;
+    const idle = watchIdle(settings.daemon.idle_minutes * 60_000, () => {
+      log.info("idle: ending");
+      stop({ now: false });
+    });
+    const listening = { handler: deferred(ready.promise), connected: () => idle.busy() };
+    const listeners: Listener[] = [await listenOnSocket(paths.socket, listening)];
+    const addresses = listeners.map((listener) => listener.address);
+
+    const services = composeServices({ ...options, addresses, storage: await storage, busy: () => idle.busy(), stop: (how) => stop(how) });
+    const listen = options.listen ?? settings.daemon.listen;
+    if (listen !== "") {
+      const { requireToken } = await import("../rpc/token.ts");
+      const handler = requireToken(paths.token, services.handler);
+      const tcp = await listenOnTcp(parseAddress(listen), paths.runtime, { ...listening, handler });
+      listeners.push(tcp);
+      addresses.push(tcp.address);
+      log.info(`listening on ${tcp.address}, token in ${paths.token}`);
+    }
+    ready.resolve(services.handler);
+    log.info(`version ${options.version} ready after ${Math.round(performance.now() - began)} ms`);
+
+    const stop = (how: { now: boolean }): void => {
+      if (how.now) hurry();
+      stopping ??= (async () => {
+        idle.stop();
+        hurry = () => void services.stopSessions({ now: true });
+        for (const listener of listeners) listener.refuse();
+        await services.stopSessions(how);
+        await services.close();
+        lock.release();
+        await Promise.all(listeners.map((listener) => listener.close()));
+        log.info("ended");
+      })().then(ended.resolve, ended.reject);
+    };
+    return { addresses, stop, ended: ended.promise };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** Holds requests back until the services are there. */
+function deferred(ready: Promise<RequestHandler>): RequestHandler {
+  let handler: RequestHandler = (request, response) => {
+    ready.then(
+      (services) => services(request, response),
+      (error: unknown) => {
+        response.statusCode = 503;
+        response.end(GuildError.from(error).line);
+      },
+    );
+  };
+  ready.then(
+    (services) => (handler = services),
+    () => undefined,
+  );
+  return (request, response) => handler(request, response);
+}

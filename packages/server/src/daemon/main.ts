@@ -1,0 +1,63 @@
+import { closeSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { parseArgs } from "node:util";
+
+import { GuildError } from "@guildhall/core";
+import { buildVersion, resolvePaths } from "@guildhall/core/paths";
+
+import { startDaemon } from "./daemon.ts";
+import { createLog } from "./log.ts";
+
+/**
+ * The daemon's program. `--listen ADDR` opens a TCP address too, `--foreground` says on stdout what happens, `--doctor` examines the machine, prints its
+ * findings as JSON and ends. The descriptor `--ready-fd` gets one line of JSON when the daemon is ready or could not start.
+ */
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { listen: { type: "string" }, foreground: { type: "boolean" }, doctor: { type: "boolean" }, "ready-fd": { type: "string" } },
+  });
+  const env = { ...process.env };
+  const uid = process.getuid?.() ?? 0;
+  const paths = resolvePaths({ env, home: env["HOME"] ?? "/", uid, tmp: tmpdir() });
+  if (values.doctor === true) {
+    const { examine } = await import("./doctor.ts");
+    process.stdout.write(`${JSON.stringify(await examine({ paths, env, uid }))}\n`);
+    return;
+  }
+  const readyFd = values["ready-fd"];
+  const tellStarter = (message: Record<string, unknown>): void => {
+    if (readyFd !== undefined) writeFileSync(Number(readyFd), `${JSON.stringify(message)}\n`);
+    if (readyFd !== undefined) closeSync(Number(readyFd));
+  };
+  const log = createLog((line) => void process.stderr.write(line));
+  process.on("uncaughtException", (error) => log.error("uncaught", error));
+  process.on("unhandledRejection", (error) => log.error("unhandled rejection", error));
+  try {
+    const daemon = await startDaemon({
+      paths,
+      uid,
+      env,
+      log,
+      version: buildVersion(new URL(import.meta.url)),
+      ...(values.listen === undefined ? {} : { listen: values.listen }),
+    });
+    let asked = 0;
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => daemon.stop({ now: ++asked > 1 }));
+    tellStarter({ state: "ready" });
+    if (values.foreground === true) process.stdout.write(`ready: ${daemon.addresses.join(", ")}\n`);
+    await daemon.ended;
+    process.exit(0);
+  } catch (error) {
+    const own = GuildError.from(error);
+    if (own.code === "already_exists") {
+      tellStarter({ state: "held" });
+    } else {
+      log.error("cannot start", error);
+      tellStarter({ state: "failed", code: own.code, message: own.message, subject: own.subject, remedy: own.remedy });
+    }
+    if (values.foreground === true) process.stdout.write(`${own.line}\n`);
+    process.exit(1);
+  }
+}
+
+await main();

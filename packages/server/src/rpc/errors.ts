@@ -1,0 +1,57 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { type ErrorCode, GuildError } from "@guildhall/core";
+import { ErrorDetailSchema } from "@guildhall/protocol";
+
+import type { Log } from "../daemon/log.ts";
+
+/** The gRPC status of each error code. */
+export const rpcStatus: Readonly<Record<ErrorCode, Code>> = {
+  invalid_argument: Code.InvalidArgument,
+  not_found: Code.NotFound,
+  already_exists: Code.AlreadyExists,
+  permission_denied: Code.PermissionDenied,
+  unauthenticated: Code.Unauthenticated,
+  failed_precondition: Code.FailedPrecondition,
+  sequence_moved: Code.Aborted,
+  lease_lost: Code.Aborted,
+  resource_exhausted: Code.ResourceExhausted,
+  storage_full: Code.ResourceExhausted,
+  version_mismatch: Code.FailedPrecondition,
+  unavailable: Code.Unavailable,
+  deadline_exceeded: Code.DeadlineExceeded,
+  cancelled: Code.Canceled,
+  corrupt: Code.DataLoss,
+  unsupported: Code.Unimplemented,
+  internal: Code.Internal,
+};
+
+/** The one place where errors become statuses: ours with their detail, others as `internal`, logged with their stack. */
+export function errorInterceptor(log: Log): Interceptor {
+  return (next) => async (request) => {
+    try {
+      const response = await next(request);
+      if (!response.stream) return response;
+      return { ...response, message: guard(response.message, request.method.name, log) };
+    } catch (error) {
+      throw toStatus(error, request.method.name, log);
+    }
+  };
+}
+
+async function* guard<T>(messages: AsyncIterable<T>, method: string, log: Log): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw toStatus(error, method, log);
+  }
+}
+
+function toStatus(error: unknown, method: string, log: Log): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (error instanceof Error && error.name === "AbortError")
+    return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, error);
+  const own = GuildError.from(error);
+  if (own.code === "internal") log.error(`${method} failed`, error);
+  const detail = { desc: ErrorDetailSchema, value: { code: own.code, subject: own.subject ?? "", remedy: own.remedy ?? "" } };
+  return new ConnectError(own.message, rpcStatus[own.code], undefined, [detail], error);
+}
