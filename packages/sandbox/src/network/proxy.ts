@@ -1,0 +1,196 @@
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
+import { callbackify } from "node:util";
+
+import { parseHost, whyNotPublic } from "./address.ts";
+import type { SessionAuthority } from "./certificates.ts";
+import { TrafficMeter, type TrafficLimits } from "./meter.ts";
+import { judgeRequest, mayConnect, type NetworkRule, type OutgoingRequest } from "./rules.ts";
+import { closeUpstreams, forward, type Upstream } from "./upstream.ts";
+
+/** What the proxy decided of one request or tunnel; every one is reported, and nothing else leaves the sandbox. */
+export interface NetworkDecision {
+  allowed: boolean;
+  rule: string;
+  reason: string;
+  /** As the sandbox asked for it, without the query. */
+  host: string;
+  port: number;
+  method: string;
+  path: string;
+}
+
+export interface NetworkProxyOptions {
+  /** Unix socket to listen on; the sandbox's only way out. */
+  socketPath: string;
+  /** Rules in force now. */
+  rules(): readonly NetworkRule[];
+  authority: SessionAuthority;
+  /** All addresses of a name. */
+  resolve(host: string): Promise<string[]>;
+  /** Headers to set on the way out: where a credential is put in that the sandbox never saw. */
+  inject?(request: OutgoingRequest): Record<string, string> | undefined;
+  report(decision: NetworkDecision): void;
+  limits?: Partial<TrafficLimits>;
+  /** Tests reach their own servers by it: where a pinned address is really dialled, and what certificates are trusted there. */
+  testing?: { dial(address: string, port: number): { host: string; port: number }; ca?: string };
+}
+
+export interface NetworkProxy {
+  close(): Promise<void>;
+}
+
+/**
+ * The one way out of a sandbox: an HTTP proxy that ends TLS with the session's own authority, so that a policy can speak of methods and
+ * paths and a credential can be put in outside. Each name is resolved once a request and must have public addresses only; the address is pinned.
+ * The name in the tunnel, in the TLS handshake and in the request must be one and the same, and no tunnel leads to a bare address or to
+ * anything but HTTP inside TLS. A redirect is the client's next request, judged like any other.
+ */
+export async function startNetworkProxy(options: NetworkProxyOptions): Promise<NetworkProxy> {
+  const meter = new TrafficMeter(options.limits);
+  const tunnels = new WeakMap<object, { host: string; port: number }>();
+  const sockets = new Set<Duplex>();
+
+  async function handle(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const request = understand(message, tunnels.get(message.socket));
+    const refuse = (reason: string): void => {
+      report(request ?? UNKNOWN, { allowed: false, rule: "", reason });
+      response.writeHead(403, { "content-type": "text/plain; charset=utf-8", connection: "close" });
+      response.end(`guildhall: ${reason}\n`);
+    };
+    if (request === undefined) return refuse("a request that cannot be understood, or whose names differ");
+    const verdict = judgeRequest(options.rules(), request);
+    if (!verdict.allowed) return refuse(verdict.reason);
+    const upstream = await pin(request);
+    if (typeof upstream === "string") return refuse(upstream);
+    const limit = meter.admit();
+    if (limit !== undefined) return refuse(limit);
+    report(request, verdict);
+    await forward(message, response, upstream, meter);
+  }
+
+  /** Where the request really goes; a string says why it does not. */
+  async function pin(request: OutgoingRequest & { target: string }): Promise<Upstream | string> {
+    let addresses: string[];
+    try {
+      addresses = await options.resolve(request.host);
+    } catch {
+      return `${request.host} cannot be resolved`;
+    }
+    const [address] = addresses;
+    if (address === undefined) return `${request.host} has no address`;
+    for (const each of addresses) {
+      const reason = whyNotPublic(each);
+      if (reason !== undefined) return `${request.host} leads to ${reason}`;
+    }
+    const place = options.testing?.dial(address, request.port) ?? { host: address, port: request.port };
+    return { ...place, request, inject: options.inject?.(request) ?? {}, ca: options.testing?.ca };
+  }
+
+  function report(request: Omit<OutgoingRequest, "secure">, verdict: { allowed: boolean; rule: string; reason: string }): void {
+    const { host, port, method, path } = request;
+    options.report({ ...verdict, host, port, method, path });
+  }
+
+  function tunnel(message: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const place = parseAuthority(message.url ?? "");
+    const asked = { host: place?.host ?? message.url ?? "", port: place?.port ?? 0, method: "CONNECT", path: "" };
+    const verdict =
+      place === undefined
+        ? { allowed: false, rule: "", reason: "tunnels lead to names, not to bare addresses" }
+        : mayConnect(options.rules(), place.host, place.port);
+    if (place === undefined || !verdict.allowed) {
+      report(asked, verdict);
+      socket.end(`HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nguildhall: ${verdict.reason}\n`);
+      return;
+    }
+    socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+    if (head.length > 0) socket.unshift(head);
+    const secure = new TLSSocket(socket, {
+      isServer: true,
+      ALPNProtocols: ["http/1.1"],
+      SNICallback: (name, done) => {
+        if (name.toLowerCase() !== place.host) {
+          report(asked, { allowed: false, rule: "", reason: `the TLS handshake names ${name}, the tunnel ${place.host}` });
+          done(new Error("names differ"));
+          return;
+        }
+        callbackify(() => options.authority.contextFor(place.host))(done);
+      },
+    });
+    secure.on("error", () => socket.destroy());
+    tunnels.set(secure, place);
+    inner.emit("connection", secure);
+  }
+
+  const serve = (message: IncomingMessage, response: ServerResponse): void => {
+    handle(message, response).catch((error: unknown) => {
+      if (response.headersSent) response.destroy();
+      else response.writeHead(502, { "content-type": "text/plain", connection: "close" }).end(`guildhall: ${String(error)}\n`);
+    });
+  };
+  const noUpgrade = (_message: IncomingMessage, socket: Duplex): void => {
+    socket.end("HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n\r\n");
+  };
+  const inner = createServer({ insecureHTTPParser: false }, serve).on("upgrade", noUpgrade);
+  const outer: Server = createServer({ insecureHTTPParser: false }, serve).on("connect", tunnel).on("upgrade", noUpgrade);
+  outer.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+  });
+  await rm(options.socketPath, { force: true });
+  outer.listen(options.socketPath);
+  await once(outer, "listening");
+  return {
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      closeUpstreams(meter);
+      outer.close();
+      await once(outer, "close");
+    },
+  };
+}
+
+const UNKNOWN = { host: "", port: 0, method: "", path: "" };
+
+/** The request with canonical names; undefined where the tunnel, the host header and the target do not say the same. */
+function understand(
+  message: IncomingMessage,
+  tunnel: { host: string; port: number } | undefined,
+): (OutgoingRequest & { target: string }) | undefined {
+  const target = message.url ?? "";
+  const authority = message.headers.host ?? "";
+  let url: URL;
+  try {
+    url = tunnel === undefined ? new URL(target) : new URL(target, `https://${tunnel.host}:${tunnel.port}/`);
+  } catch {
+    return undefined;
+  }
+  if (tunnel === undefined ? url.protocol !== "http:" : !target.startsWith("/") || target.startsWith("//")) return undefined;
+  if (url.username !== "" || url.password !== "") return undefined;
+  const defaultPort = tunnel === undefined ? 80 : 443;
+  const said = parseAuthority(authority, defaultPort);
+  const place = tunnel ?? parseAuthority(url.host, defaultPort);
+  if (said === undefined || place === undefined || said.host !== place.host || said.port !== place.port) return undefined;
+  if (isAmbiguousPath(url.pathname)) return undefined;
+  const path = url.pathname;
+  return { secure: tunnel !== undefined, ...place, method: (message.method ?? "").toUpperCase(), path, target: path + url.search };
+}
+
+/** `name:port`; undefined for bare addresses and for what is no authority at all. */
+function parseAuthority(text: string, defaultPort?: number): { host: string; port: number } | undefined {
+  const match = /^(.*?)(?::(\d{1,5}))?$/.exec(text);
+  const host = parseHost(match?.[1] ?? "");
+  const port = match?.[2] === undefined ? defaultPort : Number(match[2]);
+  if (host.kind !== "name" || port === undefined || port < 1 || port > 65_535) return undefined;
+  return { host: host.name, port };
+}
+
+/** Encoded separators that a server behind may decode to a way out of an allowed path. */
+function isAmbiguousPath(path: string): boolean {
+  return /%2f|%5c|%00|\\/i.test(path) && /\.\.|%2e/i.test(path);
+}

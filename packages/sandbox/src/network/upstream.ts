@@ -1,0 +1,115 @@
+import { once } from "node:events";
+import { Agent as PlainAgent, request as plainRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { Agent as SecureAgent, request as secureRequest } from "node:https";
+import { Transform, type TransformCallback } from "node:stream";
+import { pipeline } from "node:stream/promises";
+
+import type { TrafficMeter } from "./meter.ts";
+import type { OutgoingRequest } from "./rules.ts";
+
+/** Where an admitted request goes. */
+export interface Upstream {
+  /** Pinned address. */
+  host: string;
+  port: number;
+  request: OutgoingRequest & {
+    /** Normalised path and query, as sent on. */
+    target: string;
+  };
+  inject: Record<string, string>;
+  ca: string | undefined;
+}
+
+interface Agents {
+  plain: PlainAgent;
+  secure: SecureAgent;
+}
+
+/** Kept-alive connections of one proxy, by its meter; keyed by address and TLS name, so a pinned address is never mixed up. */
+const pools = new WeakMap<TrafficMeter, Agents>();
+
+/** Sends the request on and its answer back, counting bytes. Resolves when the exchange is over; frees the place that `admit` took. */
+export async function forward(message: IncomingMessage, response: ServerResponse, upstream: Upstream, meter: TrafficMeter): Promise<void> {
+  try {
+    await exchange(message, response, upstream, meter);
+  } finally {
+    meter.done();
+  }
+}
+
+export function closeUpstreams(meter: TrafficMeter): void {
+  const agents = pools.get(meter);
+  agents?.plain.destroy();
+  agents?.secure.destroy();
+}
+
+async function exchange(message: IncomingMessage, response: ServerResponse, upstream: Upstream, meter: TrafficMeter): Promise<void> {
+  const { request } = upstream;
+  const agents = agentsOf(meter);
+  const headers: Record<string, string | string[]> = { ...endToEnd(message.headers), ...upstream.inject };
+  const common = {
+    host: upstream.host,
+    port: upstream.port,
+    method: request.method,
+    path: request.target,
+    headers,
+    setHost: false,
+    timeout: meter.limits.idleMs,
+  };
+  const outgoing = request.secure
+    ? secureRequest({
+        ...common,
+        agent: agents.secure,
+        servername: request.host,
+        ...(upstream.ca === undefined ? {} : { ca: upstream.ca }),
+      })
+    : plainRequest({ ...common, agent: agents.plain });
+  outgoing.on("timeout", () => outgoing.destroy(new Error(`${request.host} has sent nothing for ${meter.limits.idleMs / 1000} s`)));
+  response.on("close", () => outgoing.destroy());
+  const answered = once(outgoing, "response");
+  const sent = pipeline(message, counter(meter), outgoing);
+  // A server may answer, or fail, before it has read the whole request: the answer decides.
+  sent.catch(() => undefined);
+  const [answer] = (await answered) as [IncomingMessage];
+  response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers));
+  await pipeline(answer, counter(meter), response);
+}
+
+function agentsOf(meter: TrafficMeter): Agents {
+  let agents = pools.get(meter);
+  if (agents === undefined) {
+    agents = { plain: new PlainAgent({ keepAlive: true }), secure: new SecureAgent({ keepAlive: true, ALPNProtocols: ["http/1.1"] }) };
+    pools.set(meter, agents);
+  }
+  return agents;
+}
+
+function counter(meter: TrafficMeter): Transform {
+  return new Transform({
+    transform(chunk: Uint8Array, _encoding, done: TransformCallback) {
+      if (meter.count(chunk.length)) done(null, chunk);
+      else done(new Error("the session's network volume is used up"));
+    },
+  });
+}
+
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Headers without those of a single connection, nor those that `Connection` names. */
+function endToEnd(headers: IncomingMessage["headers"]): Record<string, string | string[]> {
+  const named = new Set((headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
+  const kept: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !HOP_BY_HOP.has(name) && !named.has(name)) kept[name] = value;
+  return kept;
+}
