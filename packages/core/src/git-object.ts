@@ -71,7 +71,6 @@ export function decodeTree(content: Uint8Array): TreeEntry[] {
   return entries;
 }
 
-// oxlint-disable-next-line no-control-regex
 /**
  * Ids of everything that is reachable from these trees, themselves included. Trees that `read` does not find (undefined) are left out.
  */

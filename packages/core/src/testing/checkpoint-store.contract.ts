@@ -15,11 +15,11 @@ export interface CheckpointStoreFixture {
 /** What every CheckpointStore promises. */
 export function checkpointStoreContract(name: string, open: () => Promise<CheckpointStoreFixture>): void {
   const withStore = (body: (store: CheckpointStore) => Promise<void>) => async () => {
-    const { store, close } = await open();
+    const fixture = await open();
     try {
-      await body(store);
+      await body(fixture.store);
     } finally {
-      await close();
+      await fixture.close();
     }
   };
 
