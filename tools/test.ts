@@ -1,11 +1,13 @@
 /**
  * Runs every test there is, or those whose path contains one of the words given. `--full` sets `GUILD_TEST_FULL`, with which tests that
  * take a sample by default (crash points, seeds, sizes) take everything. Ends with node:test's closing lines, non-zero unless every
- * test passed; a skipped test that `skips.ts` does not list is a failure.
+ * test passed; a skipped test that `skips.ts` does not list is a failure, and so is a process that outlives the tests.
  */
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 import type { Skipped } from "./skips-reporter.ts";
 import { allowedSkips } from "./skips.ts";
@@ -19,6 +21,10 @@ if (files.length === 0) {
   console.error(`test: no test file's path contains ${words.join(" or ")}`);
   process.exit(2);
 }
+
+/** Marks what the tests start, and what that starts in turn. */
+const runVariable = "GUILD_TEST_RUN";
+const runId = randomUUID();
 
 /** A file that hangs is ended after this long, and fails. */
 const limitMs = (full ? 60 : 8) * 60_000;
@@ -40,7 +46,7 @@ const { status, signal } = spawnSync(
   {
     cwd: root,
     stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, ...(full ? { GUILD_TEST_FULL: "1" } : {}) },
+    env: { ...process.env, [runVariable]: runId, ...(full ? { GUILD_TEST_FULL: "1" } : {}) },
   },
 );
 const unlisted = readSkips().filter(
@@ -49,11 +55,37 @@ const unlisted = readSkips().filter(
 for (const skip of unlisted) {
   console.error(`test: skipped without being listed in tools/skips.ts: ${skip.file}: ${skip.name} (${skip.reason || "no reason given"})`);
 }
-process.exitCode = status === 0 && unlisted.length === 0 ? 0 : 1;
+const left = await leftRunning();
+for (const { pid, command } of left) {
+  console.error(`test: still running after the tests, and ended now: ${pid} ${command}`);
+  process.kill(pid, "SIGKILL");
+}
+process.exitCode = status === 0 && unlisted.length === 0 && left.length === 0 ? 0 : 1;
 if (signal !== null) console.error(`test: ended by ${signal}`);
 
 function parse(args: string[]): { full: boolean; words: string[] } {
   return { full: args.includes("--full"), words: args.filter((arg) => !arg.startsWith("--")) };
+}
+
+/** Processes of this run that have not ended within ten seconds; only where the system has /proc. */
+async function leftRunning(): Promise<Array<{ pid: number; command: string }>> {
+  for (let attempt = 0; ; attempt++) {
+    const found = globSync("/proc/[0-9]*").flatMap((directory) => {
+      try {
+        if (!readFileSync(`${directory}/environ`, "latin1").includes(`${runVariable}=${runId}`)) return [];
+        return [
+          {
+            pid: Number(directory.slice("/proc/".length)),
+            command: readFileSync(`${directory}/cmdline`, "utf8").replaceAll("\0", " ").slice(0, 200),
+          },
+        ];
+      } catch {
+        return []; // Ended meanwhile, or another person's.
+      }
+    });
+    if (found.length === 0 || attempt === 20) return found;
+    await setTimeout(500);
+  }
 }
 
 function readSkips(): Skipped[] {
