@@ -1,0 +1,34 @@
+/**
+ * The fake model server as a child of the benchmark: every conversation gets `STEPS` shell commands, then `finish`. Sessions are told apart by
+ * their API key. Over IPC: `{ take: true }` answers with the requests since the last time, and forgets them.
+ */
+import { type FakeReply, inConversation, startFakeModelServer } from "@guildhall/core/testing";
+
+/** One request as the benchmark reads it; nanoseconds of the machine's monotonic clock. */
+export interface Exchange {
+  session: string;
+  turn: number;
+  arrivedNs: number;
+  repliedNs: number;
+  bytes: number;
+}
+
+const steps = Number(process.argv[2] ?? 20);
+const replies: FakeReply[] = [
+  ...Array.from({ length: steps }, (_, index): FakeReply => ({ calls: [{ tool: "bash", args: { command: `echo step ${index + 1}` } }] })),
+  { calls: [{ tool: "finish", args: { done: true, summary: "all steps ran" } }] },
+];
+const server = await startFakeModelServer({ reply: inConversation(replies), keepBodies: false });
+process.send?.({ baseUrl: server.baseUrl });
+process.on("message", () => {
+  const taken = server.requests.splice(0);
+  const exchanges = taken.map((request): Exchange => ({
+    session: String(request.headers["authorization"] ?? ""),
+    turn: request.turns,
+    arrivedNs: Number(request.arrivedNs),
+    repliedNs: Number(request.repliedNs ?? 0n),
+    bytes: Number(request.headers["content-length"] ?? 0),
+  }));
+  process.send?.({ exchanges });
+});
+process.on("disconnect", () => process.exit(0));
