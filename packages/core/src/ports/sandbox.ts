@@ -132,7 +132,7 @@ export interface SandboxFiles {
   chmod(path: string, mode: number): Promise<void>;
   /**
    * Every entry below `path` in one go, depth first; entries' paths are relative to `path`. `skip` names directories not entered, by
-   * name or by path relative to `path`. What vanishes meanwhile is left out; so is what lies below a directory that cannot be read.
+   * name or by path relative to `path`; with a leading slash (`/build`) only by path. What vanishes meanwhile is left out; so is what lies below a directory that cannot be read.
    */
   walk(path: string, options?: { skip?: string[] }): AsyncIterable<Array<{ path: string; stat: FileStat }>>;
 }
@@ -144,8 +144,8 @@ export interface SandboxFiles {
 export interface ChangeTracker {
   /**
    * Starts watching these directories (relative, "" is the workspace; not recursive: the caller knows what to leave out). Those that
-   * are watched already cost nothing; those that are gone or no directories are passed over. Throws `resource_exhausted` when the
-   * system has no more watches.
+   * are watched already cost nothing; those that are gone or no directories are passed over. When the system has no more watches,
+   * `changes` tells of an overflow from then on.
    */
   track(directories: string[]): Promise<void>;
   /** Relative paths touched since the last call, all that happened before the call included. New directories appear as paths: track them in turn. */
