@@ -1,5 +1,6 @@
 import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
+
 import { defineTool } from "./define-tool.ts";
 
 const schema = z.strictObject({

@@ -1,5 +1,6 @@
 /** The agent's tools: one definition each, the registry, and how a call is prepared, planned and run. */
 export { boundText, OUTPUT_LIMIT } from "./bounded-text.ts";
+export { createEditTool } from "./edit/edit.ts";
 export { defineTool, type ToolDefinition } from "./define-tool.ts";
 export { finishTool } from "./finish.ts";
 export { conflict, type PlannedCall, planParallel } from "./plan-parallel.ts";

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+
 import type { Resource } from "@guildhall/core";
+
 import { conflict, overlap, planParallel } from "./plan-parallel.ts";
 
 const read = (name: string): Resource => ({ name, access: "read" });

@@ -1,5 +1,6 @@
 import { GuildError, type Masker, type Resource, type Tool, type ToolContext, type ToolRegistry, type ToolResult } from "@guildhall/core";
 import type { Risk, ToolCall } from "@guildhall/protocol";
+
 import { boundText } from "./bounded-text.ts";
 import { closest } from "./closest.ts";
 import { readArguments } from "./tool-arguments.ts";

@@ -1,6 +1,7 @@
 import type { ToolSession } from "@guildhall/core";
 import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
+
 import { defineTool } from "./define-tool.ts";
 
 const task = z.strictObject({
@@ -31,7 +32,8 @@ export const taskTrackerTool = defineTool({
   async execute(input, { session }) {
     const list = taskList(session);
     if (input.command === "plan") {
-      if (input.tasks === undefined) return { status: "error", output: "`plan` needs `tasks`: the whole list, each with title and status." };
+      if (input.tasks === undefined)
+        return { status: "error", output: "`plan` needs `tasks`: the whole list, each with title and status." };
       list.tasks = input.tasks;
     }
     return { status: "ok", output: renderTasks(list.tasks), data: { tasks: list.tasks } };

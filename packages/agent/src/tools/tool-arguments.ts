@@ -1,5 +1,6 @@
 import type { Tool } from "@guildhall/core";
 import { z } from "zod";
+
 import { closest } from "./closest.ts";
 
 export type ReadArguments = { ok: true; input: unknown } | { ok: false; problem: string };
@@ -22,7 +23,8 @@ export function readArguments(tool: Tool, text: string): ReadArguments {
 /** The same for arguments that are parsed already. */
 export function validateArguments(tool: Tool, value: unknown): ReadArguments {
   if (!isRecord(value)) return { ok: false, problem: `the arguments must be a JSON object, got ${describe(value)}.` };
-  if (namesPrototype(value)) return { ok: false, problem: "`__proto__` is not allowed as a name in arguments." };
+  const danger = unsafe(value);
+  if (danger !== undefined) return { ok: false, problem: danger };
   const first = tool.schema.safeParse(value);
   if (first.success) return { ok: true, input: first.data };
   const mended = mend(value, first.error.issues);
@@ -104,7 +106,7 @@ function mend(value: Record<string, unknown>, issues: readonly Issue[]): Record<
 function parseAs(expected: string, text: string): unknown {
   try {
     const parsed: unknown = JSON.parse(text);
-    if (namesPrototype(parsed)) return undefined;
+    if (unsafe(parsed) !== undefined) return undefined;
     const kind = Array.isArray(parsed) ? "array" : parsed === null ? "null" : typeof parsed;
     return kind === expected || (kind === "number" && expected === "int") ? parsed : undefined;
   } catch {
@@ -113,18 +115,22 @@ function parseAs(expected: string, text: string): unknown {
   }
 }
 
+/** Deeper arguments mean nothing and would exhaust the stack of whoever walks them. */
+const DEEPEST = 100;
+
 /** `__proto__` is an own property after JSON.parse, and turns into more than data when it is copied by name. */
-function namesPrototype(value: unknown): boolean {
-  const pending: unknown[] = [value];
-  while (pending.length > 0) {
-    const next = pending.pop();
-    if (Array.isArray(next)) for (const entry of next) pending.push(entry);
-    else if (isRecord(next)) {
-      if (Object.hasOwn(next, "__proto__")) return true;
-      for (const entry of Object.values(next)) pending.push(entry);
+function unsafe(value: unknown): string | undefined {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > DEEPEST) return `the arguments are nested more than ${DEEPEST} deep.`;
+    const next: unknown[] = [];
+    for (const one of level) {
+      if (isRecord(one) && Object.hasOwn(one, "__proto__")) return "`__proto__` is not allowed as a name in arguments.";
+      if (typeof one === "object" && one !== null) for (const entry of Object.values(one)) next.push(entry);
     }
+    level = next;
   }
-  return false;
+  return undefined;
 }
 
 function lookUp(value: unknown, path: readonly PropertyKey[]): unknown {

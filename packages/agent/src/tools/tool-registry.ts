@@ -1,4 +1,5 @@
 import { GuildError, type Tool, type ToolRegistry } from "@guildhall/core";
+
 import { argumentsSchema } from "./tool-arguments.ts";
 
 /** A registry whose tools may come and go while a session runs; they are listed in the order in which they came. */

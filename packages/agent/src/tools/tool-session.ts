@@ -25,7 +25,7 @@ export function createToolSession(options: ToolSessionOptions): ClosableToolSess
     async close() {
       const all = [...values.values()];
       values.clear();
-      await Promise.all(all.map((value) => value.close?.()));
+      await Promise.all(all.map(async (value) => value.close?.()));
     },
   };
 }

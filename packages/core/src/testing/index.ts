@@ -9,5 +9,8 @@ export * from "./event-log.ts";
 export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";
 export { type Random, seededRandom } from "./random.ts";
+export * from "./secrets.contract.ts";
 export { seededIds } from "./seeded-ids.ts";
 export { type SimulatedClock, simulatedClock } from "./simulated-clock.ts";
+export { MemoryFiles } from "./tool-files.ts";
+export { FakeToolSession } from "./tool-session.ts";

@@ -1,0 +1,201 @@
+import { posix } from "node:path";
+
+import { GuildError } from "../errors.ts";
+import type { DirectoryEntry, FileStat, SandboxFiles } from "../ports/sandbox.ts";
+
+interface Node {
+  inode: bigint;
+  kind: FileStat["kind"];
+  bytes: Uint8Array;
+  target: string;
+  children: Map<string, Node>;
+  mode: number;
+  mtimeMs: number;
+  links: number;
+}
+
+/**
+ * A file tree in memory with the semantics of the port: writes in place, links followed, hard links shared. For unit tests of what works
+ * through `SandboxFiles`. There are no owners, and permissions stop nobody.
+ */
+export class MemoryFiles implements SandboxFiles {
+  readonly #workspace: string;
+  readonly #root: Node;
+  #inodes = 0n;
+  #time = 0;
+
+  constructor(workspace: string) {
+    this.#workspace = workspace;
+    this.#root = this.#node("directory", 0o755);
+    let here = this.#root;
+    for (const name of workspace.split("/").filter(Boolean)) {
+      const next = this.#node("directory", 0o755);
+      here.children.set(name, next);
+      here = next;
+    }
+  }
+
+  async stat(path: string, options?: { follow?: boolean }): Promise<FileStat> {
+    const { node } = this.#find(path, options?.follow === true);
+    if (node === undefined) throw missing(path);
+    const { kind, mode, mtimeMs, links, inode } = node;
+    return { kind, size: kind === "symlink" ? node.target.length : node.bytes.length, mode, mtimeMs, links, uid: 0, gid: 0, inode };
+  }
+
+  async realpath(path: string): Promise<string> {
+    const found = this.#find(path, true);
+    if (found.node === undefined) throw missing(path);
+    return found.path;
+  }
+
+  async read(path: string, range?: { offset?: number; length?: number }): Promise<Uint8Array> {
+    const { node } = this.#find(path, true);
+    if (node === undefined) throw missing(path);
+    if (node.kind !== "file") throw wrongKind(path);
+    const offset = range?.offset ?? 0;
+    return node.bytes.slice(offset, range?.length === undefined ? undefined : offset + range.length);
+  }
+
+  async write(path: string, bytes: Uint8Array, options: { mode?: number; exclusive?: boolean; parents?: boolean } = {}): Promise<void> {
+    if (options.parents === true) await this.mkdir(posix.dirname(this.#absolute(path)), { parents: true });
+    const found = this.#find(path, true);
+    if (found.node !== undefined) {
+      if (options.exclusive === true) throw new GuildError("already_exists", `${path} is there already`, { subject: path });
+      if (found.node.kind !== "file") throw wrongKind(path);
+      found.node.bytes = Uint8Array.from(bytes);
+      found.node.mtimeMs = this.#tick();
+      return;
+    }
+    const node = this.#node("file", options.mode ?? 0o644);
+    node.bytes = Uint8Array.from(bytes);
+    this.#parent(found.path).children.set(posix.basename(found.path), node);
+  }
+
+  async list(path: string): Promise<DirectoryEntry[]> {
+    const { node } = this.#find(path, true);
+    if (node === undefined) throw missing(path);
+    if (node.kind !== "directory") throw wrongKind(path);
+    return [...node.children].map(([name, child]) => ({ name, kind: child.kind }));
+  }
+
+  async mkdir(path: string, options?: { parents?: boolean; mode?: number }): Promise<void> {
+    const found = this.#find(path, true);
+    if (found.node !== undefined) {
+      if (options?.parents === true && found.node.kind === "directory") return;
+      throw new GuildError("already_exists", `${path} is there already`, { subject: path });
+    }
+    if (options?.parents === true) await this.mkdir(posix.dirname(found.path), options);
+    this.#parent(found.path).children.set(posix.basename(found.path), this.#node("directory", options?.mode ?? 0o755));
+  }
+
+  async remove(path: string, options?: { recursive?: boolean }): Promise<void> {
+    const found = this.#find(path, false);
+    if (found.node === undefined) throw missing(path);
+    if (found.node.children.size > 0 && options?.recursive !== true) {
+      throw new GuildError("failed_precondition", `${path} is not empty`, { subject: path });
+    }
+    found.node.links -= 1;
+    this.#parent(found.path).children.delete(posix.basename(found.path));
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const [source, target] = [this.#find(from, false), this.#find(to, false)];
+    if (source.node === undefined) throw missing(from);
+    this.#parent(target.path).children.set(posix.basename(target.path), source.node);
+    this.#parent(source.path).children.delete(posix.basename(source.path));
+  }
+
+  async symlink(target: string, path: string): Promise<void> {
+    const node = this.#node("symlink", 0o777);
+    node.target = target;
+    this.#add(path, node);
+  }
+
+  /** A second name for a file; beyond the port. */
+  link(existing: string, path: string): void {
+    const { node } = this.#find(existing, true);
+    if (node === undefined) throw missing(existing);
+    node.links += 1;
+    this.#add(path, node);
+  }
+
+  async readlink(path: string): Promise<string> {
+    const { node } = this.#find(path, false);
+    if (node === undefined) throw missing(path);
+    if (node.kind !== "symlink") throw wrongKind(path);
+    return node.target;
+  }
+
+  async chmod(path: string, mode: number): Promise<void> {
+    const { node } = this.#find(path, true);
+    if (node === undefined) throw missing(path);
+    node.mode = mode;
+  }
+
+  async *walk(path: string, options?: { skip?: string[] }): AsyncGenerator<Array<{ path: string; stat: FileStat }>> {
+    for (const { name, kind } of await this.list(path)) {
+      const child = posix.join(path, name);
+      yield [{ path: name, stat: await this.stat(child) }];
+      if (kind !== "directory" || options?.skip?.includes(name) === true) continue;
+      for await (const batch of this.walk(child, options)) yield batch.map((one) => ({ ...one, path: `${name}/${one.path}` }));
+    }
+  }
+
+  #node(kind: FileStat["kind"], mode: number): Node {
+    this.#inodes += 1n;
+    return { inode: this.#inodes, kind, bytes: new Uint8Array(), target: "", children: new Map(), mode, mtimeMs: this.#tick(), links: 1 };
+  }
+
+  #tick(): number {
+    this.#time += 1;
+    return this.#time;
+  }
+
+  #absolute(path: string): string {
+    return posix.resolve(this.#workspace, path);
+  }
+
+  #add(path: string, node: Node): void {
+    const found = this.#find(path, false);
+    if (found.node !== undefined) throw new GuildError("already_exists", `${path} is there already`, { subject: path });
+    this.#parent(found.path).children.set(posix.basename(found.path), node);
+  }
+
+  #parent(real: string): Node {
+    const { node } = this.#find(posix.dirname(real), true);
+    if (node === undefined) throw missing(real);
+    if (node.kind !== "directory") throw wrongKind(real);
+    return node;
+  }
+
+  /** The real path, its last part perhaps not there, and the node. Throws `not_found` when a directory on the way is missing. */
+  #find(path: string, follow: boolean, depth = 0): { path: string; node: Node | undefined } {
+    if (depth > 40) throw new GuildError("failed_precondition", `too many links in ${path}`, { subject: path });
+    const parts = this.#absolute(path).split("/").filter(Boolean);
+    let here = this.#root;
+    let real = "/";
+    for (const [index, name] of parts.entries()) {
+      if (here.kind !== "directory") throw wrongKind(path);
+      const next = here.children.get(name);
+      const nextPath = posix.join(real, name);
+      const last = index === parts.length - 1;
+      if (next === undefined) {
+        const rest = posix.join(real, ...parts.slice(index));
+        return { path: rest, node: undefined };
+      }
+      if (next.kind === "symlink" && (!last || follow)) {
+        return this.#find(posix.resolve(real, next.target, ...parts.slice(index + 1)), follow, depth + 1);
+      }
+      [here, real] = [next, nextPath];
+    }
+    return { path: real, node: here };
+  }
+}
+
+function missing(path: string): GuildError {
+  return new GuildError("not_found", `there is no ${path}`, { subject: path });
+}
+
+function wrongKind(path: string): GuildError {
+  return new GuildError("failed_precondition", `${path} is of the wrong kind`, { subject: path });
+}

@@ -1,0 +1,54 @@
+import { GuildError } from "../errors.ts";
+import type { Masker } from "../ports/safety.ts";
+import type { Sandbox, SandboxFiles } from "../ports/sandbox.ts";
+import type { ToolContext, ToolSession } from "../ports/tool.ts";
+import { MemoryBlobStore } from "./blob-store.ts";
+import { MemoryFiles } from "./tool-files.ts";
+
+/** A tool session over files in memory, for unit tests of tools that start no process. */
+export class FakeToolSession implements ToolSession {
+  readonly sandbox: Sandbox;
+  readonly files: MemoryFiles;
+  readonly blobs = new MemoryBlobStore();
+  readonly masker?: Masker;
+  readonly #values = new Map<string, { close?(): Promise<void> }>();
+
+  constructor(options: { workspace?: string; masker?: Masker } = {}) {
+    const workspace = options.workspace ?? "/w";
+    this.files = new MemoryFiles(workspace);
+    this.sandbox = fileSandbox(workspace, this.files);
+    if (options.masker !== undefined) this.masker = options.masker;
+  }
+
+  get<T extends { close?(): Promise<void> }>(key: string, make: () => T): T {
+    const present = this.#values.get(key);
+    if (present !== undefined) return present as T;
+    const made = make();
+    this.#values.set(key, made);
+    return made;
+  }
+
+  /** A context for one call. */
+  context(options: Partial<Pick<ToolContext, "callId" | "signal" | "progress">> = {}): ToolContext {
+    return { session: this, callId: "call_1", signal: new AbortController().signal, progress: () => undefined, ...options };
+  }
+}
+
+function fileSandbox(workspace: string, files: SandboxFiles): Sandbox {
+  const no = async (): Promise<never> => {
+    throw new GuildError("unsupported", "this sandbox has files only");
+  };
+  return {
+    id: "files",
+    workspace,
+    provider: "files",
+    files,
+    changes: { track: no, changes: no },
+    exec: no,
+    connect: no,
+    usage: no,
+    renew: async () => undefined,
+    gone: Promise.withResolvers<string>().promise,
+    dispose: async () => undefined,
+  };
+}
