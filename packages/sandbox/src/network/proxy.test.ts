@@ -57,7 +57,7 @@ describe("the network proxy", () => {
       authority,
       rules: () => rules,
       resolve: async (host) => names.get(host) ?? Promise.reject(new Error("NXDOMAIN")),
-      inject: (request) => (request.host === "api.example.com" ? { authorization: "Bearer real" } : undefined),
+      secrets: { grants: () => [{ secret: "token", placeholder: "placeholder-1", host: "api.example.com" }], value: () => "real" },
       report: (decision) => decisions.push(decision),
       limits: { bytes: 10_000_000 },
       testing: {
@@ -221,10 +221,15 @@ describe("the network proxy", () => {
     assert.equal(seen.length, 0);
   });
 
-  it("puts a credential in outside, over what the sandbox said", async () => {
-    given([{ id: "r", host: "api.example.com" }], { "api.example.com": [PUBLIC] });
-    await get("https://api.example.com/", { headers: { authorization: "Bearer placeholder" } });
+  it("puts a secret in outside, and lets its placeholder go nowhere else", async () => {
+    given([{ id: "r", host: "*.example.com" }], { "api.example.com": [PUBLIC], "other.example.com": [PUBLIC] });
+    const headers = { authorization: "Bearer placeholder-1" };
+    await get("https://api.example.com/", { headers });
     assert.equal(seen[0]?.headers.authorization, "Bearer real");
+    const { status, body } = await get("https://other.example.com/", { headers });
+    assert.equal(status, 403);
+    assert.match(body, /token is not granted/);
+    assert.equal(seen.length, 1);
   });
 
   it("passes bodies both ways and drops hop-by-hop headers", async () => {

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { callbackify } from "node:util";
 
+import { type SecretGrant, substitute } from "../secrets/placeholder.ts";
 import { parseHost, whyNotPublic } from "./address.ts";
 import type { SessionAuthority } from "./certificates.ts";
 import { TrafficMeter, type TrafficLimits } from "./meter.ts";
@@ -31,8 +32,8 @@ export interface NetworkProxyOptions {
   authority: SessionAuthority;
   /** All addresses of a name. */
   resolve(host: string): Promise<string[]>;
-  /** Headers to set on the way out: where a credential is put in that the sandbox never saw. */
-  inject?(request: OutgoingRequest): Record<string, string> | undefined;
+  /** Secrets that the session may use: their values are put in here, on the way out. */
+  secrets?: { grants(): readonly SecretGrant[]; value(name: string): string | undefined };
   report(decision: NetworkDecision): void;
   limits?: Partial<TrafficLimits>;
   /** Tests reach their own servers by it: where a pinned address is really dialled, and what certificates are trusted there. */
@@ -64,7 +65,9 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
     if (request === undefined) return refuse("a request that cannot be understood, or whose names differ");
     const verdict = judgeRequest(options.rules(), request);
     if (!verdict.allowed) return refuse(verdict.reason);
-    const upstream = await pin(request);
+    const secrets = substitute(options.secrets?.grants() ?? [], (name) => options.secrets?.value(name), request, message.headers);
+    if (!secrets.allowed) return refuse(secrets.reason);
+    const upstream = await pin(request, secrets.headers);
     if (typeof upstream === "string") return refuse(upstream);
     const limit = meter.admit();
     if (limit !== undefined) return refuse(limit);
@@ -73,7 +76,7 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
   }
 
   /** Where the request really goes; a string says why it does not. */
-  async function pin(request: OutgoingRequest & { target: string }): Promise<Upstream | string> {
+  async function pin(request: OutgoingRequest & { target: string }, replaced: Upstream["replaced"]): Promise<Upstream | string> {
     let addresses: string[];
     try {
       addresses = await options.resolve(request.host);
@@ -87,7 +90,7 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
       if (reason !== undefined) return `${request.host} leads to ${reason}`;
     }
     const place = options.testing?.dial(address, request.port) ?? { host: address, port: request.port };
-    return { ...place, request, inject: options.inject?.(request) ?? {}, ca: options.testing?.ca };
+    return { ...place, request, replaced, ca: options.testing?.ca };
   }
 
   function report(request: Omit<OutgoingRequest, "secure">, verdict: { allowed: boolean; rule: string; reason: string }): void {

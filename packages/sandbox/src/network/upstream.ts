@@ -16,7 +16,8 @@ export interface Upstream {
     /** Normalised path and query, as sent on. */
     target: string;
   };
-  inject: Record<string, string>;
+  /** Headers whose placeholders were replaced by secrets. */
+  replaced: Record<string, string | string[]>;
   ca: string | undefined;
 }
 
@@ -46,7 +47,7 @@ export function closeUpstreams(meter: TrafficMeter): void {
 async function exchange(message: IncomingMessage, response: ServerResponse, upstream: Upstream, meter: TrafficMeter): Promise<void> {
   const { request } = upstream;
   const agents = agentsOf(meter);
-  const headers: Record<string, string | string[]> = { ...endToEnd(message.headers), ...upstream.inject };
+  const headers: Record<string, string | string[]> = { ...endToEnd(message.headers), ...upstream.replaced };
   const common = {
     host: upstream.host,
     port: upstream.port,
