@@ -1,0 +1,249 @@
+import { APICallError, InvalidResponseDataError, JSONParseError, TypeValidationError } from "@ai-sdk/provider";
+import type { ModelFailureKind } from "@guildhall/core";
+
+import { parseRetryAfter } from "./retry.ts";
+import { TransportError, type TransportFault } from "./transport.ts";
+import type { Vendor } from "./vendors.ts";
+
+/** What an attempt came to, and whether another may help. */
+export interface Failure {
+  kind: ModelFailureKind;
+  message: string;
+  remedy: string | undefined;
+  /** Another attempt may succeed. */
+  retry: boolean;
+  /** The service said when to come back, milliseconds from now. */
+  retryAfterMs?: number;
+  /** The server is busy loading the model: waiting is not an attempt. */
+  loading?: boolean;
+}
+
+/** Whom the attempt asked for what; goes into the remedies. */
+export interface FailureContext {
+  vendor: Vendor;
+  model: string;
+  baseUrl: string;
+  /** The key that was sent, so that no message repeats it. */
+  key: { variable: string; value: string } | undefined;
+  now: Date;
+}
+
+/**
+ * Reads whatever an attempt threw, or a stream reported: the transport's faults, the service's errors with their status, code and words, and faults
+ * of the stream's structure. Every provider has words of its own for a prompt that is too long.
+ */
+export function failureOf(error: unknown, context: FailureContext): Failure {
+  const transport = inCauses(error, (cause) => cause instanceof TransportError);
+  if (transport !== undefined && transport.fault !== "not_a_stream") return transportFailure(transport, context);
+  const facts = factsOf(error, transport?.body);
+  const failure =
+    facts.status === undefined && facts.code === undefined ? unnamed(error, transport, facts, context) : named(facts, context);
+  return { ...failure, message: masked(failure.message, context) };
+}
+
+interface Facts {
+  status: number | undefined;
+  code: string | undefined;
+  message: string;
+  headers: Record<string, string>;
+}
+
+function factsOf(error: unknown, body: string | undefined): Facts {
+  if (body !== undefined) return { status: undefined, headers: {}, code: undefined, message: "", ...inBody(body) };
+  if (APICallError.isInstance(error)) {
+    const said = inBody(error.responseBody);
+    return {
+      status: error.statusCode,
+      headers: error.responseHeaders ?? {},
+      code: said.code,
+      message: firstLine(said.message ?? error.message ?? "") || `status ${error.statusCode ?? "unknown"}`,
+    };
+  }
+  const said = typeof error === "object" && error !== null ? inObject(error as Record<string, unknown>) : {};
+  return {
+    status: undefined,
+    headers: {},
+    code: undefined,
+    message: firstLine(said.message ?? String(error)),
+    ...withStatus(error),
+    ...(said.code === undefined ? {} : { code: said.code }),
+  };
+}
+
+function withStatus(error: unknown): { status?: number } {
+  const status = typeof error === "object" && error !== null ? (error as Record<string, unknown>)["statusCode"] : undefined;
+  return typeof status === "number" ? { status } : {};
+}
+
+/** Code and message of an error as the services' bodies hold them: `{error: {code, type, status, message}}`, or the same without the shell. */
+function inBody(body: string | undefined): { code?: string; message?: string } {
+  if (body === undefined || body === "") return {};
+  try {
+    const value = JSON.parse(body) as unknown;
+    const first = Array.isArray(value) ? (value[0] as unknown) : value;
+    return typeof first === "object" && first !== null ? inObject(first as Record<string, unknown>) : {};
+  } catch {
+    // No JSON: a proxy's page, or plain words.
+    return { message: firstLine(body.replace(/<[^>]*>/g, " ").trim()) };
+  }
+}
+
+function inObject(value: Record<string, unknown>): { code?: string; message?: string } {
+  const error = value["error"] ?? value["data"];
+  if (typeof error === "string") return { message: firstLine(error) };
+  if (typeof error === "object" && error !== null && ("message" in error || "error" in error)) return inObject(error);
+  const code = [value["code"], value["type"], value["status"]].filter((part) => typeof part === "string" && part !== "error").join(" ");
+  const message = value["message"] ?? value["detail"];
+  return { ...(code === "" ? {} : { code }), ...(typeof message === "string" ? { message: firstLine(message) } : {}) };
+}
+
+/** An error that carries a status or a code of the service. */
+function named(facts: Facts, context: FailureContext): Failure {
+  const { vendor, model } = context;
+  const said = `${facts.code ?? ""} ${facts.message}`;
+  const status = facts.status ?? statusOfCode(facts.code ?? "");
+  const retryAfterMs = parseRetryAfter(facts.headers, context.now);
+  const after = retryAfterMs === undefined ? {} : { retryAfterMs };
+  const failure = (kind: ModelFailureKind, retry: boolean, remedy?: string): Failure => ({
+    kind,
+    message: `${vendor.title}${facts.status === undefined ? "" : ` answered ${facts.status}`}: ${facts.message || "no reason given"}`,
+    remedy,
+    retry,
+    ...after,
+  });
+  if (CONTEXT_OVERFLOW.test(said))
+    return failure("context_overflow", false, "shorten the conversation or take a model with a larger context");
+  if (NO_CREDIT.test(said) || status === 402)
+    return failure("rate_limited", false, `add credit to the ${vendor.title} account or take another model`);
+  if (status === 401 || status === 403 || /invalid.{0,5}api.?key|api.?key.{0,20}not valid/i.test(said)) {
+    const remedy =
+      context.key === undefined
+        ? `set ${vendor.keys[0] ?? "a key"}`
+        : `check ${context.key.variable}, or whether its account may use ${model}`;
+    return failure("authentication", false, remedy);
+  }
+  if (status === 404) {
+    return /model/i.test(said)
+      ? failure("not_found", false, vendor.modelRemedy.replaceAll("<model>", model).replaceAll("<base URL>", context.baseUrl))
+      : failure("not_found", false, `check the base URL ${context.baseUrl} (it usually ends in /v1), and that it has the model ${model}`);
+  }
+  if (status === 413) return failure("context_overflow", false, "shorten the conversation or take a model with a larger context");
+  if (status === 429) return failure("rate_limited", true, "wait, or take another model");
+  if (status === 503 && /loading/i.test(facts.message))
+    return { ...failure("overloaded", true, "wait until the server has loaded its model"), loading: true };
+  if (status === 529 || status === 503 || OVERLOADED.test(said))
+    return failure("overloaded", true, "try again later, or take another model");
+  if (status === 408 || status === 409 || status >= 500)
+    return failure("overloaded", true, `see whether ${context.baseUrl} is in trouble, or try again later`);
+  if (status >= 300 && status < 400)
+    return failure("not_found", false, `the address has moved: give the final one instead of ${context.baseUrl}`);
+  if (status >= 400) return failure("bad_request", false);
+  return failure("other", false);
+}
+
+/** An error without status or code: a fault of the stream itself, or of something that is no service. */
+function unnamed(error: unknown, transport: TransportError | undefined, facts: Facts, context: FailureContext): Failure {
+  if (transport !== undefined) {
+    const told = facts.message === "" ? "" : `: ${facts.message}`;
+    return failure(
+      "malformed",
+      `${context.baseUrl} did not answer as a model service: ${transport.message}${told}`,
+      `check the base URL (it usually ends in /v1)`,
+    );
+  }
+  if (/without a finish reason|stream ended|terminated/i.test(facts.message))
+    return { ...failure("cut", "the stream ended in the middle of the reply"), retry: true };
+  if (inCauses(error, isStructural) !== undefined)
+    return failure("malformed", `${context.vendor.title} sent a stream that cannot be read: ${facts.message}`);
+  if (CONTEXT_OVERFLOW.test(facts.message))
+    return failure("context_overflow", facts.message, "shorten the conversation or take a model with a larger context");
+  if (OVERLOADED.test(facts.message))
+    return { ...failure("overloaded", facts.message, "try again later, or take another model"), retry: true };
+  return failure("other", `${context.vendor.title}: ${facts.message}`);
+
+  function failure(kind: ModelFailureKind, message: string, remedy?: string): Failure {
+    return { kind, message, remedy, retry: false };
+  }
+}
+
+function transportFailure(error: TransportError, context: FailureContext): Failure {
+  const where = context.baseUrl;
+  const kinds: Record<TransportFault, ModelFailureKind> = {
+    first_byte: "unreachable",
+    connection: "unreachable",
+    idle: "cut",
+    cut: "cut",
+    too_large: "too_large",
+    not_a_stream: "malformed",
+  };
+  const kind = kinds[error.fault];
+  const remedy = kind === "unreachable" ? unreachableRemedy(error.code, context) : undefined;
+  return {
+    kind,
+    message: `${context.vendor.title} at ${where}: ${error.message}`,
+    remedy,
+    retry: kind === "unreachable" || kind === "cut",
+  };
+}
+
+function unreachableRemedy(code: string | undefined, { vendor, baseUrl }: FailureContext): string {
+  if (code === "ECONNREFUSED")
+    return vendor.local ? `start ${vendor.title}, or give its address` : `see whether a server listens at ${baseUrl}`;
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "check the host name and the network";
+  if (code?.includes("CERT") === true || code === "DEPTH_ZERO_SELF_SIGNED_CERT")
+    return "check the server's certificate (NODE_EXTRA_CA_CERTS adds your own authority)";
+  return "check the network, or the proxy's settings";
+}
+
+function isStructural(error: unknown): error is Error {
+  return JSONParseError.isInstance(error) || TypeValidationError.isInstance(error) || InvalidResponseDataError.isInstance(error);
+}
+
+function inCauses<T>(error: unknown, is: (cause: unknown) => cause is T): T | undefined {
+  for (let cause: unknown = error, depth = 0; cause !== undefined && depth < 8; depth++) {
+    if (is(cause)) return cause;
+    cause = cause instanceof Error ? cause.cause : undefined;
+  }
+  return undefined;
+}
+
+function masked(message: string, { key }: FailureContext): string {
+  return key === undefined || key.value.length < 4 ? message : message.replaceAll(key.value, "***");
+}
+
+function firstLine(text: string): string {
+  const line = text.trim().split("\n", 1)[0]?.replace(/\s+/g, " ") ?? "";
+  return line.length > 500 ? `${line.slice(0, 500)}…` : line;
+}
+
+function statusOfCode(code: string): number {
+  if (/overloaded/.test(code)) return 529;
+  if (/rate_limit|RESOURCE_EXHAUSTED/.test(code)) return 429;
+  if (/authentication|invalid_api_key|UNAUTHENTICATED|permission|PERMISSION_DENIED/.test(code)) return 401;
+  if (/not_found|NOT_FOUND/.test(code)) return 404;
+  if (/server_error|api_error|timeout|INTERNAL|UNAVAILABLE|DEADLINE/.test(code)) return 500;
+  if (/invalid|INVALID_ARGUMENT/.test(code)) return 400;
+  return 0;
+}
+
+/** Anthropic, OpenAI, Google, OpenRouter, llama.cpp, vLLM, LM Studio, Ollama and Mistral, in their own words. */
+const CONTEXT_OVERFLOW = new RegExp(
+  [
+    "context_length_exceeded",
+    "exceed_context_size",
+    "prompt is too long",
+    "exceed(s|ed)? (the |this model's )?(available |maximum )?context",
+    "maximum context length",
+    "input token count.{0,40}exceeds",
+    "reduce the length of (the|your)",
+    "context the overflows",
+    "too large for model with \\d+ maximum context",
+    "request_too_large",
+    "context window",
+    "input (is )?too long",
+  ].join("|"),
+  "i",
+);
+const OVERLOADED = /overloaded|over capacity|too many requests|at capacity|temporarily unavailable/i;
+const NO_CREDIT =
+  /insufficient_quota|credit balance is too low|exceeded your current quota, please check your plan|insufficient (credits|funds|balance)|payment required/i;

@@ -1,0 +1,175 @@
+import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider";
+import type { FetchFunction } from "@ai-sdk/provider-utils";
+import { type Clock, GuildError, type Model, type ModelInfo, type ModelRequest } from "@guildhall/core";
+
+import { languageModel } from "./language-model.ts";
+import { modelFacts } from "./prices.ts";
+import type { Dialect } from "./prompt.ts";
+import type { RetryPolicy } from "./retry.ts";
+import { keyOf, type Vendor } from "./vendors.ts";
+
+export interface OpenVendor {
+  vendor: Vendor;
+  model: string;
+  /** The specification as the caller wrote it. */
+  spec: string;
+  baseUrl: string | undefined;
+  credentials: Record<string, string>;
+  fetch: FetchFunction;
+  clock: Clock;
+  random: () => number;
+  retry: RetryPolicy;
+  /** What the operator knows better than the tables. */
+  known: Partial<Pick<ModelInfo, "contextTokens" | "maxOutputTokens" | "price">>;
+}
+
+/** What a provider's package is asked with. */
+interface Connection {
+  model: string;
+  baseUrl: string;
+  key: string | undefined;
+  fetch: FetchFunction;
+}
+
+/** Opens a model that answers over HTTP; loads the provider's package, makes no request. Throws `unauthenticated` and `invalid_argument` with the remedy. */
+export async function openVendor(open: OpenVendor): Promise<Model> {
+  const { vendor, model, spec } = open;
+  const baseUrl = checkedUrl(open.baseUrl ?? vendor.baseUrl, vendor, spec);
+  const key = keyOf(vendor, open.credentials);
+  if (key === undefined && vendor.keyRequired) {
+    throw new GuildError("unauthenticated", `${vendor.title} needs a key`, {
+      subject: spec,
+      remedy: `set ${vendor.keys[0]} in the environment or in the settings' [keys]`,
+    });
+  }
+  const facts = await modelFacts(vendor, model, baseUrl, open.clock.now());
+  const info: ModelInfo = {
+    spec,
+    provider: vendor.name,
+    contextTokens: open.known.contextTokens ?? facts.contextTokens,
+    maxOutputTokens: open.known.maxOutputTokens ?? facts.maxOutputTokens,
+    price: open.known.price ?? facts.price,
+  };
+  const connection: Connection = { model, baseUrl, key: key?.value, fetch: open.fetch };
+  return languageModel({
+    model: await loadModel(vendor, connection),
+    info,
+    dialect: dialectOf(vendor, model),
+    providerOptions: (request) => optionsFor(vendor, request),
+    costOf: open.known.price === undefined ? facts.costOf : flatCost(open.known.price),
+    context: { vendor, model, baseUrl, key },
+    clock: open.clock,
+    random: open.random,
+    retry: open.retry,
+  });
+}
+
+function checkedUrl(baseUrl: string | undefined, vendor: Vendor, spec: string): string {
+  if (baseUrl === undefined || baseUrl === "") {
+    throw new GuildError("invalid_argument", `${vendor.title} has no address of its own`, {
+      subject: spec,
+      remedy: "give its base URL: --base-url http://<host>:<port>/v1",
+    });
+  }
+  const url = URL.parse(baseUrl);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new GuildError("invalid_argument", `“${baseUrl}” is no http or https URL`, {
+      subject: spec,
+      remedy: "write it like http://127.0.0.1:8080/v1",
+    });
+  }
+  return baseUrl.replace(/\/+$/, "");
+}
+
+/** Each package is loaded only when one of its models is opened. */
+async function loadModel(vendor: Vendor, { model, baseUrl, key, fetch }: Connection): Promise<LanguageModelV4> {
+  switch (vendor.protocol) {
+    case "anthropic":
+      return (await import("@ai-sdk/anthropic")).createAnthropic({ apiKey: key ?? "", baseURL: baseUrl, fetch }).languageModel(model);
+    case "openai-responses":
+      return (await import("@ai-sdk/openai")).createOpenAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).responses(model);
+    case "openai-chat":
+      return (await import("@ai-sdk/openai")).createOpenAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).chat(model);
+    case "google":
+      return (await import("@ai-sdk/google")).createGoogleGenerativeAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).languageModel(model);
+    case "compatible":
+      return (await import("@ai-sdk/openai-compatible"))
+        .createOpenAICompatible({
+          name: NAMESPACE,
+          baseURL: baseUrl,
+          ...(key === undefined ? {} : { apiKey: key }),
+          fetch,
+          includeUsage: true,
+          ...(vendor.name === "openrouter" ? { transformRequestBody: forOpenRouter } : {}),
+        })
+        .chatModel(model);
+  }
+}
+
+/** The name under which the openai-compatible package keeps its metadata. */
+const NAMESPACE = "compatible";
+
+function dialectOf(vendor: Vendor, model: string): Dialect {
+  switch (vendor.protocol) {
+    case "anthropic":
+      return {
+        vendor: vendor.name,
+        arguments: "value",
+        reasoning: "sealed",
+        cacheMark: { anthropic: { cacheControl: { type: "ephemeral" } } },
+      };
+    case "google":
+      // No marks: with them Gemini's cost was seen to rise to the sixfold and more; it caches by itself.
+      return { vendor: vendor.name, arguments: "value", reasoning: "sealed", cacheMark: undefined };
+    case "openai-responses":
+    case "openai-chat":
+      return { vendor: vendor.name, arguments: "text", reasoning: "sealed", cacheMark: undefined };
+    case "compatible": {
+      const marks = vendor.name === "openrouter" && model.startsWith("anthropic/");
+      return {
+        vendor: vendor.name,
+        arguments: "text",
+        reasoning: "plain",
+        cacheMark: marks ? { openaiCompatible: { cache_control: { type: "ephemeral" } } } : undefined,
+      };
+    }
+  }
+}
+
+function optionsFor(vendor: Vendor, request: ModelRequest): SharedV4ProviderOptions | undefined {
+  switch (vendor.protocol) {
+    case "openai-responses":
+      // Nothing is kept at the provider: sealed reasoning goes to and fro with the conversation instead.
+      return { openai: { store: false, promptCacheKey: cacheKey(request) } };
+    case "openai-chat":
+      return { openai: { promptCacheKey: cacheKey(request) } };
+    default:
+      return undefined;
+  }
+}
+
+/** OpenAI takes 64 characters. */
+function cacheKey(request: ModelRequest): string {
+  return request.sessionId.slice(0, 64);
+}
+
+/** OpenRouter wants the cache mark on a part of the content, and tells the cost when asked. */
+function forOpenRouter(body: Record<string, unknown>): Record<string, unknown> {
+  const messages = (body["messages"] as Array<Record<string, unknown>>).map((message) => {
+    const { cache_control: mark, content, ...rest } = message;
+    return mark === undefined || typeof content !== "string"
+      ? message
+      : { ...rest, content: [{ type: "text", text: content, cache_control: mark }] };
+  });
+  return { ...body, messages, usage: { include: true } };
+}
+
+function flatCost(price: NonNullable<ModelInfo["price"]>): NonNullable<Parameters<typeof languageModel>[0]["costOf"]> {
+  return ({ inputTokens, cachedInputTokens, cacheWriteTokens, outputTokens }) => {
+    const plain = Math.max(0, inputTokens - cachedInputTokens - cacheWriteTokens);
+    return (
+      (plain * price.input + cachedInputTokens * price.cachedInput + cacheWriteTokens * price.cacheWrite + outputTokens * price.output) /
+      1e6
+    );
+  };
+}

@@ -1,0 +1,129 @@
+import type {
+  LanguageModelV4FunctionTool,
+  LanguageModelV4Message,
+  LanguageModelV4Prompt,
+  LanguageModelV4ReasoningPart,
+  LanguageModelV4TextPart,
+  LanguageModelV4ToolCallPart,
+  LanguageModelV4ToolResultPart,
+  SharedV4ProviderOptions,
+} from "@ai-sdk/provider";
+import { type PromptMessage, PromptRole, type ToolCall, type ToolSchema } from "@guildhall/protocol";
+
+import { readProviderData } from "./provider-data.ts";
+
+/** What differs between providers in how a conversation is said to them. */
+export interface Dialect {
+  /** The vendor whose provider data may be sent back. */
+  vendor: string;
+  /** Old calls' arguments: as the text that the model wrote, or as a value. */
+  arguments: "text" | "value";
+  /** Reasoning goes back only with the data that the provider sealed it with, or as it is. */
+  reasoning: "sealed" | "plain";
+  /** What marks a message as the end of a cacheable beginning; undefined: the provider knows no marks. */
+  cacheMark: SharedV4ProviderOptions | undefined;
+}
+
+/** Anthropic takes no more marks than this in one request. */
+const MOST_CACHE_MARKS = 4;
+
+type AssistantPart = LanguageModelV4TextPart | LanguageModelV4ReasoningPart | LanguageModelV4ToolCallPart;
+
+/**
+ * The conversation as the provider packages take it. Results of neighbouring calls become one message; what a provider would refuse (empty texts,
+ * calls whose arguments are no JSON object) is put into a form that every provider takes.
+ */
+export function toPrompt(messages: PromptMessage[], dialect: Dialect): LanguageModelV4Prompt {
+  const prompt: LanguageModelV4Prompt = [];
+  const marked = dialect.cacheMark === undefined ? new Set<PromptMessage>() : marks(messages);
+  for (const message of messages) {
+    const options = marked.has(message) && dialect.cacheMark !== undefined ? { providerOptions: dialect.cacheMark } : {};
+    switch (message.role) {
+      case PromptRole.SYSTEM:
+        if (message.text.trim() !== "") prompt.push({ role: "system", content: message.text, ...options });
+        break;
+      case PromptRole.ASSISTANT: {
+        const content = assistantParts(message, dialect);
+        if (content.length > 0) prompt.push({ role: "assistant", content, ...options });
+        break;
+      }
+      case PromptRole.TOOL:
+        addResult(prompt, { ...toolResult(message), ...options });
+        break;
+      default:
+        // On the part as well as the message: packages differ in which of them they read.
+        prompt.push({ role: "user", content: [{ type: "text", text: message.text.trim() === "" ? "(empty)" : message.text, ...options }] });
+    }
+  }
+  return prompt;
+}
+
+/** Tools as the provider packages take them. The schema texts come from zod and are valid JSON. */
+export function toTools(tools: ToolSchema[]): LanguageModelV4FunctionTool[] {
+  return tools.map((tool) => ({
+    type: "function",
+    name: tool.name,
+    description: tool.description,
+    inputSchema: JSON.parse(tool.schema) as Record<string, unknown>,
+  }));
+}
+
+/** A call's arguments as an object, whatever the model wrote: what is none is wrapped, so that the model sees what it did. */
+export function argumentObject(text: string): Record<string, unknown> {
+  if (text.trim() === "") return {};
+  try {
+    const value = JSON.parse(text) as unknown;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : { not_an_object: value };
+  } catch {
+    return { invalid_json: text };
+  }
+}
+
+/** The first mark and the last ones, where there are more than providers take. */
+function marks(messages: PromptMessage[]): Set<PromptMessage> {
+  const all = messages.filter((message) => message.cache);
+  return new Set(all.length <= MOST_CACHE_MARKS ? all : [...all.slice(0, 1), ...all.slice(1 - MOST_CACHE_MARKS)]);
+}
+
+function assistantParts(message: PromptMessage, dialect: Dialect): AssistantPart[] {
+  const data = readProviderData(message, dialect.vendor);
+  if (data.kind === "parts") {
+    return data.parts.flatMap((part): AssistantPart[] => {
+      const options = part.metadata === undefined ? {} : { providerOptions: part.metadata as SharedV4ProviderOptions };
+      if (part.type === "call") return [{ ...toolCall(part.call, dialect), ...options }];
+      if (part.type === "reasoning") return [{ type: "reasoning", text: part.text, ...options }];
+      return part.text.trim() === "" ? [] : [{ type: "text", text: part.text, ...options }];
+    });
+  }
+  const parts: AssistantPart[] = [];
+  if (message.reasoning !== "" && dialect.reasoning === "plain" && data.kind === "none")
+    parts.push({ type: "reasoning", text: message.reasoning });
+  if (message.text.trim() !== "") parts.push({ type: "text", text: message.text });
+  for (const call of message.toolCalls) parts.push(toolCall(call, dialect));
+  return parts;
+}
+
+function toolCall(call: ToolCall, dialect: Dialect): LanguageModelV4ToolCallPart {
+  const input = argumentObject(call.arguments);
+  const asWritten =
+    dialect.arguments === "text" && call.arguments.trim() !== "" && !("invalid_json" in input) && !("not_an_object" in input);
+  return { type: "tool-call", toolCallId: call.callId, toolName: call.tool, input: asWritten ? call.arguments : input };
+}
+
+function toolResult(message: PromptMessage): LanguageModelV4ToolResultPart {
+  const value = message.text === "" ? "(no output)" : message.text;
+  return {
+    type: "tool-result",
+    toolCallId: message.callId,
+    toolName: message.tool,
+    output: { type: message.isError ? "error-text" : "text", value },
+  };
+}
+
+function addResult(prompt: LanguageModelV4Prompt, part: LanguageModelV4ToolResultPart): void {
+  const last: LanguageModelV4Message | undefined = prompt.at(-1);
+  if (last?.role === "tool") last.content.push(part);
+  else prompt.push({ role: "tool", content: [part] });
+}
