@@ -3,6 +3,7 @@ export * from "./byte-path.ts";
 export { canonicalJson } from "./canonical-json.ts";
 export * from "./clock.ts";
 export * from "./errors.ts";
+export * from "./masking/index.ts";
 export * from "./git-object.ts";
 export * from "./ids.ts";
 export * from "./policy/index.ts";
