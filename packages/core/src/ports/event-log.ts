@@ -1,4 +1,4 @@
-import type { Event, Limits, TurnEndReason } from "@guildhall/protocol";
+import type { Event, Limits } from "@guildhall/protocol";
 
 /** What an event says, without the position and time that the log gives it. */
 export type EventBody = Exclude<Event["body"], { case: undefined }>;
@@ -24,7 +24,7 @@ export interface SessionRecord extends SessionKey {
   leaseOwner: string | undefined;
   leaseExpires: Date | undefined;
   /** Reason of the last TurnEnded and its summary, or undefined while a turn is open or before the first one. */
-  lastTurnEnd: { reason: TurnEndReason; summary: string } | undefined;
+  lastTurnEnd: { reason: number; summary: string } | undefined;
   /** A turn is open: an input arrived or work began, and no TurnEnded came after it. */
   turnOpen: boolean;
 }
