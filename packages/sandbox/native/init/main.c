@@ -1,0 +1,137 @@
+/* Start, dispatch of requests, and the end. Usage: guild-init --connection FD --workspace DIR [--lease-ms N] [--…-bytes N] … */
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct options options = {.connection = 3};
+
+void *must(void *allocated) {
+  if (allocated == NULL) _exit(70);
+  return allocated;
+}
+
+static void report_usage(uint32_t id) {
+  struct tree_sum sum;
+  tree_measure(getpid(), &sum);
+  struct writer out = {0};
+  put_u64(&out, sum.rss_bytes);
+  put_u32(&out, sum.processes);
+  put_u64(&out, sum.cpu_ms);
+  reply(id, 0, &out);
+}
+
+static bool shutting_down;
+
+void dispatch(uint8_t type, uint32_t id, struct reader *reader);
+
+void dispatch(uint8_t type, uint32_t id, struct reader *reader) {
+  struct channel *channel;
+  uint32_t length;
+  const uint8_t *bytes;
+  switch (type) {
+  case H_EXEC: process_start(id, reader); return;
+  case H_INPUT:
+    bytes = read_bytes(reader, &length);
+    if ((channel = channel_find(id)) != NULL) channel_give_input(channel, bytes, length);
+    return;
+  case H_INPUT_CLOSE:
+    if ((channel = channel_find(id)) != NULL) channel_close_input(channel);
+    return;
+  case H_CREDIT: {
+    uint32_t credit = read_u32(reader);
+    if ((channel = channel_find(id)) != NULL) channel_credit(channel, credit);
+    else walk_credit(id, credit);
+    return;
+  }
+  case H_SIGNAL: process_signal(id, reader); return;
+  case H_RESIZE: process_resize(id, reader); return;
+  case H_CLOSE: process_close(id, reader); return;
+  case H_RENEW:
+    lease_renew();
+    reply(id, 0, NULL);
+    return;
+  case H_CONNECT: tcp_connect(id, reader); return;
+  case H_USAGE: report_usage(id); return;
+  case H_SHUTDOWN: shutting_down = true; return;
+  case H_WRITE: file_write(id, reader); return;
+  case H_WRITE_MORE: file_write_more(id, reader); return;
+  case H_WALK: walk_start(id, reader); return;
+  case H_TRACK: change_track(id, reader); return;
+  case H_CHANGES: change_report(id); return;
+  default: file_request(type, id, reader);
+  }
+}
+
+bool told_to_shut_down(void) { return shutting_down; }
+
+static uint64_t number(const char *text) { return text == NULL ? 0 : strtoull(text, NULL, 10); }
+
+static const char *parse_options(char **argv) {
+  const char *workspace = NULL;
+  for (char **arg = argv + 1; arg[0] != NULL && arg[1] != NULL; arg += 2) {
+    if (strcmp(arg[0], "--connection") == 0) options.connection = (int)number(arg[1]);
+    else if (strcmp(arg[0], "--workspace") == 0) workspace = arg[1];
+    else if (strcmp(arg[0], "--lease-ms") == 0) options.lease_ms = number(arg[1]);
+    else if (strcmp(arg[0], "--memory-bytes") == 0) options.memory_bytes = number(arg[1]);
+    else if (strcmp(arg[0], "--data-bytes") == 0) options.data_bytes = number(arg[1]);
+    else if (strcmp(arg[0], "--processes") == 0) options.processes = number(arg[1]);
+    else _exit(64);
+  }
+  return workspace;
+}
+
+/* Commands get descriptors 0 to 3 by number; ours must not stand there. Nothing that we were started with reaches a command. */
+static void settle_descriptors(void) {
+  for (int fd = 0; fd <= 3; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) _exit(71);
+  close_range(0, ~0u, CLOSE_RANGE_CLOEXEC);
+  close_range((unsigned)options.connection + 1, ~0u, 0);
+  fcntl(options.connection, F_SETFL, fcntl(options.connection, F_GETFL) | O_NONBLOCK);
+}
+
+int main(int argc, char **argv) {
+  (void)argc;
+  const char *workspace = parse_options(argv);
+  if (workspace == NULL || chdir(workspace) != 0) {
+    fprintf(stderr, "guild-init: workspace %s: %s\n", workspace == NULL ? "" : workspace, strerror(errno));
+    return 66;
+  }
+  options.pid_one = getpid() == 1;
+  setsid();
+  umask(022);
+  prctl(PR_SET_NAME, "guild-init");
+  if (!options.pid_one) prctl(PR_SET_CHILD_SUBREAPER, 1);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_IGN); /* the kernel reaps what comes to us */
+  if (!options.pid_one) signal(SIGTERM, SIG_IGN);
+  settle_descriptors();
+  /* Walks hold a descriptor a level, executions a few each; commands get limits of their own. */
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  lease_start();
+  wire_open(options.connection);
+  struct writer hello = {0};
+  put_u32(&hello, PROTOCOL_VERSION);
+  put_u32(&hello, (uint32_t)getpid());
+  send_frame(T_HELLO, 0, hello.data, hello.length);
+  writer_free(&hello);
+  wire_writable();
+
+  run_loop();
+
+  kill_everything(lease_lapsed() ? LIMIT_LEASE : LIMIT_NONE);
+  const char *reason = lease_lapsed() ? "lease" : "closed";
+  send_frame(T_GONE, 0, reason, strlen(reason));
+  wire_flush_blocking(500);
+  return lease_lapsed() ? 75 : 0;
+}

@@ -1,0 +1,105 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+
+import { GuildError, type CapabilityReport, type ExecSpec, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
+
+import { withDefaults } from "./default-limits.ts";
+import { startInit } from "./init-process.ts";
+import { InitSandbox } from "./init-sandbox.ts";
+import { checkedWorkspace } from "./sandbox-paths.ts";
+import { findToolkit, TOOLKIT_MOUNT, TOOLKIT_REMEDY } from "./toolkit.ts";
+
+/**
+ * No isolation at all: commands run as the caller, with the caller's files and network. The same init starts, limits and kills
+ * them, so that everything but the wall is as elsewhere. Only for those who ask for it by name.
+ */
+export class HostProvider implements SandboxProvider {
+  readonly name = "host";
+  readonly #toolkitDir: string | undefined;
+  readonly #sandboxes = new Set<Sandbox>();
+
+  constructor(options: { toolkitDir?: string } = {}) {
+    this.#toolkitDir = options.toolkitDir;
+  }
+
+  async probe(): Promise<CapabilityReport> {
+    const toolkit = await Promise.resolve()
+      .then(() => findToolkit(this.#toolkitDir))
+      .then(() => undefined, GuildError.from);
+    return {
+      provider: this.name,
+      usable: toolkit === undefined,
+      capabilities: [
+        {
+          name: "toolkit",
+          available: toolkit === undefined,
+          detail: toolkit?.line ?? "built",
+          ...(toolkit === undefined ? {} : { remedy: TOOLKIT_REMEDY }),
+        },
+        {
+          name: "isolation",
+          available: false,
+          detail: "commands run as you, with your files and your network",
+          remedy: "use --sandbox bubblewrap",
+        },
+      ],
+    };
+  }
+
+  async create(spec: SandboxSpec): Promise<Sandbox> {
+    const toolkit = findToolkit(this.#toolkitDir);
+    const workspace = await checkedWorkspace(spec);
+    const limits = withDefaults(spec.limits);
+    if (limits.cpus !== undefined) {
+      throw new GuildError("unsupported", "the host sandbox cannot limit its share of CPUs", { remedy: "use --sandbox bubblewrap" });
+    }
+    const home = await mkdtemp(join(tmpdir(), `guildhall-${spec.id}-`));
+    const free = (): Promise<void> => rm(home, { recursive: true, force: true });
+    try {
+      const init = await startInit(toolkit.init, [
+        ...["--connection", "3", "--workspace", workspace.path],
+        ...["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)],
+        ...(spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)]),
+      ]);
+      const sandbox = new InitSandbox({
+        id: spec.id,
+        provider: this.name,
+        connection: init.connection,
+        workspace: workspace.path,
+        env: {
+          HOME: home,
+          LANG: "C.UTF-8",
+          PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${toolkit.directory}/bin`,
+          SHELL: `${toolkit.directory}/bin/bash`,
+          USER: userInfo().username,
+          ...spec.env,
+        },
+        limits,
+        leaseMs: spec.leaseMs,
+        stop: init.stop,
+        free: async () => {
+          this.#sandboxes.delete(sandbox);
+          await free();
+        },
+        prepare: (exec) => atToolkit(exec, toolkit.directory),
+      });
+      this.#sandboxes.add(sandbox);
+      return sandbox;
+    } catch (error) {
+      await free();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
+  }
+}
+
+/** Nothing is mounted here: a program of the toolkit's usual place is taken from where the toolkit really is. */
+function atToolkit(spec: ExecSpec, directory: string): ExecSpec {
+  const [program, ...rest] = spec.argv;
+  if (!program.startsWith(`${TOOLKIT_MOUNT}/`)) return spec;
+  return { ...spec, argv: [directory + program.slice(TOOLKIT_MOUNT.length), ...rest] };
+}

@@ -1,0 +1,63 @@
+import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
+import type { Duplex } from "node:stream";
+
+import { GuildError } from "@guildhall/core";
+
+import { InitConnection } from "./wire/connection.ts";
+
+/** Number of the connection's descriptor in the init. */
+export const CONNECTION_FD = 3;
+
+const LONGEST_COMPLAINT = 4096;
+const STOP_PATIENCE_MS = 3000;
+
+/** A started init, or the chain of programs that becomes one, and the connection to it. */
+export interface InitProcess {
+  connection: InitConnection;
+  /** Process id on the host of what was spawned. */
+  pid: number;
+  /** Resolves when it has ended; by force when it does not end by itself within three seconds of being told. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Spawns an init and waits until it answers. Descriptors beyond the connection come from `extra`.
+ * Throws `failed_precondition` with what it said on stderr.
+ */
+export async function startInit(command: string, args: string[], extra: Array<number | "ignore"> = []): Promise<InitProcess> {
+  const stdio: StdioOptions = ["ignore", "ignore", "pipe", "pipe", ...extra];
+  const child = spawn(command, args, { stdio, env: {}, cwd: "/", detached: true });
+  const ended = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
+  });
+  const stream = child.stdio[CONNECTION_FD];
+  let complaint = "";
+  child.stderr?.on("data", (bytes: Buffer) => {
+    if (complaint.length < LONGEST_COMPLAINT) complaint += bytes.toString("utf8");
+  });
+  if (stream === null || stream === undefined || child.pid === undefined) {
+    throw new GuildError("failed_precondition", `cannot start ${command}: ${await ended}`, { subject: command });
+  }
+  const connection = new InitConnection(stream as Duplex);
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  try {
+    await connection.ready();
+  } catch (error) {
+    child.kill("SIGKILL");
+    const how = await ended;
+    await closed;
+    const said = complaint.trim().split("\n").slice(-3).join("; ");
+    throw new GuildError("failed_precondition", `the sandbox did not start: ${said === "" ? how : said}`, { cause: error });
+  }
+  return { connection, pid: child.pid, stop: () => stop(child, ended) };
+}
+
+async function stop(child: ChildProcess, ended: Promise<string>): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_PATIENCE_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+  child.stderr?.destroy();
+}

@@ -1,0 +1,116 @@
+import { GuildError, type ExecSpec, type Execution, type Sandbox, type SandboxUsage } from "@guildhall/core";
+
+import { InitChanges } from "./init-changes.ts";
+import { startExecution, type ExecutionContext } from "./init-execution.ts";
+import { InitFiles } from "./init-files.ts";
+import { ByteChannel, OUTPUT_WINDOW } from "./wire/byte-channel.ts";
+import type { InitConnection } from "./wire/connection.ts";
+import { FrameBuilder, ToInit } from "./wire/frame.ts";
+import { initError } from "./wire/init-error.ts";
+
+export interface InitSandboxOptions extends ExecutionContext {
+  id: string;
+  provider: string;
+  leaseMs: number | undefined;
+  /** Resolves when no process of the sandbox is left; ends the init by force when it does not end by itself. */
+  stop(): Promise<void>;
+  /** Frees what else the provider holds for it: cgroups, directories. After `stop`. */
+  free(): Promise<void>;
+  /** Usage as the host counts it, over what the init sees. */
+  measure?(seen: SandboxUsage): SandboxUsage;
+  /** Changes an execution before it starts, where a provider maps paths. */
+  prepare?(spec: ExecSpec): ExecSpec;
+}
+
+/** A sandbox behind its init: the same for every provider that can start one. */
+export class InitSandbox implements Sandbox {
+  readonly id: string;
+  readonly workspace: string;
+  readonly provider: string;
+  readonly files: InitFiles;
+  readonly changes: InitChanges;
+  readonly gone: Promise<string>;
+  readonly #options: InitSandboxOptions;
+  readonly #connection: InitConnection;
+  readonly #renewing: NodeJS.Timeout | undefined;
+  #disposing: Promise<void> | undefined;
+
+  constructor(options: InitSandboxOptions) {
+    this.#options = options;
+    this.#connection = options.connection;
+    this.id = options.id;
+    this.workspace = options.workspace;
+    this.provider = options.provider;
+    this.files = new InitFiles(options.connection);
+    this.changes = new InitChanges(options.connection);
+    this.gone = this.#connection.gone.then(async (reason) => {
+      await this.dispose();
+      return reason;
+    });
+    this.gone.catch(() => {}); // dispose() reports to whoever calls it
+    if (options.leaseMs !== undefined) {
+      this.#renewing = setInterval(() => this.#renewQuietly(), Math.max(1, Math.floor(options.leaseMs / 3)));
+      this.#renewing.unref();
+    }
+  }
+
+  exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution> {
+    return startExecution(this.#options, this.#options.prepare?.(spec) ?? spec, signal);
+  }
+
+  async connect(port: number): ReturnType<Sandbox["connect"]> {
+    if (!Number.isInteger(port) || port < 1 || port > 65535) throw new GuildError("invalid_argument", `there is no port ${port}`);
+    const connection = this.#connection;
+    const id = connection.newId();
+    const channel = new ByteChannel(connection, id);
+    const frame = new FrameBuilder(ToInit.connect, id, 8).u32(OUTPUT_WINDOW).u16(port);
+    const { errno } = await connection.request(id, frame);
+    if (errno !== 0) {
+      connection.unlisten(id);
+      throw initError(errno, "cannot connect to port", String(port));
+    }
+    return {
+      readable: bytesOf(channel),
+      write: (bytes) => channel.write(bytes),
+      close: async () => {
+        channel.endOutput(true);
+        const request = connection.newId();
+        await connection.request(request, new FrameBuilder(ToInit.close, request, 4).u32(id));
+        connection.unlisten(id);
+        channel.gone("closed");
+      },
+    };
+  }
+
+  async usage(): Promise<SandboxUsage> {
+    const id = this.#connection.newId();
+    const { errno, payload } = await this.#connection.request(id, new FrameBuilder(ToInit.usage, id, 0));
+    if (errno !== 0) throw initError(errno, "cannot measure", this.id);
+    const seen = { memoryBytes: payload.u64(), processes: payload.u32(), cpuMs: payload.u64() };
+    return this.#options.measure?.(seen) ?? seen;
+  }
+
+  async renew(): Promise<void> {
+    const id = this.#connection.newId();
+    await this.#connection.request(id, new FrameBuilder(ToInit.renew, id, 0));
+  }
+
+  dispose(): Promise<void> {
+    return (this.#disposing ??= this.#dispose());
+  }
+
+  async #dispose(): Promise<void> {
+    clearInterval(this.#renewing);
+    this.#connection.end("disposed");
+    await this.#options.stop();
+    await this.#options.free();
+  }
+
+  #renewQuietly(): void {
+    this.renew().catch(() => clearInterval(this.#renewing)); // `gone` tells why
+  }
+}
+
+async function* bytesOf(channel: ByteChannel): AsyncGenerator<Uint8Array> {
+  for await (const chunk of channel.output) yield chunk.bytes;
+}

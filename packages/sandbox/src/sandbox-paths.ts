@@ -1,0 +1,54 @@
+import { realpath, stat } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+
+import { GuildError, type SandboxSpec } from "@guildhall/core";
+
+/** Directories that are the system's own inside: a workspace there would hide it. */
+const taken = [
+  "/",
+  "/bin",
+  "/boot",
+  "/dev",
+  "/etc",
+  "/lib",
+  "/lib32",
+  "/lib64",
+  "/libx32",
+  "/proc",
+  "/run",
+  "/sbin",
+  "/sys",
+  "/usr",
+  "/var",
+];
+
+/** The workspace with every link resolved. Throws `invalid_argument`, `not_found`, `failed_precondition`. */
+export async function checkedWorkspace(spec: SandboxSpec): Promise<{ path: string; uid: number; gid: number }> {
+  const { workspace } = spec;
+  if (!isAbsolute(workspace) || workspace.includes("\0")) {
+    throw new GuildError("invalid_argument", "a workspace must be an absolute path", { subject: workspace });
+  }
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/.test(spec.id)) {
+    throw new GuildError("invalid_argument", `a sandbox id must be letters, digits, dots and dashes: ${spec.id}`);
+  }
+  try {
+    const path = await realpath(workspace);
+    const found = await stat(path);
+    if (!found.isDirectory())
+      throw new GuildError("failed_precondition", `the workspace ${workspace} is not a directory`, { subject: workspace });
+    if (taken.includes(path) || path.startsWith("/proc/") || path.startsWith("/sys/") || path.startsWith("/dev/")) {
+      throw new GuildError("invalid_argument", `${path} belongs to the system and cannot be a workspace`, {
+        subject: path,
+        remedy: "choose the directory of one project",
+      });
+    }
+    return { path, uid: found.uid, gid: found.gid };
+  } catch (error) {
+    if (GuildError.is(error)) throw error;
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new GuildError(code === "EACCES" ? "permission_denied" : "not_found", `cannot open the workspace ${workspace}: ${code}`, {
+      subject: workspace,
+      cause: error,
+    });
+  }
+}
