@@ -76,7 +76,7 @@ test("the first use makes the set-up and runs the command; standard output is th
   const first = guild(join(home, "guild"), { args: ["run", "two words", ""], cwd: elsewhere });
   assert.equal(first.status, 0, first.stderr);
   assert.deepEqual(JSON.parse(first.stdout), { args: ["run", "two words", ""], cwd: elsewhere });
-  assert.match(first.stderr, /set-up: npm ci/);
+  assert.match(first.stderr, /set-up: npm install/);
   assert.equal(madeNative(home), 1);
 });
 
