@@ -1,0 +1,2 @@
+/** Storage: the event log in PostgreSQL, blobs in files, and the PostgreSQL server that Guildhall runs by itself. */
+export { openStorage, type Storage, type StorageDescription, type StorageOptions } from "./open-storage.ts";

@@ -1,0 +1,128 @@
+import { GuildError } from "@guildhall/core";
+import type { PoolClient } from "pg";
+
+import type { Database } from "./database.ts";
+import { sqlState } from "./sql-error.ts";
+
+/** One step of the schema. Steps are never changed once released; each must leave what the code of the step before needs. */
+export interface Migration {
+  version: number;
+  /** Code that knows only this version can still work with the schema after this step: expand first, contract one release later. */
+  compatibleFrom: number;
+  /** Each may be run again after it has been run. SQL that PostgreSQL, YugabyteDB and CockroachDB take. */
+  statements: string[];
+}
+
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    version: 1,
+    compatibleFrom: 1,
+    statements: [
+      `CREATE TABLE IF NOT EXISTS guildhall.session (
+         tenant_id text NOT NULL,
+         session_id text NOT NULL,
+         title text NOT NULL,
+         workspace text NOT NULL,
+         parent_id text,
+         request_id text,
+         created_at timestamptz NOT NULL,
+         updated_at timestamptz NOT NULL,
+         last_seq integer NOT NULL,
+         epoch integer NOT NULL,
+         lease_owner text,
+         lease_expires_at timestamptz,
+         turn_open boolean NOT NULL,
+         turn_end_reason integer,
+         turn_end_summary text,
+         PRIMARY KEY (tenant_id, session_id)
+       )`,
+      `CREATE INDEX IF NOT EXISTS session_newest ON guildhall.session (tenant_id, created_at DESC, session_id DESC)`,
+      `CREATE UNIQUE INDEX IF NOT EXISTS session_request ON guildhall.session (tenant_id, request_id) WHERE request_id IS NOT NULL`,
+      // payload: a guildhall.v1.Event without its seq. key_id: the key that it is encrypted with; null: none.
+      `CREATE TABLE IF NOT EXISTS guildhall.event (
+         tenant_id text NOT NULL,
+         session_id text NOT NULL,
+         seq integer NOT NULL,
+         payload bytea NOT NULL,
+         key_id text,
+         PRIMARY KEY (tenant_id, session_id, seq)
+       )`,
+      // Inputs that are stored once however often they are sent.
+      `CREATE TABLE IF NOT EXISTS guildhall.session_input (
+         tenant_id text NOT NULL,
+         session_id text NOT NULL,
+         input_key text NOT NULL,
+         seq integer NOT NULL,
+         PRIMARY KEY (tenant_id, session_id, input_key)
+       )`,
+    ],
+  },
+];
+
+/** The version that this code writes and reads. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+/**
+ * Brings the schema up to date; several processes may do so at once. Costs one look-up when there is nothing to do. Throws
+ * `version_mismatch` when a newer Guildhall changed it in a way that this one cannot follow.
+ */
+export async function migrate(database: Database, migrations: readonly Migration[] = MIGRATIONS): Promise<number> {
+  const target = migrations.at(-1)?.version ?? 0;
+  return database.borrow(async (client) => {
+    const found = await readVersion(client);
+    refuseNewer(found, target);
+    if (found.version >= target) return found.version;
+    await client.query("SELECT pg_advisory_lock($1)", [LOCK]);
+    try {
+      await client.query("CREATE SCHEMA IF NOT EXISTS guildhall");
+      await client.query(
+        `CREATE TABLE IF NOT EXISTS guildhall.schema_version (
+           version integer PRIMARY KEY, compatible_from integer NOT NULL, applied_at timestamptz NOT NULL)`,
+      );
+      const now = await readVersion(client);
+      refuseNewer(now, target);
+      for (const migration of migrations) if (migration.version > now.version) await apply(client, migration);
+      return Math.max(now.version, target);
+    } finally {
+      await client.query("SELECT pg_advisory_unlock($1)", [LOCK]);
+    }
+  });
+}
+
+/** `guildhall` on a telephone keypad. */
+const LOCK = 484_534_255;
+
+interface SchemaState {
+  version: number;
+  compatibleFrom: number;
+}
+
+async function readVersion(client: PoolClient): Promise<SchemaState> {
+  try {
+    const { rows } = await client.query<{ version: number; compatible_from: number }>(
+      "SELECT version, compatible_from FROM guildhall.schema_version ORDER BY version DESC LIMIT 1",
+    );
+    return { version: rows[0]?.version ?? 0, compatibleFrom: rows[0]?.compatible_from ?? 0 };
+  } catch (error) {
+    // No such table, no such schema: nothing was ever made here.
+    if (sqlState(error) === "42P01" || sqlState(error) === "3F000") return { version: 0, compatibleFrom: 0 };
+    throw error;
+  }
+}
+
+function refuseNewer(found: SchemaState, target: number): void {
+  if (found.version <= target || found.compatibleFrom <= target) return;
+  throw new GuildError("version_mismatch", `the database is of schema ${found.version}, this Guildhall knows up to ${target}`, {
+    remedy: "use the newer Guildhall that changed it",
+  });
+}
+
+async function apply(client: PoolClient, migration: Migration): Promise<void> {
+  await client.query("BEGIN");
+  for (const statement of migration.statements) await client.query(statement);
+  await client.query(
+    "INSERT INTO guildhall.schema_version (version, compatible_from, applied_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING",
+    [migration.version, migration.compatibleFrom],
+  );
+  await client.query("COMMIT");
+}

@@ -1,0 +1,99 @@
+import { join } from "node:path";
+
+import type { BlobStore, Clock, EventLog, FaultPoints } from "@guildhall/core";
+import type { ClientConfig } from "pg";
+
+import { FileBlobStore } from "./blob-store.ts";
+import { Database } from "./database.ts";
+import { PostgresEventLog } from "./event-log.ts";
+import { migrate } from "./migrations.ts";
+import { Postgres } from "./postgres.ts";
+
+export interface StorageOptions {
+  /** Holds everything that must last. */
+  dataDir: string;
+  /** Holds sockets; may be emptied at every start of the machine. */
+  runtimeDir: string;
+  /** A PostgreSQL server of one's own; without it Guildhall runs one. */
+  databaseUrl?: string;
+  clock?: Pick<Clock, "now">;
+  faults?: FaultPoints;
+}
+
+/** Everything that lasts. */
+export interface Storage {
+  log: EventLog;
+  blobs: BlobStore;
+  describe(): Promise<StorageDescription>;
+  /** Ends connections; a database server of our own lives on for the next process. */
+  close(): Promise<void>;
+  /** Stops a database server of our own, whoever started it; call it after `close`. Does nothing with `databaseUrl`. */
+  stopDatabase(): Promise<void>;
+}
+
+/** For `guild doctor` and bug reports. */
+export interface StorageDescription {
+  kind: "embedded" | "url";
+  /** Folder of the database, or host and name of the server's; without credentials. */
+  location: string;
+  serverVersion: string;
+  schemaVersion: number;
+  /** Of a server of our own. */
+  pid: number | undefined;
+  databaseBytes: number;
+}
+
+/**
+ * Opens the storage of `dataDir`, making or starting what is missing; several processes may have it open. Comes back by itself after
+ * the database server was killed. Throws what {@link Postgres.ensure} and {@link migrate} throw.
+ */
+export async function openStorage(options: StorageOptions): Promise<Storage> {
+  const postgres = options.databaseUrl === undefined ? new Postgres({ ...options, binariesDir: binariesDir(options.dataDir) }) : undefined;
+  const database = new Database({ address: async () => (await postgres?.ensure()) ?? remote(options.databaseUrl ?? "") });
+  let schemaVersion: number;
+  try {
+    schemaVersion = await migrate(database);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  const log = new PostgresEventLog({ ...options, database });
+  const blobs = new FileBlobStore({ ...options, directory: join(options.dataDir, "blobs") });
+  return {
+    log,
+    blobs,
+    describe: async () => {
+      const [row] = await database.read<{ version: string; bytes: string }>({
+        text: "SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS bytes",
+      });
+      return {
+        kind: postgres === undefined ? "url" : "embedded",
+        location: postgres?.databaseDir ?? withoutCredentials(options.databaseUrl ?? ""),
+        serverVersion: row?.version ?? "",
+        schemaVersion,
+        pid: postgres?.pid(),
+        databaseBytes: Number(row?.bytes ?? 0),
+      };
+    },
+    close: async () => {
+      await log.close();
+      await database.close();
+    },
+    stopDatabase: async () => postgres?.stop(),
+  };
+}
+
+/** As root the server's programs must lie where an unprivileged user finds them; one copy serves all of root's data directories. */
+function binariesDir(dataDir: string): string {
+  return process.getuid?.() === 0 ? "/var/lib/guildhall" : dataDir;
+}
+
+function remote(url: string): ClientConfig {
+  return { connectionString: url, connectionTimeoutMillis: 10_000, application_name: "guildhall" };
+}
+
+function withoutCredentials(url: string): string {
+  if (!URL.canParse(url)) return "as configured";
+  const { host, pathname } = new URL(url);
+  return `${host}${pathname}`;
+}
