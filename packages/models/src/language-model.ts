@@ -1,7 +1,8 @@
 import type { LanguageModelV4, LanguageModelV4FunctionTool, LanguageModelV4Usage, SharedV4ProviderOptions } from "@ai-sdk/provider";
 import { type Clock, type Model, ModelError, type ModelInfo, type ModelListener, type ModelRequest } from "@guildhall/core";
-import type { PromptMessage, ToolCall, ToolSchema, Usage } from "@guildhall/protocol";
+import type { ToolSchema, Usage } from "@guildhall/protocol";
 
+import { withOwnIds } from "./call-ids.ts";
 import { failureOf, type Failure, type FailureContext } from "./failure.ts";
 import type { CostOf } from "./prices.ts";
 import { type Dialect, toPrompt, toTools } from "./prompt.ts";
@@ -37,7 +38,7 @@ export function languageModel(parts: LanguageModelParts): Model {
       return {
         text: reply.text,
         reasoning: reply.reasoning,
-        toolCalls: uniqueCalls(reply.toolCalls, request.messages, parts.random),
+        toolCalls: withOwnIds(reply.toolCalls, request.messages, () => randomId(parts.random)),
         finishReason: reply.finishReason,
         usage: usageOf(reply.usage, parts.costOf),
         durationMs: Math.max(0, Math.round(parts.clock.monotonic() - started)),
@@ -120,19 +121,11 @@ function seconds(ms: number): string {
   return (ms / 1000).toFixed(ms < 10_000 ? 1 : 0);
 }
 
-/** Calls whose id is missing, or was used before in this conversation, get a new one: some local servers count from the start in each reply. */
-function uniqueCalls(calls: ToolCall[], messages: PromptMessage[], random: () => number): ToolCall[] {
-  if (calls.length === 0) return calls;
-  const used = new Set<string>();
-  for (const message of messages) for (const call of message.toolCalls) used.add(call.callId);
-  for (const call of calls) {
-    while (call.callId === "" || used.has(call.callId))
-      call.callId = `call_${Math.floor(random() * 36 ** 10)
-        .toString(36)
-        .padStart(10, "0")}`;
-    used.add(call.callId);
-  }
-  return calls;
+/** Random, so that it meets none that has left the conversation since. */
+function randomId(random: () => number): string {
+  return `call_${Math.floor(random() * 36 ** 10)
+    .toString(36)
+    .padStart(10, "0")}`;
 }
 
 function usageOf(usage: LanguageModelV4Usage | undefined, costOf: CostOf | undefined): Usage {

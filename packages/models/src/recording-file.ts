@@ -42,6 +42,7 @@ export async function readRecording(file: string): Promise<{ header: RecordingHe
     try {
       return JSON.parse(line) as unknown;
     } catch (error) {
+      if (index === 0) return undefined;
       throw new GuildError("corrupt", `line ${index + 1} of the recording is no JSON`, { subject: file, cause: error });
     }
   });

@@ -1,6 +1,7 @@
 import { type Clock, type Model, ModelError, type ModelListener, type ModelReply, type ModelRequest } from "@guildhall/core";
 import { type PromptMessage, PromptRole, type ToolCall } from "@guildhall/protocol";
 
+import { withOwnIds } from "./call-ids.ts";
 import type { Script, ScriptCondition, ScriptEntry, ScriptReply } from "./script-file.ts";
 
 export interface ScriptedOptions {
@@ -138,7 +139,7 @@ function replyOf(
   const text = filled(said.say ?? "", number);
   if (reasoning !== "") listener?.reasoning?.(reasoning);
   if (text !== "") listener?.text?.(text);
-  const toolCalls = (said.calls ?? []).map((call, index): ToolCall => {
+  const calls = (said.calls ?? []).map((call, index): ToolCall => {
     const args = typeof call.args === "string" ? call.args : JSON.stringify(call.args ?? {});
     return {
       $typeName: "guildhall.v1.ToolCall",
@@ -147,6 +148,7 @@ function replyOf(
       arguments: filled(args, number),
     };
   });
+  const toolCalls = withOwnIds(calls, request.messages, (call, time) => `${call.callId}_${time + 1}`);
   const used = said.usage ?? {};
   const written = text.length + reasoning.length + toolCalls.reduce((sum, call) => sum + call.arguments.length, 0);
   return {

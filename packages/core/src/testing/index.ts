@@ -14,3 +14,4 @@ export { seededIds } from "./seeded-ids.ts";
 export { type SimulatedClock, simulatedClock } from "./simulated-clock.ts";
 export { MemoryFiles } from "./tool-files.ts";
 export { FakeToolSession } from "./tool-session.ts";
+export * from "./model.contract.ts";
