@@ -14,6 +14,7 @@ interface Stage {
 }
 
 const stages: Stage[] = [
+  { name: "lock", command: ["node", "tools/installed.mjs"], remedy: "npm install, and commit package-lock.json" },
   { name: "format", command: ["oxfmt", "--check"], remedy: "npm run format" },
   { name: "rules", command: ["node", "tools/rules.ts"], remedy: "mend the lines named; the rules are in tools/rules.ts" },
   { name: "types", command: ["tsc", "-p", "."], remedy: "mend the types" },
