@@ -14,6 +14,8 @@ export interface Failure {
   retry: boolean;
   /** The service said when to come back, milliseconds from now. */
   retryAfterMs?: number;
+  /** The attempt took as long as one may: not more than two of them. */
+  slow?: boolean;
   /** The server is busy loading the model: waiting is not an attempt. */
   loading?: boolean;
 }
@@ -153,7 +155,8 @@ function unnamed(error: unknown, transport: TransportError | undefined, facts: F
   }
   if (/without a finish reason|stream ended|terminated/i.test(facts.message))
     return { ...failure("cut", "the stream ended in the middle of the reply"), retry: true };
-  if (inCauses(error, isStructural) !== undefined)
+  // The Anthropic package has these words for a first event that it cannot read.
+  if (inCauses(error, isStructural) !== undefined || /expected a normalized/i.test(facts.message))
     return failure("malformed", `${context.vendor.title} sent a stream that cannot be read: ${facts.message}`);
   if (CONTEXT_OVERFLOW.test(facts.message))
     return failure("context_overflow", facts.message, "shorten the conversation or take a model with a larger context");
@@ -178,12 +181,8 @@ function transportFailure(error: TransportError, context: FailureContext): Failu
   };
   const kind = kinds[error.fault];
   const remedy = kind === "unreachable" ? unreachableRemedy(error.code, context) : undefined;
-  return {
-    kind,
-    message: `${context.vendor.title} at ${where}: ${error.message}`,
-    remedy,
-    retry: kind === "unreachable" || kind === "cut",
-  };
+  const retry = kind === "unreachable" || kind === "cut";
+  return { kind, message: `${context.vendor.title} at ${where}: ${error.message}`, remedy, retry, slow: error.fault === "first_byte" };
 }
 
 function unreachableRemedy(code: string | undefined, { vendor, baseUrl }: FailureContext): string {

@@ -97,18 +97,19 @@ async function withRetries(
         loadingSince ??= clock.monotonic();
         if (clock.monotonic() - loadingSince > retry.loadingMs) throw give();
         attempts--;
-        await wait(1000, failure);
+        await wait(1000, failure, retry.attempts);
         continue;
       }
+      const most = failure.slow === true ? Math.min(2, retry.attempts) : retry.attempts;
       const late = (failure.retryAfterMs ?? 0) > retry.longestRetryAfterMs;
       // What has been shown to people would be shown again: a reply that had begun is not asked for anew behind their backs.
-      if (!failure.retry || begun || late || attempts >= retry.attempts) throw give();
-      await wait(backoffMs(retry, attempts, failure.retryAfterMs, random), failure);
+      if (!failure.retry || begun || late || attempts >= most) throw give();
+      await wait(backoffMs(retry, attempts, failure.retryAfterMs, random), failure, most);
     }
   }
 
-  async function wait(ms: number, failure: Failure): Promise<void> {
-    listener?.waiting?.(`retry ${attempts + 1} of ${retry.attempts} in ${seconds(ms)} s: ${failure.message}`);
+  async function wait(ms: number, failure: Failure, most: number): Promise<void> {
+    listener?.waiting?.(`retry ${attempts + 1} of ${most} in ${seconds(ms)} s: ${failure.message}`);
     try {
       await pause(clock, ms, signal);
     } catch (error) {
