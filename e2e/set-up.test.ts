@@ -31,6 +31,13 @@ writeFileSync("dist/daemon.js", "");
 writeFileSync("dist/guild.js", "console.log(JSON.stringify({ args: process.argv.slice(2), cwd: process.cwd() }))");
 `;
 
+/** A native part that is made when its script has changed, and counts how often it was. */
+const nativeScript = (version: string): string => `#!/bin/sh
+cd "$(dirname "$0")" && mkdir -p build
+[ "$(cat build/version 2>/dev/null)" = ${version} ] && exit 0
+printf ${version} >build/version && printf x >>build/made
+`;
+
 /** A checkout with the real launcher and set-up around one small package; npm has nothing to fetch for it. */
 function checkout(name: string, packages = ""): string {
   const home = join(scratch, name);
@@ -46,7 +53,7 @@ function checkout(name: string, packages = ""): string {
   );
   writeFileSync(join(home, "packages/thing/package.json"), JSON.stringify({ name: "thing", version: "1.0.0" }));
   writeFileSync(join(home, "packages/thing/src/index.ts"), "export {};\n");
-  writeFileSync(join(home, "packages/thing/native/build.sh"), "mkdir -p build && printf x >>build/made\n");
+  writeFileSync(join(home, "packages/thing/native/build.sh"), nativeScript("1"));
   const lock = spawnSync("npm", ["install", "--package-lock-only", "--offline"], { cwd: home, encoding: "utf8" });
   assert.equal(lock.status, 0, lock.stderr);
   return home;
@@ -107,20 +114,20 @@ test("what has changed is made again, and nothing else", () => {
   change(join(home, "packages/thing/src/index.ts"), "export const a = 1;\n");
   assert.equal(guild(launcher).status, 0);
   assert.deepEqual([built(home), madeNative(home)], [2, 1]);
-  change(join(home, "packages/thing/native/build.sh"), "mkdir -p build && printf xx >>build/made\n");
+  change(join(home, "packages/thing/native/build.sh"), nativeScript("2"));
   assert.equal(guild(launcher).status, 0);
-  assert.deepEqual([built(home), madeNative(home)], [2, 3]);
+  assert.deepEqual([built(home), madeNative(home)], [2, 2]);
 });
 
 test("a set-up that was cut off is completed by the next use", () => {
   const home = checkout("cut");
   const script = join(home, "packages/thing/native/build.sh");
-  writeFileSync(script, "mkdir build; exit 3\n");
+  writeFileSync(script, "exit 3\n");
   const cut = guild(join(home, "guild"));
   assert.equal(cut.status, 1);
   assert.match(cut.stderr, /packages\/thing\/native\/build\.sh failed/);
   assert.equal(cut.stdout, "");
-  writeFileSync(script, "mkdir -p build && printf x >>build/made\n");
+  writeFileSync(script, nativeScript("1"));
   assert.equal(guild(join(home, "guild")).status, 0);
 });
 
