@@ -6,6 +6,7 @@ export * from "./checkpoint-store.ts";
 export * from "./event-log.contract.ts";
 export * from "./event-log.samples.ts";
 export * from "./event-log.ts";
+export * from "./fault-points.ts";
 export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";
 export { type Random, seededRandom } from "./random.ts";

@@ -28,14 +28,14 @@ export class FileBlobStore implements BlobStore {
   }
 
   async put(source: BlobSource, mediaType: string): Promise<BlobRef> {
-    await this.#faults?.hit("blob.put.before");
+    await this.#faults?.hit("blob:before");
     const incoming = join(this.#directory, "incoming");
     await mkdir(incoming, { recursive: true, mode: 0o700 });
     const temporary = join(incoming, randomUUID());
     try {
       const { digest, size } = await this.#write(temporary, source);
       await this.#settle(temporary, digest, size);
-      await this.#faults?.hit("blob.put.after");
+      await this.#faults?.hit("blob:after");
       return create(BlobRefSchema, { digest, size: BigInt(size), mediaType });
     } catch (error) {
       throw diskError(error, this.#directory);
@@ -115,7 +115,7 @@ export class FileBlobStore implements BlobStore {
     const path = this.#pathOf(digest);
     const folder = join(path, "..");
     if ((await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined) await syncDirectory(this.#directory);
-    await this.#faults?.hit("blob.put.rename");
+    await this.#faults?.hit("blob:rename");
     if ((await this.#sizeOf(path)) !== size) await rename(temporary, path);
     await syncDirectory(folder);
   }

@@ -81,7 +81,7 @@ export class PostgresEventLog implements EventLog {
       throw new GuildError("invalid_argument", "a session begins with SessionStarted", { subject: session.session });
     }
     const encoded = this.#encode(session.events, 0, session.actor);
-    await this.#faults?.hit("log.create.before");
+    await this.#faults?.hit("create:before");
     const [made] = await this.#database.write<SessionRow>({
       name: "guildhall-create",
       text: sql.CREATE_SESSION,
@@ -102,7 +102,7 @@ export class PostgresEventLog implements EventLog {
         encoded.keys.map(({ key }) => key),
       ],
     });
-    await this.#faults?.hit("log.create.after");
+    await this.#faults?.hit("create:after");
     if (made !== undefined) return toSessionRecord(made);
     if (session.requestId !== undefined) {
       const values = [session.tenant, session.requestId];
@@ -129,20 +129,20 @@ export class PostgresEventLog implements EventLog {
   async append(append: Append): Promise<Event[]> {
     if (append.events.length === 0) throw new GuildError("invalid_argument", "an append needs events", { subject: append.session });
     const encoded = this.#encode(append.events, append.epoch, append.actor);
-    const before = this.#faults?.hit("log.append.before");
+    const before = this.#faults?.hit("commit:before");
     if (before !== undefined) await before;
     const { tenant, session, expectedSeq, epoch } = append;
     const events = await this.#commits.append({ tenant, session, expectedSeq, epoch }, encoded);
-    const after = this.#faults?.hit("log.append.after");
+    const after = this.#faults?.hit("commit:after");
     if (after !== undefined) await after;
     return events;
   }
 
   async appendInput(key: SessionKey, actor: string, events: EventBody[]): Promise<Event[]> {
     if (events.length === 0) throw new GuildError("invalid_argument", "an input needs events", { subject: key.session });
-    await this.#faults?.hit("log.input.before");
+    await this.#faults?.hit("input:before");
     const stored = await this.#inputs.append(key, events, (fresh) => this.#encode(fresh, 0, actor));
-    await this.#faults?.hit("log.input.after");
+    await this.#faults?.hit("input:after");
     return stored;
   }
 
