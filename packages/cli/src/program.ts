@@ -28,6 +28,7 @@ function buildProgram(context: Context, run: Run): Command {
   const program = new Command("guild")
     .description("A self-hosted workshop of AI software engineers.")
     .version(VERSION)
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void context.stdout.write(text),
@@ -148,6 +149,7 @@ function addTools(program: Command, context: Context, run: Run): void {
     .action((name, options) => run(commands().then((module) => module.callTools(context, name, options))));
   program
     .command("sandbox")
+    .enablePositionalOptions()
     .description("sandboxes without an agent")
     .command("exec <command> [args...]")
     .description("run a command in a fresh sandbox; its exit code is passed through")
@@ -161,8 +163,6 @@ function addTools(program: Command, context: Context, run: Run): void {
 }
 
 function addDaemon(program: Command, context: Context, run: Run): void {
-  program.enablePositionalOptions();
-  program.commands.find((command) => command.name() === "sandbox")?.enablePositionalOptions();
   const commands = (): Promise<typeof import("./commands/daemon.ts")> => import("./commands/daemon.ts");
   program
     .command("up")

@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from "node:path";
+import { resolve } from "node:path";
 
 import { GuildError } from "@guildhall/core";
 
@@ -31,10 +31,13 @@ export function workspaceOf(context: Context, given: string | undefined): string
 
 /** A model specification with file names made absolute: the daemon lives in another directory. */
 export function modelOf(context: Context, spec: string | undefined): string {
-  const match = /^(scripted|replay|recording):(.+)$/s.exec(spec ?? "");
+  const match = /^(scripted|replay:lenient|replay|recording|module):(.+)$/s.exec(spec ?? "");
   if (match === null) return spec ?? "";
-  const [, scheme = "", file = ""] = match;
-  return `${scheme}:${isAbsolute(file) ? file : resolve(context.cwd, file)}`;
+  const [, scheme = "", rest = ""] = match;
+  if (scheme !== "recording") return `${scheme}:${resolve(context.cwd, rest)}`;
+  const colon = rest.indexOf(":");
+  if (colon === -1) return `${scheme}:${resolve(context.cwd, rest)}`;
+  return `${scheme}:${resolve(context.cwd, rest.slice(0, colon))}:${modelOf(context, rest.slice(colon + 1))}`;
 }
 
 /** Parses JSON that a person typed. Throws `invalid_argument` that names what it is. */

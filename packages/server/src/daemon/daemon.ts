@@ -5,6 +5,7 @@ import { ensureRuntimeDirectory, type Paths } from "@guildhall/core/paths";
 import { readSettings } from "@guildhall/core/settings";
 
 import type { Listener, RequestHandler } from "../rpc/listen.ts";
+import { SCHEMA_VERSION } from "../storage/migrations.ts";
 import { watchIdle } from "./idle.ts";
 import { takeLock } from "./lock.ts";
 import type { Log } from "./log.ts";
@@ -52,7 +53,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const ready = Promise.withResolvers<RequestHandler>();
     ready.promise.catch(() => undefined);
     storage.catch(() => undefined);
-    const { composeServices } = await import("./services.ts");
     const { listenOnSocket, listenOnTcp, parseAddress } = await import("../rpc/listen.ts");
 
     const ended = Promise.withResolvers<void>();
@@ -66,7 +66,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const listeners: Listener[] = [await listenOnSocket(paths.socket, listening)];
     const addresses = listeners.map((listener) => listener.address);
 
-    const services = composeServices({ ...options, addresses, storage: await storage, busy: () => idle.busy(), stop: (how) => stop(how) });
+    const { composeServices } = await import("./services.ts");
+    const services = await composeServices({
+      ...options,
+      addresses,
+      storage: await storage,
+      schema: SCHEMA_VERSION,
+      busy: () => idle.busy(),
+      stop: (how) => stop(how),
+    });
     const listen = options.listen ?? settings.daemon.listen;
     if (listen !== "") {
       const { requireToken } = await import("../rpc/token.ts");
@@ -79,6 +87,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ready.resolve(services.handler);
     log.info(`version ${options.version} ready after ${Math.round(performance.now() - began)} ms`);
 
+    // Once the first client has its answer: what most sessions need is loaded before they ask for it.
+    setTimeout(() => {
+      services.warmUp().catch((error: unknown) => log.error("warm-up", error));
+      services.resumeOrphans().catch((error: unknown) => log.error("orphaned sessions were not taken up", error));
+    }, 50).unref();
     const stop = (how: { now: boolean }): void => {
       if (how.now) hurry();
       stopping ??= (async () => {

@@ -59,7 +59,7 @@ export async function listenOnTcp(address: { host: string; port: number }, direc
     await listening;
   }
   await listen(front, address).catch(async (error: unknown) => {
-    await listener("", [...servers], () => undefined).close();
+    await listener("", [...servers], async () => undefined).close();
     throw error;
   });
   const bound = front.address() as net.AddressInfo;
@@ -109,7 +109,7 @@ function nextChunk(socket: net.Socket): Promise<Buffer | undefined> {
   });
 }
 
-function track(server: net.Server, connected: () => () => void): () => void {
+function track(server: net.Server, connected: () => () => void): () => Promise<void> {
   const sockets = new Set<net.Socket>();
   server.on("connection", (socket: net.Socket) => {
     const ended = connected();
@@ -119,8 +119,8 @@ function track(server: net.Server, connected: () => () => void): () => void {
       ended();
     });
   });
-  return () => {
-    for (const socket of sockets) socket.destroy();
+  return async () => {
+    await Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve).destroy())));
   };
 }
 
@@ -134,7 +134,7 @@ function listen(server: net.Server, where: net.ListenOptions): Promise<void> {
   });
 }
 
-function listener(address: string, servers: net.Server[], cut: () => void): Listener {
+function listener(address: string, servers: net.Server[], cut: () => Promise<void>): Listener {
   let closed: Promise<unknown> | undefined;
   const refuse = (): void => {
     closed ??= Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
@@ -144,7 +144,7 @@ function listener(address: string, servers: net.Server[], cut: () => void): List
     refuse,
     async close() {
       refuse();
-      cut();
+      await cut();
       await closed;
     },
   };

@@ -1,0 +1,31 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+
+import type { CheckpointStore } from "@guildhall/core";
+
+/** The checkpoint stores of this daemon, one a workspace, each opened once. */
+export interface CheckpointStores {
+  open(workspace: string): Promise<CheckpointStore>;
+  close(): Promise<void>;
+}
+
+export function createCheckpointStores(directory: string): CheckpointStores {
+  const stores = new Map<string, Promise<CheckpointStore & { close(): Promise<void> }>>();
+  return {
+    open(workspace) {
+      const known = stores.get(workspace);
+      if (known !== undefined) return known;
+      const name = createHash("sha256").update(workspace).digest("hex").slice(0, 32);
+      const opening = import("@guildhall/sandbox").then(({ FileCheckpointStore }) => FileCheckpointStore.open(join(directory, name)));
+      stores.set(workspace, opening);
+      // A store that could not be opened is tried again the next time.
+      opening.catch(() => stores.delete(workspace));
+      return opening;
+    },
+    async close() {
+      const opened = await Promise.allSettled(stores.values());
+      stores.clear();
+      await Promise.all(opened.map((store) => (store.status === "fulfilled" ? store.value.close() : undefined)));
+    },
+  };
+}

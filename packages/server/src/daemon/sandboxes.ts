@@ -1,0 +1,53 @@
+import { join } from "node:path";
+
+import { GuildError, type SandboxLimits, type SandboxProvider } from "@guildhall/core";
+import type { Settings } from "@guildhall/core/settings";
+
+/** The isolation providers of this daemon, each made when first named. */
+export interface Sandboxes {
+  /** Empty name: the configured one. Throws `not_found` for a name that no provider has. */
+  provider(name: string): Promise<SandboxProvider>;
+  check(name: string): void;
+  limits(): SandboxLimits;
+  close(): Promise<void>;
+}
+
+/** Names that `--sandbox` takes. */
+export const sandboxNames = ["bubblewrap", "host"] as const;
+
+export function createSandboxes(options: { settings(): Settings; dataDir: string }): Sandboxes {
+  const made = new Map<string, Promise<SandboxProvider>>();
+  const check = (name: string): void => {
+    if (sandboxNames.some((known) => known === name)) return;
+    throw new GuildError("not_found", `there is no sandbox provider ${name}`, { remedy: `take one of ${sandboxNames.join(", ")}` });
+  };
+  return {
+    check,
+    async provider(name) {
+      const chosen = name === "" ? options.settings().sandbox.provider : name;
+      check(chosen);
+      const known = made.get(chosen);
+      if (known !== undefined) return await known;
+      const making = import("@guildhall/sandbox").then(({ createSandboxProvider }) =>
+        createSandboxProvider(chosen, { stateDir: join(options.dataDir, "sandboxes") }),
+      );
+      made.set(chosen, making);
+      making.catch(() => made.delete(chosen));
+      return await making;
+    },
+    limits() {
+      const { cpus, memory_mib, processes, file_mib } = options.settings().sandbox;
+      return {
+        ...(cpus === 0 ? {} : { cpus }),
+        ...(memory_mib === 0 ? {} : { memoryBytes: memory_mib * 2 ** 20 }),
+        ...(processes === 0 ? {} : { processes }),
+        ...(file_mib === 0 ? {} : { fileBytes: file_mib * 2 ** 20 }),
+      };
+    },
+    async close() {
+      const providers = await Promise.allSettled(made.values());
+      made.clear();
+      await Promise.all(providers.map((provider) => (provider.status === "fulfilled" ? provider.value.close() : undefined)));
+    },
+  };
+}

@@ -1,0 +1,187 @@
+import { userInfo } from "node:os";
+import { join } from "node:path";
+
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { createMasker, type FaultPoints, type ModelProvider, sortableIds, systemClock } from "@guildhall/core";
+import type { Paths } from "@guildhall/core/paths";
+import { readSettings } from "@guildhall/core/settings";
+import { SessionService, SystemService, ToolService } from "@guildhall/protocol";
+
+import { errorInterceptor } from "../rpc/errors.ts";
+import type { RequestHandler } from "../rpc/listen.ts";
+import { sessionService } from "../rpc/session-service.ts";
+import { systemService } from "../rpc/system-service.ts";
+import { toolService } from "../rpc/tool-service.ts";
+import { createSessionDescriber } from "../sessions/describe-session.ts";
+import { SessionDesk } from "../sessions/session-desk.ts";
+import { SessionHistory } from "../sessions/session-history.ts";
+import type { Storage } from "../storage/index.ts";
+import { createDeltaHub } from "../worker/deltas.ts";
+import { SessionHost } from "../worker/session-host.ts";
+import { createToolBench } from "../worker/tool-bench.ts";
+import { openWorkbench } from "../worker/workbench.ts";
+import { createCheckpointStores } from "./checkpoints.ts";
+import { toFindings } from "./findings.ts";
+import type { Log } from "./log.ts";
+import { createSandboxes } from "./sandboxes.ts";
+
+export interface ServicesOptions {
+  paths: Paths;
+  uid: number;
+  env: Readonly<Record<string, string | undefined>>;
+  log: Log;
+  version: string;
+  addresses: readonly string[];
+  storage: Storage;
+  schema: number;
+  faults?: FaultPoints;
+  busy(): () => void;
+  stop(how: { now: boolean }): void;
+}
+
+/** The daemon's services, put together. */
+export interface Services {
+  readonly handler: RequestHandler;
+  /** Loads what the first session needs, so that it need not wait for it. */
+  warmUp(): Promise<void>;
+  resumeOrphans(): Promise<void>;
+  stopSessions(how: { now: boolean }): Promise<void>;
+  /** Closes sandboxes, checkpoints and the storage, in this order. */
+  close(): Promise<void>;
+}
+
+/** The composition root: every concrete part is chosen here. Settings are read anew for each request that needs them. */
+export async function composeServices(options: ServicesOptions): Promise<Services> {
+  const { paths, storage, log: journal } = options;
+  const { log, blobs } = storage;
+  const clock = systemClock();
+  const ids = sortableIds(clock);
+  const readAll = () => readSettings(paths.settingsFile, options.env);
+  const settings = () => readAll().settings;
+  const { createBuiltInTools, ToolSet, systemPrompt, editTool, thinkTool, finishTool } = (await import("@guildhall/agent")) as any;
+  const tools = new ToolSet(createBuiltInTools?.() ?? [thinkTool, finishTool]);
+
+  const sandboxes = createSandboxes({ settings, dataDir: paths.data });
+  const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
+  const openCheckpointer = async (sandbox: Parameters<typeof import("@guildhall/sandbox").createCheckpointer>[0]["sandbox"]) => {
+    const { createCheckpointer } = await import("@guildhall/sandbox");
+    return await createCheckpointer({ sandbox, store: await checkpointStores.open(sandbox.workspace) });
+  };
+  let models: Promise<ModelProvider> | undefined;
+  const openModels = () =>
+    (models ??= import("@guildhall/models").then(({ createModelProvider }) =>
+      createModelProvider({ clock, random: Math.random, proxy: options.env }),
+    ));
+
+  const workbenchDeps = { provider: (name: string) => sandboxes.provider(name), checkpointer: openCheckpointer, blobs, ids };
+  const hub = createDeltaHub();
+  const host = new SessionHost({
+    log,
+    deltas: hub,
+    ids,
+    clock,
+    journal,
+    busy: options.busy,
+    keepWarmMs: settings().sandbox.idle_seconds * 1000,
+    createMasker: (credentials) => createMasker(Object.values(credentials)),
+    openWorkbench: async (record, masker) => {
+      const [first] = await log.read(record, 1, 1);
+      const provider = first?.body.case === "sessionStarted" ? first.body.value.sandbox : "";
+      return openWorkbench(workbenchDeps, { workspace: record.workspace, provider, limits: sandboxes.limits(), masker });
+    },
+    prepareRun: (_record, run) => ({
+      tools,
+      // One daemon a data directory: a lease that still runs is that of one that died.
+      takeover: true,
+      ...(options.faults === undefined ? {} : { faults: options.faults }),
+      openModel: async ({ spec, baseUrl, step }) =>
+        (await openModels()).open({ spec, step, credentials: { ...run.credentials }, ...(baseUrl === "" ? {} : { baseUrl }) }),
+    }),
+  });
+  const desk = new SessionDesk({
+    log,
+    host,
+    ids,
+    settings,
+    models: openModels,
+    checkSandbox: (name) => sandboxes.check(name),
+    introduce: async (workspace, sandbox, unattended) => ({
+      systemPrompt: systemPrompt?.({ workspace, sandbox, unattended }) ?? "x",
+      tools: tools.list().map((tool) => tool.name),
+    }),
+  });
+  const history = new SessionHistory({
+    log,
+    blobs,
+    host,
+    ids,
+    forks: join(paths.data, "forks"),
+    checkpointStore: (workspace) => checkpointStores.open(workspace),
+    withCheckpointer: async (workspace, provider, work) => {
+      const workbench = openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker: createMasker() });
+      try {
+        return await work(await workbench.checkpointer);
+      } finally {
+        await workbench.close();
+      }
+    },
+  });
+  const bench = createToolBench({
+    provider: (name) => sandboxes.provider(name),
+    limits: () => sandboxes.limits(),
+    tools,
+    blobs,
+    masker: createMasker(Object.values(settings().keys)),
+    ids,
+  });
+  const describer = createSessionDescriber(log, (session) => host.isRunning(session));
+  const actor = `person:${userInfo().username}`;
+
+  const handler = connectNodeAdapter({
+    interceptors: [errorInterceptor(journal)],
+    maxTimeoutMs: longestCall,
+    routes(router) {
+      router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
+      router.service(ToolService, toolService({ bench }));
+      router.service(
+        SystemService,
+        systemService({
+          version: options.version,
+          schema: options.schema,
+          addresses: options.addresses,
+          runningSessions: () => host.running,
+          effectiveSettings: () => readAll().effective,
+          diagnose: async () => {
+            const { examine } = await import("./doctor.ts");
+            return toFindings(await examine(options));
+          },
+          stop: options.stop,
+          exportDatabase: () => storage.export(),
+          importDatabase: (chunks) => storage.import(chunks),
+        }),
+      );
+    },
+  });
+
+  return {
+    handler: (request, response) => handler(request as Parameters<typeof handler>[0], response as Parameters<typeof handler>[1]),
+    async warmUp() {
+      await Promise.all([openModels(), sandboxes.provider("")]);
+    },
+    async resumeOrphans() {
+      if (!settings().daemon.resume_orphans) return;
+      const taken = await desk.resumeOrphans();
+      if (taken > 0) journal.info(`took up ${taken} session(s) that nobody worked on`);
+    },
+    stopSessions: (how) => host.stop(how),
+    async close() {
+      await sandboxes.close();
+      await checkpointStores.close();
+      await storage.close();
+      await storage.stopDatabase();
+    },
+  };
+}
+
+/** A watch may go on for days; beyond this a deadline is no deadline, milliseconds. */
+const longestCall = 2 ** 31 - 1;

@@ -1,0 +1,78 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { BlobStore, EventLog } from "@guildhall/core";
+import type { SessionService } from "@guildhall/protocol";
+
+import type { SessionDescriber } from "../sessions/describe-session.ts";
+import { keyOf, type SessionDesk, TENANT } from "../sessions/session-desk.ts";
+import type { SessionHistory } from "../sessions/session-history.ts";
+import type { DeltaHub } from "../worker/deltas.ts";
+import type { SessionHost } from "../worker/session-host.ts";
+import { watchSession } from "../worker/watch.ts";
+import { checkWorkspace } from "../worker/workspace.ts";
+
+export interface SessionServiceDeps {
+  desk: SessionDesk;
+  history: SessionHistory;
+  describer: SessionDescriber;
+  log: EventLog;
+  blobs: BlobStore;
+  host: SessionHost;
+  hub: DeltaHub;
+  /** Who speaks through this daemon's socket: `person:<name>`. */
+  actor: string;
+}
+
+/** Sessions: create, watch, speak to, resume, fork and rewind them. */
+export function sessionService(deps: SessionServiceDeps): ServiceImpl<typeof SessionService> {
+  const { desk, history, describer, log, actor } = deps;
+  return {
+    async createSession(request) {
+      const { record, modelReason } = await desk.create(request, actor);
+      return { session: await describer.describe(record), modelReason };
+    },
+    async getSession(request) {
+      return { session: await describer.describe(await desk.get(request.sessionId)) };
+    },
+    async listSessions(request) {
+      const limit = Math.min(request.pageSize === 0 ? 50 : request.pageSize, 200);
+      const records = await log.listSessions({
+        tenant: TENANT,
+        limit,
+        ...(request.workspace === "" ? {} : { workspace: checkWorkspace(request.workspace) }),
+        ...(request.pageToken === "" ? {} : { before: keyOf(request.pageToken).session }),
+      });
+      const sessions = await Promise.all(records.map((record) => describer.describe(record)));
+      return { sessions, nextPageToken: records.length < limit ? "" : (records.at(-1)?.session ?? "") };
+    },
+    watchSession(request, context) {
+      const options = { from: request.fromSeq, follow: request.follow, deltas: request.deltas, untilTurnEnd: request.untilTurnEnd };
+      return watchSession(deps, keyOf(request.sessionId), options, context.signal);
+    },
+    async sendInput(request) {
+      return { seq: await desk.send(request, actor) };
+    },
+    async resumeSession(request) {
+      return { session: await describer.describe(await desk.resume(request, actor)) };
+    },
+    async forkSession(request) {
+      return { session: await describer.describe(await history.fork(keyOf(request.sessionId), request.atSeq, request.workspace, actor)) };
+    },
+    async rewindSession(request) {
+      const { record, ...rest } = await history.rewind(keyOf(request.sessionId), request.toSeq);
+      return { session: await describer.describe(record), ...rest };
+    },
+    async *exportSession(request) {
+      for await (const chunk of history.export(keyOf(request.sessionId))) yield { chunk };
+    },
+    async replaySession(requests) {
+      return await history.replay(chunksOf(requests));
+    },
+    async *readBlob(request) {
+      for await (const chunk of deps.blobs.get(request.digest)) yield { chunk };
+    },
+  };
+}
+
+async function* chunksOf(requests: AsyncIterable<{ chunk: Uint8Array }>): AsyncIterable<Uint8Array> {
+  for await (const { chunk } of requests) yield chunk;
+}

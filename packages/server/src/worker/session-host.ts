@@ -1,0 +1,244 @@
+import { type RunDeps, runSession } from "@guildhall/agent";
+import { body, type Clock, type EventLog, GuildError, type Ids, type Masker, type SessionKey, type SessionRecord } from "@guildhall/core";
+import { Control, TurnEndReason } from "@guildhall/protocol";
+
+import type { Log } from "../daemon/log.ts";
+import type { DeltaHub } from "./deltas.ts";
+import type { Workbench } from "./workbench.ts";
+
+/** How a session is to be worked on. */
+export interface RunOptions {
+  /** Provider keys by variable name; in memory, for this session, until its workbench is closed. */
+  credentials: Readonly<Record<string, string>>;
+  /** Nobody is there to ask. */
+  unattended: boolean;
+}
+
+export interface SessionHostDeps {
+  log: EventLog;
+  /** Everything of a run but what this host adds; `workbench` is the session's, and warm when it was kept. */
+  prepareRun(record: SessionRecord, options: RunOptions, workbench: Workbench): PreparedRun;
+  openWorkbench(record: SessionRecord, masker: Masker): Promise<Workbench>;
+  createMasker(credentials: Readonly<Record<string, string>>): Masker;
+  deltas: DeltaHub;
+  ids: Ids;
+  clock: Clock;
+  /** How long the sandbox of a resting session is kept warm, milliseconds. */
+  keepWarmMs: number;
+  /** Called when a session begins to run; the result when it rests. */
+  busy(): () => void;
+  journal: Log;
+}
+
+export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> & Partial<Pick<RunDeps, "faults" | "takeover">>;
+
+/**
+ * Runs the sessions of this daemon: one run a session and one running session a workspace at a time. Sandboxes stay warm between the turns of a
+ * session for a while.
+ */
+export class SessionHost {
+  readonly #deps: SessionHostDeps;
+  readonly #worker: string;
+  readonly #hosted = new Map<string, Hosted>();
+  #stopping = false;
+
+  constructor(deps: SessionHostDeps) {
+    this.#deps = deps;
+    this.#worker = deps.ids.next("wrk");
+  }
+
+  /** Sessions that are worked on just now. */
+  get running(): number {
+    return [...this.#hosted.values()].filter((hosted) => hosted.run !== undefined).length;
+  }
+
+  get worker(): string {
+    return this.#worker;
+  }
+
+  isRunning(session: string): boolean {
+    return this.#hosted.get(session)?.run !== undefined;
+  }
+
+  /** Throws `failed_precondition` when another session works in the workspace, or the daemon is about to end. */
+  checkFree(workspace: string, except?: string): void {
+    if (this.#stopping) throw new GuildError("unavailable", "the daemon is about to end", { remedy: "run the command again" });
+    for (const [session, hosted] of this.#hosted) {
+      if (hosted.run === undefined || hosted.workspace !== workspace || session === except) continue;
+      throw new GuildError("failed_precondition", `session ${session} is at work in this workspace`, {
+        subject: workspace,
+        remedy: `wait for it, stop it with guild session interrupt ${session}, or work in a copy`,
+      });
+    }
+  }
+
+  /** Sees to it that the session is worked on as long as its turn is open. Returns at once; does nothing when it is running. */
+  ensureRunning(record: SessionRecord, options: RunOptions): void {
+    const hosted = this.#hosted.get(record.session) ?? this.#host(record);
+    if (hosted.run !== undefined) return;
+    this.checkFree(record.workspace, record.session);
+    for (const other of this.#hosted.values()) {
+      // What a resting session left running in the same workspace would get in the way of this one.
+      if (other !== hosted && other.workspace === record.workspace) void this.#cool(other);
+    }
+    clearTimeout(hosted.cooling);
+    const rest = this.#deps.busy();
+    hosted.abort = new AbortController();
+    hosted.failure = undefined;
+    hosted.run = this.#work(record, hosted, options)
+      .catch((error: unknown) => this.#failed(hosted, error))
+      .finally(() => {
+        hosted.run = undefined;
+        this.#deps.deltas.clear(record.session);
+        hosted.cooling = setTimeout(() => void this.#cool(hosted), this.#deps.keepWarmMs);
+        hosted.cooling.unref();
+        rest();
+        for (const wake of hosted.waiters.splice(0)) wake();
+      });
+  }
+
+  /** Resolves when nobody works on the session any more, with what kept its run from ending its turn, if anything did. */
+  async rested(session: string, signal?: AbortSignal): Promise<GuildError | undefined> {
+    const hosted = this.#hosted.get(session);
+    if (hosted === undefined || hosted.run === undefined) return hosted?.failure;
+    await new Promise<void>((resolve) => {
+      hosted.waiters.push(resolve);
+      signal?.addEventListener("abort", () => resolve(), { once: true });
+    });
+    return hosted.failure;
+  }
+
+  /** The session's workbench while nobody works on it; opened when there is none. Throws `failed_precondition` while it runs. */
+  async borrow(record: SessionRecord): Promise<Workbench> {
+    const hosted = this.#hosted.get(record.session) ?? this.#host(record);
+    if (hosted.run !== undefined) {
+      throw new GuildError("failed_precondition", "the session is running", {
+        subject: record.session,
+        remedy: `stop it first: guild session interrupt ${record.session}`,
+      });
+    }
+    this.checkFree(record.workspace, record.session);
+    return await this.#workbench(record, hosted);
+  }
+
+  /** Closes the workbench of a resting session; the next turn opens another. */
+  async cool(session: string): Promise<void> {
+    const hosted = this.#hosted.get(session);
+    if (hosted !== undefined && hosted.run === undefined) await this.#cool(hosted);
+  }
+
+  /**
+   * Ends all work: running sessions are paused at their next safe point, or with `now` cut short, to be resumed later. Takes no more
+   * sessions. Resolves when all sandboxes are gone.
+   */
+  async stop(how: { now: boolean }): Promise<void> {
+    this.#stopping = true;
+    const { log, journal } = this.#deps;
+    for (const [session, hosted] of this.#hosted) {
+      if (hosted.run === undefined) continue;
+      if (how.now) {
+        hosted.abort.abort(new GuildError("cancelled", "the daemon ends"));
+        continue;
+      }
+      const pause = body.controlRequested({ control: Control.PAUSE, reason: "the daemon ends" });
+      await log.appendInput(hosted.key, "system", [pause]).catch((error: unknown) => {
+        journal.error(`${session}: cannot be paused, so it is cut short`, error);
+        hosted.abort.abort(new GuildError("cancelled", "the daemon ends", { cause: error }));
+      });
+    }
+    await Promise.all([...this.#hosted.values()].map((hosted) => hosted.run));
+    await Promise.all([...this.#hosted.values()].map((hosted) => this.#cool(hosted)));
+  }
+
+  #host(record: SessionRecord): Hosted {
+    const hosted: Hosted = {
+      key: { tenant: record.tenant, session: record.session },
+      workspace: record.workspace,
+      workbench: undefined,
+      run: undefined,
+      abort: new AbortController(),
+      cooling: undefined,
+      masker: undefined,
+      failure: undefined,
+      waiters: [],
+    };
+    this.#hosted.set(record.session, hosted);
+    return hosted;
+  }
+
+  async #workbench(record: SessionRecord, hosted: Hosted, masker = this.#deps.createMasker({})): Promise<Workbench> {
+    if (hosted.workbench !== undefined && !hosted.workbench.broken) return hosted.workbench;
+    await hosted.workbench?.close();
+    hosted.masker = masker;
+    hosted.workbench = await this.#deps.openWorkbench(record, masker);
+    return hosted.workbench;
+  }
+
+  async #work(record: SessionRecord, hosted: Hosted, options: RunOptions): Promise<void> {
+    const { log, deltas, clock } = this.#deps;
+    const session = record.session;
+    let current = record;
+    do {
+      const kept = hosted.workbench !== undefined && !hosted.workbench.broken;
+      const workbench = await this.#workbench(current, hosted, this.#deps.createMasker(options.credentials));
+      const masker = hosted.masker ?? this.#deps.createMasker(options.credentials);
+      masker.add(Object.values(options.credentials));
+      const end = await runSession(
+        {
+          ...this.#deps.prepareRun(current, options, workbench),
+          log,
+          key: hosted.key,
+          worker: this.#worker,
+          leaseMs: sessionLeaseMs,
+          toolSession: workbench.toolSession,
+          toolsKept: kept,
+          checkpointer: workbench.checkpointer,
+          masker,
+          clock,
+          unattended: options.unattended,
+          listener: {
+            text: (text) => deltas.publish(session, { text }),
+            reasoning: (reasoning) => deltas.publish(session, { reasoning }),
+            output: (callId, output) => deltas.publish(session, { callId, output }),
+            waiting: (waiting) => deltas.publish(session, { waiting }),
+          },
+        },
+        hosted.abort.signal,
+      );
+      if (end.reason === TurnEndReason.FAILED) this.#deps.journal.warn(`${session}: turn failed: ${end.summary}`);
+      // A message that came while the turn was ending has opened the next one.
+      current = await log.getSession(hosted.key);
+    } while (current.turnOpen && !this.#stopping);
+  }
+
+  #failed(hosted: Hosted, error: unknown): void {
+    const own = GuildError.from(error);
+    hosted.failure = own;
+    if (own.code !== "cancelled") this.#deps.journal.error(`${hosted.key.session}: the run broke off`, error);
+  }
+
+  async #cool(hosted: Hosted): Promise<void> {
+    clearTimeout(hosted.cooling);
+    if (hosted.run !== undefined) return;
+    this.#hosted.delete(hosted.key.session);
+    await hosted.workbench
+      ?.close()
+      .catch((error: unknown) => this.#deps.journal.error(`${hosted.key.session}: its sandbox did not end well`, error));
+  }
+}
+
+/** A session that this daemon runs, or keeps warm. */
+interface Hosted {
+  readonly key: SessionKey;
+  readonly workspace: string;
+  workbench: Workbench | undefined;
+  masker: Masker | undefined;
+  run: Promise<void> | undefined;
+  abort: AbortController;
+  cooling: NodeJS.Timeout | undefined;
+  failure: GuildError | undefined;
+  waiters: Array<() => void>;
+}
+
+/** A lost worker's session can be taken over after this long, milliseconds. */
+const sessionLeaseMs = 10_000;

@@ -1,0 +1,132 @@
+import { constants } from "node:os";
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createToolSession, offerTools, runTool } from "@guildhall/agent";
+import {
+  type BlobStore,
+  type Execution,
+  type ExecSpec,
+  GuildError,
+  type Ids,
+  type Masker,
+  type Sandbox,
+  type SandboxLimits,
+  type SandboxProvider,
+  type ToolRegistry,
+  type ToolResult,
+} from "@guildhall/core";
+import type { ExecRequest, ExecResponseSchema, ExecStart, ToolCall } from "@guildhall/protocol";
+
+export interface ToolBenchDeps {
+  /** Empty name: the configured one. */
+  provider(name: string): Promise<SandboxProvider>;
+  limits(): SandboxLimits;
+  tools: ToolRegistry;
+  blobs: BlobStore;
+  masker: Masker;
+  ids: Ids;
+}
+
+/** Runs tools and commands in sandboxes of their own, without a session. */
+export interface ToolBench {
+  list(): Promise<Array<{ name: string; description: string; schema: string; source: string }>>;
+  /** One result a call, in order, in one sandbox. */
+  call(workspace: string, provider: string, calls: ToolCall[], signal: AbortSignal): AsyncIterable<{ call: ToolCall; result: ToolResult }>;
+  /** Output as it comes, and the exit as the last response. */
+  exec(
+    start: Pick<ExecStart, "workspace" | "sandbox" | "command" | "limits" | "terminal">,
+    requests: AsyncIterable<ExecRequest>,
+    signal: AbortSignal,
+  ): AsyncIterable<MessageInitShape<typeof ExecResponseSchema>>;
+}
+
+export function createToolBench(deps: ToolBenchDeps): ToolBench {
+  const open = async (workspace: string, provider: string, limits: SandboxLimits = {}): Promise<Sandbox> => {
+    const chosen = await deps.provider(provider);
+    return await chosen.create({ id: deps.ids.next("sbx"), workspace, limits: { ...deps.limits(), ...limits } });
+  };
+  return {
+    async list() {
+      return offerTools(deps.tools).map((tool) => ({ ...tool, source: deps.tools.get(tool.name)?.source ?? "" }));
+    },
+    async *call(workspace, provider, calls, signal) {
+      const sandbox = await open(workspace, provider);
+      const session = createToolSession({ sandbox, blobs: deps.blobs, masker: deps.masker });
+      try {
+        for (const call of calls) {
+          signal.throwIfAborted();
+          yield { call, result: await runTool(deps.tools, call, { session, signal, progress: () => undefined }) };
+        }
+      } finally {
+        await session.close();
+        await sandbox.dispose();
+      }
+    },
+    async *exec(start, requests, signal) {
+      const [program, ...args] = start.command;
+      if (program === undefined || program === "")
+        throw new GuildError("invalid_argument", "no command is given", { remedy: "write it after --" });
+      const limits = readLimits(start.limits);
+      const sandbox = await open(start.workspace, start.sandbox, limits.sandbox);
+      try {
+        const spec: ExecSpec = {
+          argv: [program, ...args],
+          ...(start.terminal === undefined
+            ? { input: true }
+            : { terminal: { rows: start.terminal.rows, columns: start.terminal.columns } }),
+          limits: limits.execution,
+        };
+        const execution = await sandbox.exec(spec, signal);
+        const feeding = feed(execution, requests);
+        // Input that the command does not take any more is no fault: its exit tells what happened.
+        feeding.catch(() => undefined);
+        for await (const { stream, bytes } of execution.output) {
+          if (stream !== "control") yield { kind: { case: stream, value: bytes as Uint8Array<ArrayBuffer> } };
+        }
+        const exit = await execution.exit;
+        yield { kind: { case: "exit", value: { code: exit.code ?? 0, signal: exit.signal ?? "", limit: exit.limit ?? "" } } };
+        await execution.close();
+      } finally {
+        await sandbox.dispose();
+      }
+    },
+  };
+}
+
+async function feed(execution: Execution, requests: AsyncIterable<ExecRequest>): Promise<void> {
+  for await (const { kind } of requests) {
+    switch (kind.case) {
+      case "input":
+        await execution.write(kind.value);
+        break;
+      case "closeInput":
+        await execution.closeInput();
+        break;
+      case "signal":
+        if (!(kind.value in constants.signals)) throw new GuildError("invalid_argument", `${kind.value} is no signal`);
+        await execution.signal(kind.value, "foreground");
+        break;
+      case "resize":
+        await execution.resize(kind.value.rows, kind.value.columns);
+        break;
+      default:
+        throw new GuildError("invalid_argument", "only the first request says what to run");
+    }
+  }
+}
+
+function readLimits(given: Record<string, bigint>): { sandbox: SandboxLimits; execution: NonNullable<ExecSpec["limits"]> } {
+  const sandbox: SandboxLimits = {};
+  const execution: NonNullable<ExecSpec["limits"]> = {};
+  for (const [name, value] of Object.entries(given)) {
+    const amount = Number(value);
+    if (name === "memory_bytes") sandbox.memoryBytes = amount;
+    else if (name === "processes") sandbox.processes = amount;
+    else if (name === "cpu_seconds") execution.cpuSeconds = amount;
+    else if (name === "file_bytes") execution.fileBytes = amount;
+    else if (name === "open_files") execution.openFiles = amount;
+    else if (name === "wall_seconds") execution.wallSeconds = amount;
+    else throw new GuildError("invalid_argument", `there is no limit ${name}`, { remedy: "guild sandbox exec --help lists them" });
+  }
+  return { sandbox, execution };
+}
