@@ -1,3 +1,4 @@
 /** What the session and the workshop know: lexical and dense retrieval, memory, and its synchronisation. */
+export * from "./embed/use-lite.ts";
 export * from "./lexical/bm25.ts";
 export * from "./lexical/tokenize.ts";
