@@ -37,8 +37,8 @@ export class Chain<T> {
     return (this.#shared.keys.get(key) ?? Infinity) < this.length;
   }
 
-  *[Symbol.iterator](): Generator<T> {
-    for (let place = 0; place < this.length; place++) yield this.#shared.items[place] as T;
+  toArray(): T[] {
+    return this.#shared.items.slice(0, this.length);
   }
 
   #copy(): Shared<T> {

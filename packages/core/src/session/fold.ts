@@ -161,6 +161,8 @@ function replied(state: SessionState, seq: number, value: ModelReplied): Session
     calls,
     providerData: value.providerData,
     model: state.info.model,
+    inputTokens: value.usage?.inputTokens ?? 0,
+    outputTokens: value.usage?.outputTokens ?? 0,
     bytes: bytes(value.text) + bytes(value.reasoning) + calls.reduce((sum, call) => sum + bytes(call.arguments) + 32, 0),
   };
   const open = calls.map((call, index): OpenCall => ({
@@ -237,9 +239,10 @@ function noticed(state: SessionState, seq: number, notice: string, text: string)
 function condensed(state: SessionState, throughSeq: number, method: string, summary: string): SessionState {
   const through = Math.min(throughSeq, state.seq);
   const { window } = state;
-  if (method === "masked") return { ...state, window: { ...window, maskedThrough: Math.max(window.maskedThrough, through) } };
+  const maskedThrough = Math.max(window.maskedThrough, through);
+  if (method === "masked") return { ...state, window: { ...window, maskedThrough, seq: state.seq } };
   if (through <= window.droppedThrough) return state;
-  return { ...state, window: { maskedThrough: Math.max(window.maskedThrough, through), droppedThrough: through, summary } };
+  return { ...state, window: { maskedThrough, droppedThrough: through, summary, seq: state.seq } };
 }
 
 /** The head moves back: everything is as it was at `toSeq`, but what was spent stays spent and the sequence goes on. */
@@ -249,6 +252,8 @@ function rewound(state: SessionState, { toSeq, tree }: SessionRewound): SessionS
     ...atRest(then, state),
     seq: state.seq,
     past: state.past,
+    // Ids stay taken for ever.
+    calls: state.calls,
     spent: state.spent,
     checkpoint: tree === "" ? then.checkpoint : { tree, seq: state.seq },
   };

@@ -89,6 +89,9 @@ export interface ReplyItem extends ItemBase {
   readonly providerData: string;
   /** The session's model when it was made: what it needs back only that model understands. */
   readonly model: string;
+  /** What the provider counted for its request and for itself; 0: not told. */
+  readonly inputTokens: number;
+  readonly outputTokens: number;
 }
 
 export interface NoticeItem extends ItemBase {
@@ -193,6 +196,8 @@ export interface Window {
   /** History up to here is gone from view; `summary` stands in its place. */
   readonly droppedThrough: number;
   readonly summary: string;
+  /** Sequence of the last condensation; 0: none. */
+  readonly seq: number;
 }
 
 /** One step as stuck detection sees it; digests of the calls and of what came of them. */
@@ -253,7 +258,7 @@ export const EMPTY_SESSION: SessionState = {
   },
   tasks: undefined,
   checkpoint: undefined,
-  window: { maskedThrough: 0, droppedThrough: 0, summary: "" },
+  window: { maskedThrough: 0, droppedThrough: 0, summary: "", seq: 0 },
   recent: [],
   lastReply: undefined,
   lastMessageSeq: 0,

@@ -1,0 +1,182 @@
+import { body, type EventBody, type Item, type Observation, type ReplyItem, type SessionState } from "@guildhall/core";
+
+import { renderTasks, tasksOf } from "./tools/index.ts";
+
+/** How large a prompt may be, tools and system prompt included; tokens of the model in use. */
+export interface ContextBudget {
+  /** Beyond this, observations of old steps are masked: they cost more than they tell. */
+  softTokens: number;
+  /** Beyond this, old steps are dropped. The view never exceeds it by its own estimate. */
+  hardTokens: number;
+}
+
+/** Bytes a token stands for where no provider has counted: between prose (4) and code (3). */
+export const BYTES_PER_TOKEN = 3.5;
+/** Replies at the end whose observations stay whole. */
+const RECENT_REPLIES = 4;
+/** A condensation frees at least this share of its threshold, or it is not worth breaking the provider's cache. */
+const WORTHWHILE = 0.1;
+/** Observations that masking would not make shorter, and the task list, which has to stay in view. */
+const SMALL_BYTES = 200;
+/** Most of what people said that a summary repeats, bytes. */
+const QUOTED_BYTES = 6_000;
+
+/** The budget for a model with so much context; softer than the model demands where that is generous. */
+export function contextBudget(model: { contextTokens: number; maxOutputTokens: number }): ContextBudget {
+  const context = model.contextTokens > 0 ? model.contextTokens : 32_000;
+  const output = Math.min(model.maxOutputTokens > 0 ? model.maxOutputTokens : 4_096, context / 4);
+  const hardTokens = Math.floor((context - output) * 0.95);
+  return { hardTokens, softTokens: Math.min(64_000, Math.floor(hardTokens * 0.7)) };
+}
+
+/**
+ * The condensation that the state calls for, if any: first old observations are masked, and only when that is not enough are old steps
+ * dropped. Whole steps at a time and a good way below the threshold, so that prompts keep a stable beginning for many steps. Pure; after
+ * the event it returns, it returns none until the history has grown again. (A summary by a model will take the place of `summaryOf`.)
+ */
+export function condense(state: SessionState, budget: ContextBudget): EventBody | undefined {
+  const measured = measure(state);
+  // The provider found it too large whatever the estimate says: get to half of what was refused, and again if need be.
+  const overflow = overflown(state) && state.window.seq < (state.items.at(-1)?.seq ?? 0);
+  const soft = overflow ? measured.tokens / 2 : budget.softTokens;
+  const hard = overflow ? measured.tokens / 2 : budget.hardTokens;
+  if (measured.tokens <= soft) return undefined;
+
+  const toBytes = (tokens: number) => (tokens / measured.tokens) * measured.bytes;
+  const mask = planMask(state, measured.bytes - toBytes(soft * 0.6));
+  if (mask.freed >= toBytes(soft * WORTHWHILE) && (measured.bytes - mask.freed <= toBytes(hard) || !overflow)) {
+    return body.contextCondensed({ throughSeq: mask.through, method: "masked" });
+  }
+  if (measured.tokens <= hard) return undefined;
+  const drop = planDrop(state, measured.bytes - toBytes(hard * 0.5));
+  if (drop === undefined) return undefined;
+  return body.contextCondensed({ throughSeq: drop, method: "truncated", summary: summaryOf(state, drop) });
+}
+
+/** UTF-8 bytes of an observation as the view shows it. */
+export function shownBytes(state: SessionState, observation: Observation): number {
+  return isMasked(state, observation) ? SMALL_BYTES / 2 : observation.bytes;
+}
+
+/** The observation is old enough to be shown as a line, and long enough for that to be shorter. */
+export function isMasked(state: SessionState, observation: Observation): boolean {
+  return observation.seq <= state.window.maskedThrough && maskable(observation);
+}
+
+/**
+ * The most that a view may take, bytes. Less than the budget while the provider refuses what the estimate allows.
+ */
+export function room(state: SessionState, budget: ContextBudget): { bytes: number; needed: number } {
+  const { bytes } = measure(state);
+  const most = budget.hardTokens * BYTES_PER_TOKEN;
+  return { bytes: overflown(state) ? Math.min(most, bytes) / 2 ** state.turn.failures : most, needed: bytes };
+}
+
+function overflown(state: SessionState): boolean {
+  return state.turn.lastFailure?.kind === "context_overflow";
+}
+
+/** What the next prompt will take: counted by the provider up to the last reply where it told, estimated from bytes after it. */
+function measure(state: SessionState): { tokens: number; bytes: number } {
+  let bytes = Buffer.byteLength(state.info.systemPrompt) + Buffer.byteLength(state.window.summary);
+  let since = 0;
+  const reply = state.lastReply;
+  for (const item of inView(state)) {
+    const shown = item.bytes + (item.kind === "reply" ? sum(observationsOf(state, item).map((one) => shownBytes(state, one))) : 0);
+    bytes += shown;
+    if (reply !== undefined && item.seq >= reply.seq) since += item === reply ? shown - item.bytes : shown;
+  }
+  const counted = reply !== undefined && reply.inputTokens > 0 && state.window.seq < reply.seq;
+  const tokens = counted ? reply.inputTokens + reply.outputTokens + since / BYTES_PER_TOKEN : bytes / BYTES_PER_TOKEN;
+  return { tokens: Math.max(1, tokens), bytes: Math.max(1, bytes) };
+}
+
+/** Masks from the oldest on until enough is freed, but never the latest steps. */
+function planMask(state: SessionState, wanted: number): { through: number; freed: number } {
+  let through = state.window.maskedThrough;
+  let freed = 0;
+  for (const reply of replies(state).slice(0, -RECENT_REPLIES)) {
+    if (freed >= wanted) break;
+    for (const observation of observationsOf(state, reply)) {
+      if (observation.seq <= state.window.maskedThrough) continue;
+      through = Math.max(through, observation.seq);
+      if (maskable(observation)) freed += observation.bytes - SMALL_BYTES / 2;
+    }
+  }
+  return { through, freed };
+}
+
+/** Drops from the oldest on until enough is freed, but never the last step; undefined: there is nothing to drop. */
+function planDrop(state: SessionState, wanted: number): number | undefined {
+  const steps = replies(state);
+  let through: number | undefined;
+  let freed = 0;
+  for (const [index, reply] of steps.slice(0, -1).entries()) {
+    if (freed >= wanted) break;
+    const observed = observationsOf(state, reply);
+    freed += reply.bytes + sum(observed.map((one) => shownBytes(state, one)));
+    // Up to the event before the next reply's first: its messages and late observations go with the step they belong to.
+    const next = steps[index + 1];
+    const last = Math.max(reply.seq, ...observed.map((one) => one.seq));
+    through = next === undefined ? last : Math.min(last, next.seq - 1);
+  }
+  return through !== undefined && through > state.window.droppedThrough ? through : undefined;
+}
+
+/** What stands in place of dropped steps: what people said, what the plan was, what was called. Rules are in the system prompt and stay. */
+function summaryOf(state: SessionState, through: number): string {
+  const gone = state.items.toArray().filter((item) => item.seq <= through);
+  const steps = gone.filter((item) => item.kind === "reply");
+  const uses = new Map<string, number>();
+  for (const call of steps.flatMap((reply) => reply.calls)) uses.set(call.tool, (uses.get(call.tool) ?? 0) + 1);
+  const said = gone.filter((item) => item.kind === "message").map((item) => item.text.trim());
+  const tasks = tasksOf(state.tasks?.data);
+  const called = [...uses].map(([tool, times]) => `${tool} ×${times}`).join(", ");
+  return [
+    `The first ${steps.length} steps were left out to save room${called === "" ? "" : ` (${called})`}. Their effects on files stand.`,
+    said.length === 0 ? "" : `What the person said in them:\n${quote(said)}`,
+    tasks === undefined || tasks.length === 0 ? "" : `The task list:\n${renderTasks(tasks)}`,
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
+}
+
+/** The first thing said is the goal and comes first; of the rest the latest count most. */
+function quote(said: string[]): string {
+  const [goal = "", ...later] = said;
+  const kept = [clip(goal, QUOTED_BYTES / 2)];
+  let room = QUOTED_BYTES / 2;
+  const latest: string[] = [];
+  for (const text of later.reverse()) {
+    if (room <= 0) break;
+    latest.unshift(clip(text, room));
+    room -= text.length;
+  }
+  if (latest.length < later.length) kept.push("…");
+  return [...kept, ...latest].map((text) => `> ${text.replaceAll("\n", "\n> ")}`).join("\n\n");
+}
+
+function clip(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, Math.max(0, length - 1))}…`;
+}
+
+function maskable(observation: Observation): boolean {
+  return observation.bytes > SMALL_BYTES && observation.tool !== "task_tracker";
+}
+
+function replies(state: SessionState): ReplyItem[] {
+  return inView(state).filter((item) => item.kind === "reply");
+}
+
+/** Items that condensation has left, in the order of the log. */
+export function inView(state: SessionState): Item[] {
+  return state.items.toArray().filter((item) => item.seq > state.window.droppedThrough);
+}
+
+function observationsOf(state: SessionState, reply: ReplyItem): Observation[] {
+  return reply.calls.flatMap((call) => state.observations.find(call.callId) ?? []);
+}
+
+function sum(values: number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,59 @@
+import type {
+  Approvals,
+  Budgets,
+  Checkpointer,
+  Clock,
+  EventLog,
+  FaultPoints,
+  Masker,
+  Model,
+  ModelListener,
+  SessionKey,
+  ToolRegistry,
+  ToolSession,
+} from "@guildhall/core";
+
+/** What a run tells those who watch while it happens; nothing of it is stored. */
+export interface RunListener extends ModelListener {
+  /** Output of a call as it is printed, masked. */
+  output?(callId: string, text: string): void;
+  /** What the run waits for from now on: `model`, `sandbox`, `tool bash: npm test`, `approval bash`. Retries of a model come here too. */
+  waiting?(reason: string): void;
+}
+
+/** Everything that a turn touches; the composition root puts it together. */
+export interface RunDeps {
+  log: EventLog;
+  key: SessionKey;
+  /** Id of this worker: owner of the lease; its events have the actor `worker:<id>`. */
+  worker: string;
+  /** How long the lease runs between renewals, milliseconds. Default 15,000. */
+  leaseMs?: number;
+  /** Take the session from a worker whose lease still runs. Default false. */
+  takeover?: boolean;
+
+  /** Opens the session's model: at the start, and again when a ModelChanged event names another. The run closes it. */
+  openModel(open: { spec: string; baseUrl: string; step: number }): Promise<Model>;
+  tools: ToolRegistry;
+  /** May still be starting while the first model call is under way; awaited before the first action. Not closed by the run. */
+  toolSession: Promise<ToolSession>;
+  /** The tool session has lived since the session's last action (shells, background processes). Default false: the model is told of a restart. */
+  toolsKept?: boolean;
+  /** None: no checkpoints. Its first capture overlaps the first model call and is done before the first action. Not closed by the run. */
+  checkpointer?: Promise<Checkpointer>;
+  /** Default: the session's own policy (`SessionStarted.approval_policy`). */
+  approvals?: Approvals;
+  /** How long a question to a person stands, milliseconds. Default 24 hours. */
+  approvalTtlMs?: number;
+  /** Budgets above the session's own limits. Default: none. */
+  budgets?: Budgets;
+  masker?: Masker;
+  clock: Clock;
+  /** Default: nothing happens at any of them; see FAULT_POINTS. */
+  faults?: FaultPoints;
+  /** Nobody to ask: what needs approval ends the turn with NEEDS_APPROVAL, and a reply without a call is nudged before it ends as WAITING. */
+  unattended: boolean;
+  /** When it aborts, the run stops at its next safe point (between steps) without ending the turn, and rejects with `cancelled`. */
+  drain?: AbortSignal;
+  listener?: RunListener;
+}

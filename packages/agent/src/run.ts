@@ -1,0 +1,132 @@
+import { approvalPolicy, body, type EventBody, GuildError, ModelError, type ModelListener, type SessionState } from "@guildhall/core";
+import { TurnEndReason } from "@guildhall/protocol";
+
+import { type ContextBudget, contextBudget } from "./condense.ts";
+import { decide, type Next, type Rules, turnEnd } from "./decide.ts";
+import { Journal } from "./journal.ts";
+import { RESTART_NOTICE } from "./notices.ts";
+import { OpenedModel } from "./opened-model.ts";
+import type { RunDeps } from "./run-deps.ts";
+import { Snapshots } from "./snapshots.ts";
+import type { Rendered } from "./view.ts";
+
+/** One turn of one session in the hands of one worker: what its steps share. */
+export class Run {
+  readonly deps: RunDeps;
+  readonly journal: Journal;
+  /** Stops everything at once. */
+  readonly signal: AbortSignal;
+  readonly model: OpenedModel;
+  readonly snapshots: Snapshots;
+  readonly rendered: Rendered = new WeakMap();
+
+  /** Takes the lease and reads the log; see Journal.open. */
+  static async open(deps: RunDeps, signal: AbortSignal): Promise<Run> {
+    const { log, key, worker, leaseMs = 15_000, takeover = false, clock, faults } = deps;
+    return new Run(deps, await Journal.open({ log, key, worker, leaseMs, takeover, clock, faults }), signal);
+  }
+
+  private constructor(deps: RunDeps, journal: Journal, signal: AbortSignal) {
+    this.deps = deps;
+    this.journal = journal;
+    this.signal = signal;
+    this.model = new OpenedModel(deps.openModel);
+    this.snapshots = new Snapshots(deps.checkpointer, deps.faults);
+    // Whoever needs it awaits it; a failure before that must not count as one that nobody saw.
+    deps.toolSession.catch(() => undefined);
+  }
+
+  /** The first append of an open turn: who works here now, and what that does to calls left open. */
+  async begin(): Promise<void> {
+    if (!this.journal.state.turn.open) return;
+    const lease = body.leaseTaken({ workerId: this.deps.worker, epoch: this.journal.epoch });
+    const failure = await this.openModel();
+    await this.commit((state) => {
+      const restarted = this.deps.toolsKept !== true && state.observations.length > 0;
+      return [lease, ...(restarted ? [body.noticeGiven({ kind: "restart", text: RESTART_NOTICE })] : []), ...failure];
+    });
+  }
+
+  /** What happens next, by everything that is known now. Throws `cancelled` when this worker is to stop before it. */
+  next(): Next {
+    const next = decide(this.journal.catchUp(), this.#rules());
+    const leave = this.signal.aborted || (this.#draining && next.do !== "act");
+    if (leave && next.do !== "rest") {
+      throw new GuildError("cancelled", "the worker stops; the session can go on elsewhere", { subject: this.deps.key.session });
+    }
+    return next;
+  }
+
+  /** Appends what `make` says and all that follows from it without an effect; see Journal.commit. */
+  async commit(make: (state: SessionState) => EventBody[]): Promise<void> {
+    await this.journal.commit(make, (state) => {
+      const next = decide(state, this.#rules());
+      return next.do === "record" ? next.events : [];
+    });
+  }
+
+  /** Opens the model that the session names, if another is open; returns the events that end the turn when that fails. */
+  async openModel(): Promise<EventBody[]> {
+    const { info, steps } = this.journal.state;
+    try {
+      await this.model.open({ spec: info.model, baseUrl: info.baseUrl, step: steps });
+      return [];
+    } catch (error) {
+      if (error instanceof ModelError) return [turnEnd(TurnEndReason.FAILED, error.message, `model:${error.kind}`)];
+      const { line, code } = GuildError.from(error);
+      return [turnEnd(TurnEndReason.FAILED, line, `model:${code}`)];
+    }
+  }
+
+  /** Waits for a person. */
+  async ask(until: number): Promise<void> {
+    const { drain } = this.deps;
+    const asked = this.journal.state.open.find((call) => call.approval !== undefined && call.approval.decision === undefined);
+    this.waiting(`approval ${asked?.tool ?? ""}`);
+    await this.journal.arrival(until, this.signal, ...(drain === undefined ? [] : [drain]));
+  }
+
+  waiting(reason: string): void {
+    this.deps.listener?.waiting?.(reason);
+  }
+
+  /** The listener for one model call, masked. */
+  listener(): ModelListener {
+    const { listener = {}, masker } = this.deps;
+    if (masker === undefined) return listener;
+    const [text, reasoning] = [masker.stream(), masker.stream()];
+    return {
+      text: (delta) => listener.text?.(text.push(delta)),
+      reasoning: (delta) => listener.reasoning?.(reasoning.push(delta)),
+      waiting: (reason) => listener.waiting?.(reason),
+    };
+  }
+
+  get context(): ContextBudget {
+    return contextBudget(this.model.info ?? { contextTokens: 0, maxOutputTokens: 0 });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.journal.close(), this.model.close(), this.snapshots.settled()]);
+  }
+
+  get #draining(): boolean {
+    return this.signal.aborted || this.deps.drain?.aborted === true;
+  }
+
+  #rules(): Rules {
+    const { deps, journal, model, context } = this;
+    return {
+      session: deps.key.session,
+      epoch: journal.epoch,
+      now: deps.clock.now().getTime(),
+      unattended: deps.unattended,
+      draining: this.#draining,
+      tools: deps.tools,
+      approvals: deps.approvals ?? approvalPolicy(journal.state.info.approvalPolicy),
+      approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,
+      priceKnown: model.info?.price !== undefined,
+      context,
+    };
+  }
+}
