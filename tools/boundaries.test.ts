@@ -14,9 +14,10 @@ const table: Record<string, string[]> = {
   models: ["core", "protocol"],
   sandbox: ["core", "protocol"],
   knowledge: ["core", "protocol"],
+  code: ["core", "protocol"],
   agent: ["core", "protocol"],
   orchestrator: ["core", "protocol"],
-  server: ["core", "protocol", "models", "sandbox", "knowledge", "agent", "orchestrator"],
+  server: ["core", "protocol", "models", "sandbox", "knowledge", "code", "agent", "orchestrator"],
   cli: ["core", "protocol"],
 };
 
