@@ -66,7 +66,7 @@ if (import.meta.main) {
     writeFileSync(generated, renderRequirements(rows));
   } else {
     const { status } = await import("../e2e/status.ts");
-    const files = globSync("{packages/*/src,e2e,tools}/**/*.test.ts", { cwd: root });
+    const files = globSync("{packages/*/src,e2e}/**/*.test.ts", { cwd: root });
     const cited = new Map(files.map((file) => [file, citedIn(readFileSync(join(root, file), "utf8"))]));
     const working = Object.keys(status);
     const found = faults(rows, working, cited);
