@@ -3,6 +3,8 @@ export * from "./blob-store.contract.ts";
 export * from "./blob-store.ts";
 export * from "./checkpoint-store.contract.ts";
 export * from "./checkpoint-store.ts";
+export * from "./checkpointer.contract.ts";
+export * from "./checkpointer.ts";
 export * from "./embedder.contract.ts";
 export * from "./event-log.contract.ts";
 export * from "./event-log.samples.ts";

@@ -13,9 +13,8 @@ describe("IgnoreRules", () => {
   for (const seed of [7, Math.floor(Math.random() * 2 ** 31)]) {
     it(`agrees with stock git on patterns and paths of every kind (seed ${seed})`, () => {
       const random = seededRandom(seed);
-      const { pick, below } = random;
       const many = (least: number, most: number, make: () => string) =>
-        Array.from({ length: least + below(most - least + 1) }, make).join("");
+        Array.from({ length: least + random.below(most - least + 1) }, make).join("");
       const atoms = [
         "a",
         "b",
@@ -39,21 +38,21 @@ describe("IgnoreRules", () => {
         "[a\\]b]",
       ];
       const pattern = () =>
-        pick(["", "", "", "!", "/", "#", "\\#", "\\!"]) +
-        pick([
-          () => many(1, 3, () => pick(atoms)),
-          () => many(1, 3, () => pick(atoms)) + "/" + many(1, 2, () => pick(atoms)),
-          () => pick(["**/a", "a/**", "a/**/b", "**/b/*", "*/a"]),
+        random.pick(["", "", "", "!", "/", "#", "\\#", "\\!"]) +
+        random.pick([
+          () => many(1, 3, () => random.pick(atoms)),
+          () => many(1, 3, () => random.pick(atoms)) + "/" + many(1, 2, () => random.pick(atoms)),
+          () => random.pick(["**/a", "a/**", "a/**/b", "**/b/*", "*/a"]),
         ])() +
-        pick(["", "", "", "/", " ", "\\ ", "\r", "/ "]);
-      const name = () => many(1, 3, () => pick(["a", "b", "c", "ü", ".", "*", "#", "!", " ", "]", "-"]));
+        random.pick(["", "", "", "/", " ", "\\ ", "\r", "/ "]);
+      const name = () => many(1, 3, () => random.pick(["a", "b", "c", "ü", ".", "*", "#", "!", " ", "]", "-"]));
       const safe = (text: string) => (/^\.+$/.test(text) ? "dots" : text);
 
       for (let round = 0; round < 25; round++) {
         const directory = mkdtempSync(join(tmpdir(), "guild-ignore-"));
         try {
           execFileSync("git", ["init", "-q", directory], { env: gitEnv(directory) });
-          const files = Array.from({ length: 40 }, () => Array.from({ length: 1 + below(3) }, () => safe(name())).join("/"));
+          const files = Array.from({ length: 40 }, () => Array.from({ length: 1 + random.below(3) }, () => safe(name())).join("/"));
           const ignoreFiles = new Map([
             [".git/info/exclude", `${many(1, 3, () => `${pattern()}\n`)}`],
             [".gitignore", many(1, 6, () => `${pattern()}\n`)],

@@ -8,7 +8,12 @@ import { parseIgnorePattern, type IgnorePattern } from "./ignore-pattern.ts";
  */
 export class IgnoreRules {
   readonly #files = new Map<string, IgnorePattern[]>();
-  #exclude: IgnorePattern[] = [];
+  #exclude: IgnorePattern[];
+
+  /** `base`: whose `.git/info/exclude` is taken over. */
+  constructor(base?: IgnoreRules) {
+    this.#exclude = base === undefined ? [] : base.#exclude;
+  }
 
   /** Takes the `.gitignore` of this directory ("" is the workspace); undefined: there is none. */
   setDirectory(directory: string, text: Uint8Array | undefined): void {
