@@ -9,7 +9,7 @@ import { type GetInfoResponse, PROTOCOL_VERSION, SessionService, SystemService, 
 
 import type { Context } from "./context.ts";
 import { daemonEntry, startDaemon } from "./daemon-process.ts";
-import { errorInterceptor } from "./errors.ts";
+import { withGuildErrors } from "./errors.ts";
 
 /** A connection to the daemon, its version checked. */
 export interface Connection {
@@ -54,10 +54,9 @@ export async function connectToRunning(context: Context): Promise<Connection | u
     httpVersion: "2",
     baseUrl: "http://guildhall.local",
     sessionManager: manager,
-    interceptors: [errorInterceptor],
     useBinaryFormat: true,
   });
-  const system = createClient(SystemService, transport);
+  const system = withGuildErrors(createClient(SystemService, transport));
   const info = await system.getInfo({ clientVersion: VERSION, protocol: PROTOCOL_VERSION }).catch((error: unknown) => {
     manager.abort();
     throw error;
@@ -65,8 +64,8 @@ export async function connectToRunning(context: Context): Promise<Connection | u
   return {
     info,
     system,
-    sessions: createClient(SessionService, transport),
-    tools: createClient(ToolService, transport),
+    sessions: withGuildErrors(createClient(SessionService, transport)),
+    tools: withGuildErrors(createClient(ToolService, transport)),
     closed: new Promise((resolve) => socket.once("close", () => resolve())),
     close: () => manager.abort(),
   };
@@ -75,7 +74,9 @@ export async function connectToRunning(context: Context): Promise<Connection | u
 /** Asks the daemon to end, and waits until it has: it cuts the connection as its last act. */
 export async function shutDown(connection: Connection, now: boolean): Promise<void> {
   await connection.system.shutdown({ now });
-  await connection.closed;
+  // An idle connection does not keep this process alive.
+  const awake = setInterval(() => undefined, 60_000);
+  await connection.closed.finally(() => clearInterval(awake));
 }
 
 /** Longest time from the first start to the first answer, milliseconds: the first of all makes the database. */

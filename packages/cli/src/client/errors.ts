@@ -1,16 +1,28 @@
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { type ErrorCode, GuildError } from "@guildhall/core";
 import { ErrorDetailSchema } from "@guildhall/protocol";
 
-/** Turns statuses back into the errors that they were on the other side; of streams too. */
-export const errorInterceptor: Interceptor = (next) => async (request) => {
-  try {
-    const response = await next(request);
-    return response.stream ? { ...response, message: convert(response.message) } : response;
-  } catch (error) {
-    throw fromStatus(error);
-  }
-};
+/**
+ * A client whose calls and streams fail with the errors that they were on the other side. (An interceptor cannot do this: Connect turns
+ * whatever it throws into a status again.)
+ */
+export function withGuildErrors<T extends object>(client: T): T {
+  return new Proxy(client, {
+    get(target, name): unknown {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== "function") return method;
+      return (...args: unknown[]): unknown => {
+        const result: unknown = Reflect.apply(method, target, args);
+        if (result instanceof Promise) {
+          return result.catch((error: unknown) => {
+            throw fromStatus(error);
+          });
+        }
+        return convert(result as AsyncIterable<unknown>);
+      };
+    },
+  });
+}
 
 /** The error that a status stands for. Without a detail of ours, the status code decides. */
 export function fromStatus(error: unknown): GuildError {

@@ -23,12 +23,13 @@ export function describeEvent(event: Event, memory: EventMemory, style: Style, w
       return [style.warn(controlWords[body.value.control] ?? "control")];
     case "modelReplied": {
       for (const call of body.value.toolCalls) memory.calls.set(call.callId, call);
-      const said = oneLine(body.value.text, width - 2);
-      const head = `${style.bold(`step ${body.value.step}`)}${said === "" ? "" : `  ${said}`}`;
-      return [
-        head,
-        ...body.value.toolCalls.map((call) => `  ${style.bold(call.tool)} ${oneLine(callSummary(call), width - 4 - call.tool.length)}`),
-      ];
+      const head = style.bold(`step ${body.value.step}`);
+      const said = oneLine(body.value.text, width - 12);
+      const calls = body.value.toolCalls.map(
+        (call) => `${style.bold(call.tool)} ${oneLine(callSummary(call), width - 12 - call.tool.length)}`,
+      );
+      const [first, ...rest] = said === "" ? calls : [said, ...calls];
+      return [`${head}  ${first ?? ""}`.trimEnd(), ...rest.map((line) => `        ${line}`)];
     }
     case "modelFailed":
       return [
@@ -37,7 +38,7 @@ export function describeEvent(event: Event, memory: EventMemory, style: Style, w
         ),
       ];
     case "actionFinished":
-      return [`    ${actionResult(body.value, memory.calls.get(body.value.callId), style, width - 4)}`];
+      return [`          ${actionResult(body.value, memory.calls.get(body.value.callId), style, width - 10)}`];
     case "approvalRequested": {
       const call = memory.calls.get(body.value.callId);
       return [
@@ -75,7 +76,7 @@ export function describeEvent(event: Event, memory: EventMemory, style: Style, w
 export function totals(of: { steps: number; tokens: number; costUsd: number; costKnown: boolean; ms: number }): string {
   const parts = [`${of.steps} ${of.steps === 1 ? "step" : "steps"}`];
   if (of.tokens > 0) parts.push(`${count(of.tokens)} tokens`);
-  if (of.costKnown) parts.push(money(of.costUsd));
+  if (of.costKnown && of.costUsd > 0) parts.push(money(of.costUsd));
   parts.push(duration(of.ms));
   return parts.join(" · ");
 }

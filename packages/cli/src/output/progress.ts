@@ -51,7 +51,7 @@ function textProgress(context: Context): Progress {
   const status = (): string => {
     const parts = [waiting === "" ? "working" : waiting, duration(performance.now() - since)];
     if (sum.steps > 0) parts.push(`step ${sum.steps}`);
-    if (sum.costKnown) parts.push(money(sum.costUsd));
+    if (sum.costKnown && sum.costUsd > 0) parts.push(money(sum.costUsd));
     return style.dim(oneLine(parts.join(" · "), width() - 1));
   };
   const timer = transient === undefined ? undefined : setInterval(() => transient.show(status()), 1000);

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 
-import { GuildError } from "@guildhall/core";
+import { type FaultPoints, GuildError } from "@guildhall/core";
 import { ensureRuntimeDirectory, type Paths } from "@guildhall/core/paths";
 import { readSettings } from "@guildhall/core/settings";
 
@@ -43,10 +43,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   try {
     const { settings } = readSettings(paths.settingsFile, options.env);
     // The database takes longest: it starts while the rest of the code is loaded.
+    const faults = await programFaults(options.env["GUILD_FAULTS"]);
     const storage = import("../storage/index.ts").then(({ openStorage }) =>
       openStorage({
         dataDir: paths.data,
         runtimeDir: paths.runtime,
+        ...faults,
         ...(settings.database.url === "" ? {} : { databaseUrl: settings.database.url }),
       }),
     );
@@ -69,6 +71,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const { composeServices } = await import("./services.ts");
     const services = await composeServices({
       ...options,
+      ...faults,
       addresses,
       storage: await storage,
       schema: SCHEMA_VERSION,
@@ -110,6 +113,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     lock.release();
     throw error;
   }
+}
+
+/** Faults that a test asked for; in production none, and their code is not loaded. */
+async function programFaults(text: string | undefined): Promise<{ faults?: FaultPoints }> {
+  if (text === undefined || text === "") return {};
+  const { parseFaults, ProgrammedFaults } = await import("@guildhall/core/testing/fault-points");
+  return { faults: new ProgrammedFaults(parseFaults(text)) };
 }
 
 /** Holds requests back until the services are there. */

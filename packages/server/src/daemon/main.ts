@@ -1,5 +1,6 @@
 import { closeSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
 import { GuildError } from "@guildhall/core";
@@ -38,7 +39,8 @@ async function main(): Promise<void> {
       uid,
       env,
       log,
-      version: buildVersion(new URL(import.meta.url)),
+      // The program as it was started: in a bundle this module is another file.
+      version: buildVersion(pathToFileURL(process.argv[1] ?? "")),
       ...(values.listen === undefined ? {} : { listen: values.listen }),
     });
     let asked = 0;

@@ -2,7 +2,15 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { createMasker, type FaultPoints, type ModelProvider, sortableIds, systemClock } from "@guildhall/core";
+import {
+  type Checkpointer,
+  createMasker,
+  type FaultPoints,
+  type ModelProvider,
+  type Sandbox,
+  sortableIds,
+  systemClock,
+} from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
 import { readSettings } from "@guildhall/core/settings";
 import { SessionService, SystemService, ToolService } from "@guildhall/protocol";
@@ -63,9 +71,13 @@ export async function composeServices(options: ServicesOptions): Promise<Service
 
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
-  const openCheckpointer = async (sandbox: Parameters<typeof import("@guildhall/sandbox").createCheckpointer>[0]["sandbox"]) => {
+  const openCheckpointer = async (sandbox: Sandbox): Promise<Checkpointer> => {
     const { createCheckpointer } = await import("@guildhall/sandbox");
-    return await createCheckpointer({ sandbox, store: await checkpointStores.open(sandbox.workspace) });
+    return createCheckpointer({
+      sandbox,
+      store: await checkpointStores.open(sandbox.workspace),
+      stateDir: join(paths.state, "checkpoints"),
+    });
   };
   let models: Promise<ModelProvider> | undefined;
   const openModels = () =>
