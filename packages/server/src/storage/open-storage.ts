@@ -6,6 +6,7 @@ import type { ClientConfig } from "pg";
 import { FileBlobStore } from "./blob-store.ts";
 import { Database } from "./database.ts";
 import { PostgresEventLog } from "./event-log.ts";
+import type { ImportSummary } from "./import-database.ts";
 import { migrate } from "./migrations.ts";
 import { Postgres } from "./postgres.ts";
 
@@ -24,6 +25,10 @@ export interface StorageOptions {
 export interface Storage {
   log: EventLog;
   blobs: BlobStore;
+  /** The portable copy of everything, as JSON lines; see portable-copy.ts. */
+  exportDatabase(): AsyncIterable<Uint8Array>;
+  /** Takes a portable copy in; see {@link importDatabase} for what it throws. May be repeated. */
+  importDatabase(source: AsyncIterable<Uint8Array>): Promise<ImportSummary>;
   describe(): Promise<StorageDescription>;
   /** Ends connections; a database server of our own lives on for the next process. */
   close(): Promise<void>;
@@ -62,6 +67,14 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   return {
     log,
     blobs,
+    exportDatabase: async function* () {
+      const portable = await import("./export-database.ts");
+      yield* portable.exportDatabase(database, blobs);
+    },
+    importDatabase: async (source) => {
+      const portable = await import("./import-database.ts");
+      return portable.importDatabase(database, blobs, source);
+    },
     describe: async () => {
       const [row] = await database.read<{ version: string; bytes: string }>({
         text: "SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS bytes",

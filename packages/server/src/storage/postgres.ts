@@ -1,19 +1,20 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { chownSync, closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, statSync, truncateSync } from "node:fs";
-import { chmod, chown, mkdtemp, readdir, rename, rm, unlink } from "node:fs/promises";
+import { chownSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { chown, mkdtemp, readdir, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { GuildError } from "@guildhall/core";
 
 import { type Binaries, findBinaries } from "./binaries.ts";
+import { initialise } from "./initialise.ts";
 import { isServerOf, readPostmasterFile } from "./postmaster-file.ts";
+import { notOurs, startError } from "./server-errors.ts";
+import { ServerStart } from "./server-start.ts";
 import { databaseUser, type SystemUser } from "./system-user.ts";
 
 const MAJOR = "18";
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 4;
-const LOG_LIMIT = 8 << 20;
 /** `sun_path` with its final zero. */
 const LONGEST_SOCKET_PATH = 107;
 
@@ -192,174 +193,6 @@ export class Postgres {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     });
   }
-}
-
-/** Settings for a small database whose every commit counts. */
-const SETTINGS = {
-  listen_addresses: "",
-  unix_socket_permissions: "0700",
-  fsync: "on",
-  synchronous_commit: "on",
-  full_page_writes: "on",
-  wal_level: "minimal",
-  max_wal_senders: "0",
-  max_wal_size: "256MB",
-  checkpoint_timeout: "15min",
-  shared_buffers: "32MB",
-  max_connections: "40",
-  // Threads of its own for reading ahead do nothing for a database that fits in memory.
-  io_method: "sync",
-  jit: "off",
-  max_worker_processes: "0",
-  max_logical_replication_workers: "0",
-  max_parallel_workers_per_gather: "0",
-  huge_pages: "off",
-  logging_collector: "off",
-  log_min_messages: "warning",
-  log_checkpoints: "off",
-  idle_in_transaction_session_timeout: "30s",
-  client_connection_check_interval: "0",
-  timezone: "UTC",
-};
-
-/** A server on its way up. */
-class ServerStart {
-  readonly #child: ChildProcess;
-  readonly #logFile: string;
-  readonly #logStart: number;
-  ended = false;
-
-  constructor(binaries: Binaries, user: SystemUser | undefined, databaseDir: string, socketDir: string, logFile: string) {
-    this.#logFile = logFile;
-    if ((statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > LOG_LIMIT) truncateSync(logFile);
-    const open: number[] = [];
-    const descriptor = (path: string, flags: string) => {
-      open.push(openSync(path, flags, 0o600));
-      return open.at(-1) as number;
-    };
-    try {
-      const log = descriptor(logFile, "a");
-      this.#logStart = fstatSync(log).size;
-      const settings = { ...SETTINGS, unix_socket_directories: `"${user === undefined ? socketDir : "/proc/self/fd/4"}",.` };
-      const handed = user === undefined ? [] : [descriptor(databaseDir, "r"), descriptor(socketDir, "r")];
-      const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-      this.#child = spawn(binaries.postgres, ["-D", user === undefined ? databaseDir : "/proc/self/fd/3", ...args], {
-        ...user,
-        cwd: "/",
-        detached: true,
-        env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
-        stdio: ["ignore", log, log, ...handed],
-      });
-    } finally {
-      for (const fd of open) closeSync(fd);
-    }
-    this.#child.once("exit", () => (this.ended = true));
-    this.#child.once("error", (error) => {
-      this.ended = true;
-      this.#error = error;
-    });
-  }
-
-  #error: Error | undefined;
-
-  get pid(): number | undefined {
-    return this.#child.pid;
-  }
-
-  detach(): void {
-    this.#child.unref();
-  }
-
-  /** What it said since it was started. */
-  lastWords(): string {
-    if (this.#error !== undefined) return this.#error.message;
-    return readFileSync(this.#logFile).subarray(this.#logStart).toString();
-  }
-}
-
-async function initialise(binaries: Binaries, user: SystemUser | undefined, directory: string): Promise<void> {
-  const fd = user === undefined ? undefined : openSync(directory, "r");
-  try {
-    const output = await run(
-      spawn(
-        binaries.initdb,
-        [
-          "-D",
-          fd === undefined ? directory : "/proc/self/fd/3",
-          "-U",
-          "guildhall",
-          "--auth=trust",
-          "--encoding=UTF8",
-          "--locale=C",
-          "--no-instructions",
-        ],
-        {
-          ...user,
-          cwd: "/",
-          env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
-          stdio: ["ignore", "pipe", "pipe", ...(fd === undefined ? [] : [fd])],
-        },
-      ),
-    );
-    if (output.failed) throw startError(output.text, directory, undefined);
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
-  await chmod(directory, 0o700);
-}
-
-async function run(child: ChildProcess): Promise<{ failed: boolean; text: string }> {
-  let text = "";
-  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  child.once("error", (error) => {
-    text += error.message;
-    resolve(true);
-  });
-  child.once("close", (code) => resolve(code !== 0));
-  return { failed: await promise, text };
-}
-
-function startError(output: string, subject: string, logFile: string | undefined): GuildError {
-  const line =
-    output
-      .split("\n")
-      .findLast((text) => /FATAL|PANIC|error:/.test(text))
-      ?.replace(/^.*?(FATAL|PANIC|error): */, "") ??
-    output.trim().split("\n").at(-1) ??
-    "";
-  const cause = new GuildError("internal", output.slice(-4000));
-  if (/No space left on device|Disk quota exceeded/.test(output)) {
-    return new GuildError("storage_full", "no room for the database", { subject, remedy: "free some disk space there", cause });
-  }
-  if (/database files are incompatible|not compatible with this version/.test(output)) {
-    return new GuildError("version_mismatch", `PostgreSQL cannot read the database: ${line}`, {
-      subject,
-      remedy: "export it with the Guildhall that made it (`guild db export`), move it away, and import it here",
-      cause,
-    });
-  }
-  if (/Permission denied|invalid permissions|wrong ownership|EACCES/.test(output)) return notOurs(subject, cause);
-  if (/could not look up effective user ID/.test(output)) {
-    return new GuildError("failed_precondition", "PostgreSQL cannot run as a user without a name", {
-      subject: `uid ${process.getuid?.()}`,
-      remedy: "add the user to /etc/passwd, or set DATABASE_URL to a PostgreSQL server",
-      cause,
-    });
-  }
-  return new GuildError("unavailable", `the database server does not start: ${line}`, {
-    subject,
-    remedy: logFile === undefined ? "check the folder" : `see the end of ${logFile}`,
-    cause,
-  });
-}
-
-function notOurs(subject: string, cause: unknown): GuildError {
-  return new GuildError("permission_denied", "the database belongs to another user or is open to others", {
-    subject,
-    remedy: "run guild as its owner, and keep the folder at mode 0700",
-    cause,
-  });
 }
 
 function isAlive(pid: number): boolean {
