@@ -1,5 +1,7 @@
 /** The agent's tools: one definition each, the registry, and how a call is prepared, planned and run. */
+export { type BashOptions, createBashTool, warmShell } from "./bash/bash.ts";
 export { boundText, OUTPUT_LIMIT } from "./bounded-text.ts";
+export { type BuiltInOptions, createBuiltInTools } from "./built-in.ts";
 export { createEditTool } from "./edit/edit.ts";
 export { defineTool, type ToolDefinition } from "./define-tool.ts";
 export { finishTool } from "./finish.ts";

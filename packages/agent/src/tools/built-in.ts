@@ -1,0 +1,17 @@
+import type { Tool } from "@guildhall/core";
+import { type BashOptions, createBashTool } from "./bash/bash.ts";
+import { createEditTool } from "./edit/edit.ts";
+import { finishTool } from "./finish.ts";
+import { taskTrackerTool } from "./task-tracker.ts";
+import { thinkTool } from "./think.ts";
+
+export interface BuiltInOptions {
+  /** Absolute path of the workspace. */
+  workspace: string;
+  bash?: BashOptions;
+}
+
+/** The tools that every session has, in the order in which models are shown them. */
+export function createBuiltInTools(options: BuiltInOptions): Tool[] {
+  return [createBashTool(options.bash), createEditTool(options.workspace), thinkTool, taskTrackerTool, finishTool];
+}
