@@ -45,7 +45,7 @@ export class Journal {
   #inbox: Event[] = [];
   #arrived = Promise.withResolvers<void>();
   /** Why no more may be done: the lease is lost, or the log cannot be followed. */
-  #broken: unknown;
+  #broken: Error | undefined;
   #effect: AbortController | undefined;
   readonly #end = new AbortController();
   readonly #background: Promise<void>[] = [];
@@ -153,7 +153,7 @@ export class Journal {
     await Promise.all(this.#background);
     await this.#options.log.releaseLease(this.#lease).catch((error: unknown) => {
       // It ends by itself; whatever broke the log is reported by what needed it.
-      this.#broken ??= error;
+      this.#break(error);
     });
   }
 
@@ -216,8 +216,8 @@ export class Journal {
   }
 
   #break(error: unknown): void {
-    this.#broken ??= error;
-    this.#effect?.abort(GuildError.from(error));
+    this.#broken ??= GuildError.from(error);
+    this.#effect?.abort(this.#broken);
     this.#arrived.resolve();
   }
 }

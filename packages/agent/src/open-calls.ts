@@ -55,7 +55,7 @@ export function openCalls(state: SessionState, rules: Rules): OpenCalls {
       continue;
     }
     const ruling = judge(state, call, prepared, rules);
-    switch (ruling.then) {
+    switch (ruling.verdict) {
       case "start":
         result.events.push(
           body.actionStarted({ callId: call.callId, tool: call.tool, risk: prepared.risk, repeatable: prepared.repeatable }),
@@ -80,15 +80,15 @@ export function openCalls(state: SessionState, rules: Rules): OpenCalls {
 }
 
 type Ruling =
-  | { then: "start" }
-  | { then: "refuse"; output: string }
-  | { then: "ask"; request: EventBody }
-  | { then: "wait"; until: number };
+  | { verdict: "start" }
+  | { verdict: "refuse"; output: string }
+  | { verdict: "ask"; request: EventBody }
+  | { verdict: "wait"; until: number };
 
 /** The policy's word, and a person's where it wants one. A decision holds for the digest that was asked about and for nothing else. */
 function judge(state: SessionState, call: OpenCall, prepared: PreparedCall, rules: Rules): Ruling {
   // An intent that is durable was allowed when it was written.
-  if (call.started) return { then: "start" };
+  if (call.started) return { verdict: "start" };
   const verdict = rules.approvals.judge({
     callId: call.callId,
     tool: call.tool,
@@ -96,8 +96,8 @@ function judge(state: SessionState, call: OpenCall, prepared: PreparedCall, rule
     risk: prepared.risk,
     workspace: state.info.workspace,
   });
-  if (verdict.decision === "allow") return { then: "start" };
-  if (verdict.decision === "refuse") return { then: "refuse", output: `Refused by policy: ${verdict.reason}. Nothing was done.` };
+  if (verdict.decision === "allow") return { verdict: "start" };
+  if (verdict.decision === "refuse") return { verdict: "refuse", output: `Refused by policy: ${verdict.reason}. Nothing was done.` };
 
   const { approval } = call;
   if (approval === undefined || approval.digest !== verdict.digest) {
@@ -112,15 +112,15 @@ function judge(state: SessionState, call: OpenCall, prepared: PreparedCall, rule
       rule: verdict.rule,
       expires: timestampFromMs(rules.now + rules.approvalTtlMs),
     });
-    return { then: "ask", request };
+    return { verdict: "ask", request };
   }
-  if (approval.decision?.granted === true) return { then: "start" };
+  if (approval.decision?.granted === true) return { verdict: "start" };
   if (approval.decision !== undefined) {
     const comment = approval.decision.comment === "" ? "." : `: ${approval.decision.comment}`;
-    return { then: "refuse", output: `The person said no${comment}\nNothing was done.` };
+    return { verdict: "refuse", output: `The person said no${comment}\nNothing was done.` };
   }
-  if (rules.now > approval.expires) return { then: "refuse", output: "Nobody decided in time, so this was not run." };
-  return { then: "wait", until: approval.expires };
+  if (rules.now > approval.expires) return { verdict: "refuse", output: "Nobody decided in time, so this was not run." };
+  return { verdict: "wait", until: approval.expires };
 }
 
 /** A call that an earlier turn left waiting, and a message that its reply has not seen: the person changed the subject. */

@@ -56,7 +56,7 @@ async function runPlanned(run: Run, session: ToolSession, calls: PreparedCall[],
   for (const { index, after } of planParallel(calls)) {
     const call = calls[index];
     if (call === undefined) continue;
-    const earlier = after.map((place) => running[place]);
+    const earlier = after.flatMap((place) => running[place] ?? []);
     running.push(Promise.all(earlier).then(() => runOne(run, session, call, signal)));
   }
   return Promise.all(running);

@@ -30,7 +30,7 @@ export class Run {
     this.deps = deps;
     this.journal = journal;
     this.signal = signal;
-    this.model = new OpenedModel(deps.openModel);
+    this.model = new OpenedModel((wanted) => deps.openModel(wanted));
     this.snapshots = new Snapshots(deps.checkpointer, deps.faults);
     // Whoever needs it awaits it; a failure before that must not count as one that nobody saw.
     deps.toolSession.catch(() => undefined);

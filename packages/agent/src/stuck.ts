@@ -16,12 +16,12 @@ export function stuckRule(state: SessionState): StuckRule | undefined {
   const same = (a: StepTrace, b: StepTrace) => a.actions === b.actions && a.observations === b.observations;
   const acted = (step: StepTrace) => step.actions !== "";
 
-  const four = steps.slice(-4);
-  if (four.length === 4 && four.every((step) => acted(step) && same(step, four[0] as StepTrace))) return "repeat";
-
   const three = steps.slice(-3);
   if (three.length === 3 && three.every((step) => acted(step) && step.error && step.actions === three[0]?.actions)) return "error";
   if (three.length === 3 && !three.some(acted)) return "monologue";
+
+  const four = steps.slice(-4);
+  if (four.length === 4 && four.every((step) => acted(step) && same(step, four[0] as StepTrace))) return "repeat";
 
   const six = steps.slice(-6);
   const [a, b] = six;

@@ -110,7 +110,7 @@ function turn(state: SessionState, event: Event): SessionState {
             ? "approval"
             : "work";
     const opened = { ...EMPTY_SESSION.turn, number: before.number + 1, open: true, openedSeq: event.seq, openedAt: milliseconds(event) };
-    return { ...state, recent: [], turn: { ...opened, openedBy } };
+    return { ...state, turn: { ...opened, openedBy } };
   }
   const activeMs = before.open ? state.spent.activeMs + Math.max(0, milliseconds(event) - before.openedAt) : state.spent.activeMs;
   const ended = event.body.case === "turnEnded" ? event.body.value : undefined;
