@@ -1,0 +1,4 @@
+/** Understanding of code: syntax trees, what commands do, search and rewriting by structure. */
+export * from "./shell/parser.ts";
+export type { ShellRisk } from "./shell/finding.ts";
+export { judgeShell } from "./shell/risk.ts";
