@@ -18,7 +18,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 tools=("$(command -v rg)" "$(command -v git)" "$(command -v socat)")
-stamp=$( { cat build.sh init/*.[ch] launch/*.c seccomp/*.c toolkit/*.c; stat -Lc '%n %s %Y' "${tools[@]}" "$(command -v bash-static)"; } | sha256sum)
+stamp=$( { cat build.sh init/*.[ch] launch/*.[ch] seccomp/*.c toolkit/*.c; stat -Lc '%n %s %Y' "${tools[@]}" "$(command -v bash-static)"; } | sha256sum)
 mkdir -p "$out"
 exec 9>"$out/.lock"
 flock 9

@@ -1,5 +1,6 @@
 import { GuildError, type SandboxProvider } from "@guildhall/core";
 
+import { BubblewrapProvider } from "./bubblewrap/provider.ts";
 import { HostProvider } from "./host-provider.ts";
 import type { SandboxProviderOptions } from "./provider-options.ts";
 
@@ -8,6 +9,7 @@ export const sandboxProviderNames = ["bubblewrap", "host"] as const;
 
 /** Makes the provider called `name`. Nothing is probed or started yet. Throws `invalid_argument`. */
 export function createSandboxProvider(name: string, options: SandboxProviderOptions): SandboxProvider {
+  if (name === "bubblewrap") return new BubblewrapProvider(options);
   if (name === "host") return new HostProvider(options);
   throw new GuildError("invalid_argument", `there is no sandbox provider called ${name}`, {
     subject: name,

@@ -1,0 +1,59 @@
+import { existsSync, lstatSync, readlinkSync } from "node:fs";
+
+import { TOOLKIT_MOUNT } from "../toolkit.ts";
+import { HOME } from "./system-files.ts";
+
+/** A directory of the host and where it stands inside. */
+export interface Mount {
+  source: string;
+  at: string;
+}
+
+export interface BubblewrapPlan {
+  ids: { uid: number; gid: number };
+  /** Prepared /etc. */
+  systemFiles: string;
+  toolkit: string;
+  /** Mounted writable, parents first. */
+  writable: Mount[];
+  /** Mounted over those, in order. */
+  guarded: Array<Mount & { mount: "pin" | "read" }>;
+  workspace: string;
+  /** Bound on each private tmpfs. */
+  tmpfsBytes: number;
+  seccompFd: number;
+  init: string[];
+}
+
+/** Arguments of `bwrap` for a sandbox: all namespaces, no capability, a read-only system, and the init as process 1. */
+export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
+  const size = String(plan.tmpfsBytes);
+  return [
+    ...["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"],
+    ...["--as-pid-1", "--hostname", "guildhall", "--uid", String(plan.ids.uid), "--gid", String(plan.ids.gid)],
+    ...systemArguments(),
+    ...["--ro-bind", plan.systemFiles, "/etc"],
+    ...["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"],
+    ...["--perms", "1777", "--size", size, "--tmpfs", "/tmp", "--dir", "/var", "--symlink", "../tmp", "/var/tmp"],
+    ...["--perms", "0700", "--size", size, "--tmpfs", HOME],
+    ...["--ro-bind", plan.toolkit, TOOLKIT_MOUNT],
+    ...plan.writable.flatMap((one) => ["--bind", one.source, one.at]),
+    ...plan.guarded.flatMap((one) => [one.mount === "pin" ? "--bind" : "--ro-bind", one.source, one.at]),
+    ...["--remount-ro", "/", "--chdir", plan.workspace, "--seccomp", String(plan.seccompFd)],
+    ...["--", `${TOOLKIT_MOUNT}/init`, ...plan.init],
+  ];
+}
+
+const systemDirectories = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/** The system's programs, read-only: /usr, what points into it from the root, and Nix's store. */
+function systemArguments(): string[] {
+  const args = ["--ro-bind", "/usr", "/usr"];
+  for (const path of systemDirectories) {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found?.isSymbolicLink()) args.push("--symlink", readlinkSync(path), path);
+    else if (found?.isDirectory()) args.push("--ro-bind", path, path);
+  }
+  if (existsSync("/nix/store")) args.push("--ro-bind", "/nix/store", "/nix/store");
+  return args;
+}

@@ -1,0 +1,195 @@
+import { closeSync, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
+
+import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
+
+import { SandboxGroup } from "../cgroup/group.ts";
+import { findHierarchies, type Hierarchies } from "../cgroup/hierarchies.ts";
+import { withDefaults } from "../default-limits.ts";
+import { CONNECTION_FD, startInit } from "../init-process.ts";
+import { InitSandbox } from "../init-sandbox.ts";
+import type { SandboxProviderOptions } from "../provider-options.ts";
+import { checkedWorkspace } from "../sandbox-paths.ts";
+import { findToolkit, TOOLKIT_MOUNT, type Toolkit } from "../toolkit.ts";
+import { bubblewrapArguments, type Mount } from "./arguments.ts";
+import { guardWorkspace, removePlaceholders, type Guard } from "./git-guard.ts";
+import { findBubblewrap, probeBubblewrap } from "./probe.ts";
+import { HOME, makeSystemFiles, USER_NAME } from "./system-files.ts";
+
+/** Descriptor of the system call filter in bubblewrap: behind the connection. */
+const SECCOMP_FD = CONNECTION_FD + 1;
+
+/** Where the launcher puts what it mounts for us. */
+const PREPARED = "/run/guildhall-host";
+
+/** An id that no distribution hands out. */
+const DEFAULT_USER = { uid: 60789, gid: 60789 };
+
+/**
+ * Sandboxes by bubblewrap. As root everything runs under a dedicated unprivileged user, and the workspace is mounted with its
+ * owner's ids mapped to that user's; as an ordinary user everything runs under that user's own id in a user namespace.
+ */
+export class BubblewrapProvider implements SandboxProvider {
+  readonly name = "bubblewrap";
+  readonly #options: SandboxProviderOptions;
+  readonly #sandboxes = new Set<Sandbox>();
+  /** Sandboxes of each workspace, so that the last one removes its placeholders. */
+  readonly #users = new Map<string, number>();
+  #systemFiles: Promise<string> | undefined;
+  #hierarchies: Hierarchies | undefined;
+
+  constructor(options: SandboxProviderOptions) {
+    this.#options = options;
+  }
+
+  probe(): Promise<CapabilityReport> {
+    return probeBubblewrap({ toolkitDir: this.#options.toolkitDir, hierarchies: findHierarchies() });
+  }
+
+  async create(spec: SandboxSpec): Promise<Sandbox> {
+    const toolkit = findToolkit(this.#options.toolkitDir);
+    const program = findBubblewrap();
+    const limits = withDefaults(spec.limits);
+    const hierarchies = (this.#hierarchies ??= findHierarchies());
+    if (limits.cpus !== undefined && hierarchies.cpu === undefined) {
+      throw new GuildError("unsupported", "a share of CPUs cannot be enforced here: no cgroup for it is ours to write", {
+        remedy: "run as root, have systemd delegate the cpu controller, or leave `cpus` out",
+      });
+    }
+    const asRoot = process.geteuid?.() === 0;
+    const workspace = await checkedWorkspace(spec);
+    const ids = this.#ids(asRoot);
+    const systemFiles = await (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
+    const guard = await guardWorkspace(workspace.path, spec.readOnly ?? [], workspace);
+    this.#users.set(workspace.path, (this.#users.get(workspace.path) ?? 0) + 1);
+    let group: SandboxGroup | undefined;
+    const free = async (): Promise<void> => {
+      await group?.remove();
+      await this.#leave(workspace.path, guard);
+    };
+    const seccomp = openSync(toolkit.seccomp, "r");
+    try {
+      group = SandboxGroup.create(hierarchies, spec.id, limits);
+      const places = asRoot
+        ? preparedPlaces(workspace, guard, systemFiles, toolkit)
+        : ownPlaces(workspace.path, guard, systemFiles, toolkit);
+      const args = [
+        ...group.directories.flatMap((directory) => ["--cgroup", directory]),
+        ...(asRoot ? ["--mounts", ...places.launch, "--uid", String(ids.uid), "--gid", String(ids.gid)] : []),
+        "--",
+        program,
+        ...bubblewrapArguments({
+          ids,
+          systemFiles: places.systemFiles,
+          toolkit: places.toolkit,
+          writable: places.writable,
+          guarded: guard.paths.map(({ path, mount }) => ({ source: places.at(path), at: path, mount })),
+          workspace: workspace.path,
+          tmpfsBytes: Math.max(2 ** 20, Math.floor(limits.memoryBytes / 2)),
+          seccompFd: SECCOMP_FD,
+          init: [
+            ...["--connection", String(CONNECTION_FD), "--workspace", workspace.path, "--processes", String(limits.processes)],
+            ...(hierarchies.memory === undefined
+              ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
+              : []),
+            ...(spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)]),
+          ],
+        }),
+      ];
+      const init = await startInit(toolkit.launch, args, [seccomp]);
+      const own = group;
+      const sandbox = new InitSandbox({
+        id: spec.id,
+        provider: this.name,
+        connection: init.connection,
+        workspace: workspace.path,
+        env: {
+          HOME,
+          LANG: "C.UTF-8",
+          LOGNAME: USER_NAME,
+          PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${TOOLKIT_MOUNT}/bin`,
+          SHELL: `${TOOLKIT_MOUNT}/bin/bash`,
+          USER: USER_NAME,
+          ...spec.env,
+        },
+        limits,
+        leaseMs: spec.leaseMs,
+        stop: init.stop,
+        free: async () => {
+          this.#sandboxes.delete(sandbox);
+          await free();
+        },
+        measure: (seen) => own.measure(seen),
+        explain: (status) => own.explain(status),
+      });
+      this.#sandboxes.add(sandbox);
+      return sandbox;
+    } catch (error) {
+      await free();
+      throw error;
+    } finally {
+      closeSync(seccomp);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
+    const systemFiles = this.#systemFiles;
+    this.#systemFiles = undefined;
+    if (systemFiles !== undefined) await rm(await systemFiles, { recursive: true, force: true });
+  }
+
+  #ids(asRoot: boolean): { uid: number; gid: number } {
+    if (asRoot) return this.#options.user ?? DEFAULT_USER;
+    return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  }
+
+  async #leave(workspace: string, guard: Guard): Promise<void> {
+    const left = (this.#users.get(workspace) ?? 1) - 1;
+    if (left > 0) {
+      this.#users.set(workspace, left);
+      return;
+    }
+    this.#users.delete(workspace);
+    await removePlaceholders(guard.placeholders);
+  }
+}
+
+/** Where bubblewrap finds what it mounts, and what the launcher is told to prepare. */
+interface Places {
+  launch: string[];
+  systemFiles: string;
+  toolkit: string;
+  writable: Mount[];
+  /** Source of a path within the workspace or what is outside of it. */
+  at(path: string): string;
+}
+
+function ownPlaces(workspace: string, guard: Guard, systemFiles: string, toolkit: Toolkit): Places {
+  const writable = [workspace, ...guard.outside].map((path) => ({ source: path, at: path }));
+  return { launch: [], systemFiles, toolkit: toolkit.directory, writable, at: (path) => path };
+}
+
+/** As root: everything is mounted by the launcher where the unprivileged user can reach it, whoever may enter the way there. */
+function preparedPlaces(
+  workspace: { path: string; uid: number; gid: number },
+  guard: Guard,
+  systemFiles: string,
+  toolkit: Toolkit,
+): Places {
+  const roots = [workspace.path, ...guard.outside].map((path, index) => ({ at: path, source: `${PREPARED}/tree${index}` }));
+  const launch = [
+    ...roots.flatMap((root, index) => ["--idmap", root.at, String(workspace.uid), String(workspace.gid), `tree${index}`]),
+    ...["--bind", systemFiles, "etc", "--bind", toolkit.directory, "toolkit"],
+  ];
+  return {
+    launch,
+    systemFiles: `${PREPARED}/etc`,
+    toolkit: `${PREPARED}/toolkit`,
+    writable: roots,
+    at: (path) => {
+      const root = roots.find((one) => path === one.at || path.startsWith(`${one.at}/`));
+      return root === undefined ? path : root.source + path.slice(root.at.length);
+    },
+  };
+}
