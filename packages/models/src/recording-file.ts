@@ -38,20 +38,18 @@ export async function readRecording(file: string): Promise<{ header: RecordingHe
   const lines = text.split("\n");
   // What comes after the last line feed never was a whole line.
   lines.pop();
-  const [header, ...entries] = lines.map((line, index): unknown => {
-    try {
-      return JSON.parse(line) as unknown;
-    } catch (error) {
-      if (index === 0) return undefined;
-      throw new GuildError("corrupt", `line ${index + 1} of the recording is no JSON`, { subject: file, cause: error });
-    }
-  });
-  if ((header as Partial<RecordingHeader> | undefined)?.guildhall_recording !== 1) {
+  const header = lineOf(lines[0] ?? "") as Partial<RecordingHeader> | undefined;
+  if (header?.guildhall_recording !== 1) {
     throw new GuildError("invalid_argument", `${file} is no recording of a model`, {
       subject: file,
       remedy: "make one with recording:<file>:<model>",
     });
   }
+  const entries = lines.slice(1).map((line, index): unknown => {
+    const entry = lineOf(line);
+    if (entry === undefined) throw new GuildError("corrupt", `line ${index + 2} of the recording is no JSON`, { subject: file });
+    return entry;
+  });
   return { header: header as RecordingHeader, entries: entries as RecordingEntry[] };
 }
 
@@ -67,7 +65,16 @@ export function replyToJson(reply: ModelReply): JsonValue {
   return toJson(ModelRepliedSchema, create(ModelRepliedSchema, reply));
 }
 
+/** The parts of the event that are the model's; the session knows the others. */
 export function replyFromJson(value: JsonValue): ModelReply {
-  const { $typeName: _type, $unknown: _unknown, step: _step, ...reply } = fromJson(ModelRepliedSchema, value);
-  return reply;
+  const { text, reasoning, toolCalls, finishReason, usage, durationMs, model, providerData } = fromJson(ModelRepliedSchema, value);
+  return { text, reasoning, toolCalls, finishReason, ...(usage === undefined ? {} : { usage }), durationMs, model, providerData };
+}
+
+function lineOf(line: string): unknown {
+  try {
+    return JSON.parse(line) as unknown;
+  } catch {
+    return undefined;
+  }
 }

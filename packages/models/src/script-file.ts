@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 
 import { GuildError } from "@guildhall/core";
-import { parse } from "yaml";
 import { z } from "zod";
 
 const texts = z.union([z.string(), z.array(z.string())]).transform((value) => (Array.isArray(value) ? value : [value]));
@@ -125,10 +124,12 @@ export async function readScript(file: string): Promise<Script> {
 }
 
 /** The same from text; `name` goes into the errors. */
-export function parseScript(text: string, name: string): Script {
+export async function parseScript(text: string, name: string): Promise<Script> {
   let value: unknown;
   try {
-    value = parse(text) as unknown;
+    // JSON is YAML too, but needs no parser loaded.
+    value = /^\s*[[{]/.test(text) ? jsonOrUndefined(text) : undefined;
+    value ??= (await import("yaml")).parse(text) as unknown;
   } catch (error) {
     throw new GuildError("invalid_argument", `the script is neither YAML nor JSON: ${firstLine(error)}`, { subject: name, cause: error });
   }
@@ -155,6 +156,15 @@ export function unreadable(error: unknown, file: string, what: string): GuildErr
   if (code === "EACCES" || code === "EPERM")
     return new GuildError("permission_denied", `the ${what} ${file} may not be read`, { subject: file, cause: error });
   return new GuildError("invalid_argument", `the ${what} ${file} cannot be read: ${firstLine(error)}`, { subject: file, cause: error });
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    // It may be YAML in its flow style; that parser says better what is wrong.
+    return undefined;
+  }
 }
 
 function unfolded(steps: ScriptStep[], name: string): Script {

@@ -1,5 +1,5 @@
 /**
- * Makes the price tables of this folder from @pydantic/genai-prices (MIT): `node packages/models/src/prices/generate.ts`. The package itself takes
+ * Makes the price tables of this folder from @pydantic/genai-prices (MIT): `node packages/models/src/prices/generate.ts`, then format. The package itself takes
  * 40 ms and 19 MB to load and holds much that we never ask for; the tables hold models, context sizes and prices of language models, a provider a file.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -19,13 +19,13 @@ const TABLES: Record<string, string[]> = {
   others: ["deepseek", "groq", "mistral", "x-ai", "together", "fireworks", "cerebras", "moonshotai"],
 };
 
-/** File name → content, ready to be written. */
+/** File name → JSON; the formatter gives it its lines. */
 export function generatePriceTables(): Map<string, string> {
   const version = packageVersion();
   const files = new Map<string, string>();
   for (const [file, ids] of Object.entries(TABLES)) {
     const table: PriceTable = { source: `@pydantic/genai-prices ${version}`, providers: ids.map((id) => providerOf(id)) };
-    files.set(`${file}.json`, rendered(table));
+    files.set(`${file}.json`, JSON.stringify(table));
   }
   return files;
 }
@@ -67,14 +67,6 @@ function entryOf(model: Provider["models"][number]): PriceEntry[] {
 function tiered(price: ModelPrice[string]): Tiered | undefined {
   if (price === undefined || typeof price === "number") return price;
   return [[0, price.base], ...price.tiers.map(({ start, price: above }): [number, number] => [start, above])];
-}
-
-/** One model a line, so that a new version of the package makes a readable difference. */
-function rendered(table: PriceTable): string {
-  const providers = table.providers.map(
-    ({ url, models }) => `{ "url": ${JSON.stringify(url)}, "models": [\n${models.map((model) => JSON.stringify(model)).join(",\n")}\n] }`,
-  );
-  return `{ "source": ${JSON.stringify(table.source)}, "providers": [\n${providers.join(",\n")}\n] }\n`;
 }
 
 if (import.meta.main) {
