@@ -1,4 +1,5 @@
 import type { Tool } from "@guildhall/core";
+
 import { type BashOptions, createBashTool } from "./bash/bash.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";

@@ -6,7 +6,7 @@ import { z } from "zod";
 
 import { defineTool } from "../define-tool.ts";
 import { commandRisk } from "./command-risk.ts";
-import { type CallLimits, describeExit, type ShellOutcome, ShellSession } from "./shell-session.ts";
+import { type CallLimits, describeExit, exitCode, type ShellOutcome, ShellSession } from "./shell-session.ts";
 
 export interface BashOptions {
   /** Path of bash within the sandbox; default the toolkit's. */
@@ -126,7 +126,7 @@ async function call(shell: ShellSession, input: BashInput, context: ToolContext)
 
 function render(outcome: ShellOutcome, call: { begun: number; workspace: string; process?: string }): ToolResult {
   const { output, end, cwd, notes } = outcome;
-  const status = end?.kind === "done" ? end.status : (end?.status.code ?? null);
+  const status = end === undefined ? null : end.kind === "done" ? end.status : exitCode(end.status);
   const text = output.text === "" || output.text.endsWith("\n") ? output.text : `${output.text}\n`;
   const result: ToolResult = {
     status: end === undefined || status === 0 ? "ok" : "error",
@@ -156,7 +156,7 @@ function lastLine({ end, cwd }: ShellOutcome, call: { begun: number; workspace: 
   }
   if (end === undefined) return `[still running after ${seconds} s; continue with input: text, a key such as "C-c", or "" to wait]`;
   if (end.kind === "done") return `[exit code ${end.status}${place === "" ? "" : `, in ${place}`}]`;
-  return `[the shell itself ended (${describeExit(end.status)}) with all it had started; the next command gets a fresh one in ${place === "" ? "the workspace" : place} with the exported variables as last known, without functions and options]`;
+  return `[the shell ended (${describeExit(end.status)}), and what it had started with it. The next command gets a fresh one in ${place === "" ? "the workspace" : place} with the exported variables; functions and options are gone]`;
 }
 
 /** Empty for the workspace itself. */

@@ -29,7 +29,7 @@ export interface ShellPlace {
 }
 
 /** How a command ended. */
-export type CommandEnd = { kind: "done"; status: number } | { kind: "shell-ended"; status: ExitStatus };
+export type CommandEnd = { kind: "done"; status: number; redirected: boolean } | { kind: "shell-ended"; status: ExitStatus };
 
 /**
  * One running bash on a terminal, for one command at a time. It ends when bash ends, for whatever reason; who needs another makes a
@@ -93,8 +93,9 @@ export class KeptShell {
 
   /** How the last command ended; undefined while it runs. */
   get commandEnd(): CommandEnd | undefined {
-    if (this.#report?.kind === "end" && this.#report.number === this.#number && this.#markedEnd === this.#number) {
-      return { kind: "done", status: this.#report.status };
+    const report = this.#report;
+    if (report?.number === this.#number && this.#markedEnd === this.#number) {
+      return { kind: "done", status: report.status, redirected: report.kind === "redirected" };
     }
     return this.process.ended === undefined ? undefined : { kind: "shell-ended", status: this.process.ended };
   }
@@ -119,7 +120,7 @@ export class KeptShell {
     if (chunk.stream === "control") {
       for (const report of this.#reports.push(chunk.bytes)) {
         this.place = { cwd: report.cwd === "" ? this.place.cwd : report.cwd, exports: report.exports };
-        if (report.kind === "end") this.#report = report;
+        if (report.kind !== "last") this.#report = report;
       }
       return;
     }

@@ -29,9 +29,10 @@ __gh_b() {
 __gh_e() {
   case $__gh_r in 0) builtin return 0;; esac
   __gh_r=0 __gh_last=$__gh_st __gh_xs=$__gh_x PS1= PS2= PROMPT_COMMAND=$__gh_pc
+  [[ -t 0 && -t 1 && -t 2 ]] && __gh_k=end || __gh_k=redirected
   exec 0<&${TERMINAL} 1>&${TERMINAL} 2>&${TERMINAL}
   builtin printf '\\e]gh;${mark};e;%s\\a' "$__gh_n" >&${TERMINAL}
-  __gh_report end "$__gh_n" "$__gh_last"
+  __gh_report "$__gh_k" "$__gh_n" "$__gh_last"
 }
 __gh_pc='${SAVE_STATUS}; __gh_e'
 trap '__gh_report last "$__gh_n" "$?"' EXIT
@@ -41,12 +42,12 @@ __gh_e`;
   return evalLines(script, "", "");
 }
 
-/** Remembers the status, and turns tracing off so that what follows leaves no trace. */
-const SAVE_STATUS = "{ __gh_st=$? __gh_x=${-//[!x]/}; builtin set +x; } 2>/dev/null";
+/** Remembers the status, and turns off what would print our own lines: tracing and verbosity. */
+const SAVE_STATUS = "{ __gh_st=$? __gh_x=${-//[!xv]/}; builtin set +xv; } 2>/dev/null";
 
 /** Runs a command as number `number`. */
 export function commandLines(number: number, command: string): string[] {
-  return evalLines(`${command}\n`, `__gh_b ${number}; `, `; ${SAVE_STATUS}; __gh_e`, "${__gh_xs:+set -x;}");
+  return evalLines(`${command}\n`, `__gh_b ${number}; `, `; ${SAVE_STATUS}; __gh_e`, "${__gh_xs:+set -$__gh_xs;}");
 }
 
 /** Lines that evaluate `script` at the top level, however long it is. */
@@ -80,7 +81,8 @@ function quote(text: string): string[] {
 
 /** A record of the control pipe. */
 export interface ShellReport {
-  kind: "end" | "last";
+  /** A command's end; the same when it had redirected the shell's standard streams, which are the terminal again; the shell's end. */
+  kind: "end" | "redirected" | "last";
   number: number;
   status: number;
   cwd: string;
@@ -99,7 +101,7 @@ export class ReportReader {
     while (fields.length > 5) {
       const [kind, number, status, cwd, exports] = fields.splice(0, 5);
       reports.push({
-        kind: kind === "last" ? "last" : "end",
+        kind: kind === "last" || kind === "redirected" ? kind : "end",
         number: Number(number),
         status: Number(status),
         cwd: cwd ?? "",

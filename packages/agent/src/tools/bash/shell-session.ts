@@ -1,3 +1,5 @@
+import { constants } from "node:os";
+
 import { type ExitStatus, GuildError } from "@guildhall/core";
 
 import { OutputRecorder, type RecordedOutput } from "../output/output-recorder.ts";
@@ -170,7 +172,10 @@ export class ShellSession {
       const output = await shell.takeOutput();
       if (end?.kind === "shell-ended") await this.#discard(shell);
       limits.signal.throwIfAborted();
-      return { output, end, cwd: shell.place.cwd, notes: this.#endedProcesses() };
+      const notes = this.#endedProcesses();
+      if (end?.kind === "done" && end.redirected)
+        notes.push("[exec had redirected or closed the shell's standard streams; they are the terminal again]");
+      return { output, end, cwd: shell.place.cwd, notes };
     } finally {
       shell.recorder.onText = undefined;
     }
@@ -190,7 +195,7 @@ export class ShellSession {
           ? undefined
           : ended.code === undefined
             ? { kind: "shell-ended", status: ended }
-            : { kind: "done", status: ended.code };
+            : { kind: "done", status: ended.code, redirected: false };
       const { cwd } = await this.#placeNow();
       return { output, end, cwd, notes: this.#endedProcesses() };
     } finally {
@@ -222,6 +227,13 @@ export class ShellSession {
       return `[background process ${one.name} has ended (${status === undefined ? "" : describeExit(status)}): ${short(one.command)}]`;
     });
   }
+}
+
+/** As a shell counts: 128 and the number of the signal when one ended it. */
+export function exitCode(status: ExitStatus): number {
+  if (status.code !== undefined) return status.code;
+  const signal = Object.entries(constants.signals).find(([name]) => name === status.signal);
+  return 128 + (signal?.[1] ?? 0);
 }
 
 /** `exit code 3`, `SIGKILL, memory limit`. */
