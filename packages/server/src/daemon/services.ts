@@ -10,13 +10,15 @@ import {
   type Sandbox,
   sortableIds,
   systemClock,
+  type ToolRegistry,
 } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
 import { readSettings } from "@guildhall/core/settings";
-import { SessionService, SystemService, ToolService } from "@guildhall/protocol";
+import { ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
 import { errorInterceptor } from "../rpc/errors.ts";
 import type { RequestHandler } from "../rpc/listen.ts";
+import { modelService } from "../rpc/model-service.ts";
 import { sessionService } from "../rpc/session-service.ts";
 import { systemService } from "../rpc/system-service.ts";
 import { toolService } from "../rpc/tool-service.ts";
@@ -66,8 +68,13 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const ids = sortableIds(clock);
   const readAll = () => readSettings(paths.settingsFile, options.env);
   const settings = () => readAll().settings;
-  const { createBuiltInTools, ToolSet, systemPrompt, editTool, thinkTool, finishTool } = (await import("@guildhall/agent")) as any;
-  const tools = new ToolSet(createBuiltInTools?.() ?? [thinkTool, finishTool]);
+  const { createBuiltInTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
+  const toolSets = new Map<string, ToolRegistry>();
+  const toolsOf = (workspace: string): ToolRegistry => {
+    const tools = toolSets.get(workspace) ?? new ToolSet(createBuiltInTools({ workspace }));
+    toolSets.set(workspace, tools);
+    return tools;
+  };
 
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
@@ -101,8 +108,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       const provider = first?.body.case === "sessionStarted" ? first.body.value.sandbox : "";
       return openWorkbench(workbenchDeps, { workspace: record.workspace, provider, limits: sandboxes.limits(), masker });
     },
-    prepareRun: (_record, run) => ({
-      tools,
+    prepareRun: (record, run) => ({
+      tools: toolsOf(record.workspace),
       // One daemon a data directory: a lease that still runs is that of one that died.
       takeover: true,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
@@ -118,8 +125,10 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     models: openModels,
     checkSandbox: (name) => sandboxes.check(name),
     introduce: async (workspace, sandbox, unattended) => ({
-      systemPrompt: systemPrompt?.({ workspace, sandbox, unattended }) ?? "x",
-      tools: tools.list().map((tool) => tool.name),
+      systemPrompt: systemPrompt({ workspace, sandbox, unattended }),
+      tools: toolsOf(workspace)
+        .list()
+        .map((tool) => tool.name),
     }),
   });
   const history = new SessionHistory({
@@ -141,7 +150,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const bench = createToolBench({
     provider: (name) => sandboxes.provider(name),
     limits: () => sandboxes.limits(),
-    tools,
+    tools: toolsOf,
     blobs,
     masker: createMasker(Object.values(settings().keys)),
     ids,
@@ -155,6 +164,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     routes(router) {
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
       router.service(ToolService, toolService({ bench }));
+      router.service(ModelService, modelService({ models: openModels, credentials: () => settings().keys }));
       router.service(
         SystemService,
         systemService({
@@ -168,8 +178,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
             return toFindings(await examine(options));
           },
           stop: options.stop,
-          exportDatabase: () => storage.export(),
-          importDatabase: (chunks) => storage.import(chunks),
+          exportDatabase: () => storage.exportDatabase(),
+          importDatabase: (chunks) => storage.importDatabase(chunks),
         }),
       );
     },

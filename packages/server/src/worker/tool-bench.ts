@@ -21,7 +21,7 @@ export interface ToolBenchDeps {
   /** Empty name: the configured one. */
   provider(name: string): Promise<SandboxProvider>;
   limits(): SandboxLimits;
-  tools: ToolRegistry;
+  tools(workspace: string): ToolRegistry;
   blobs: BlobStore;
   masker: Masker;
   ids: Ids;
@@ -47,7 +47,8 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
   };
   return {
     async list() {
-      return offerTools(deps.tools).map((tool) => ({ ...tool, source: deps.tools.get(tool.name)?.source ?? "" }));
+      const tools = deps.tools("/workspace");
+      return offerTools(tools).map((tool) => ({ ...tool, source: tools.get(tool.name)?.source ?? "" }));
     },
     async *call(workspace, provider, calls, signal) {
       const sandbox = await open(workspace, provider);
@@ -55,7 +56,7 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
       try {
         for (const call of calls) {
           signal.throwIfAborted();
-          yield { call, result: await runTool(deps.tools, call, { session, signal, progress: () => undefined }) };
+          yield { call, result: await runTool(deps.tools(workspace), call, { session, signal, progress: () => undefined }) };
         }
       } finally {
         await session.close();
