@@ -1,7 +1,8 @@
-import { APICallError, InvalidResponseDataError, JSONParseError, TypeValidationError } from "@ai-sdk/provider";
+import { InvalidResponseDataError, JSONParseError, TypeValidationError } from "@ai-sdk/provider";
 import type { ModelFailureKind } from "@guildhall/core";
 
 import { parseRetryAfter } from "./retry.ts";
+import { readErrorBody, readServiceError, type ServiceError } from "./service-error.ts";
 import { TransportError, type TransportFault } from "./transport.ts";
 import type { Vendor } from "./vendors.ts";
 
@@ -37,70 +38,14 @@ export interface FailureContext {
 export function failureOf(error: unknown, context: FailureContext): Failure {
   const transport = inCauses(error, (cause) => cause instanceof TransportError);
   if (transport !== undefined && transport.fault !== "not_a_stream") return transportFailure(transport, context);
-  const facts = factsOf(error, transport?.body);
+  const facts = transport?.body === undefined ? readServiceError(error) : readErrorBody(transport.body);
   const failure =
     facts.status === undefined && facts.code === undefined ? unnamed(error, transport, facts, context) : named(facts, context);
   return { ...failure, message: masked(failure.message, context) };
 }
 
-interface Facts {
-  status: number | undefined;
-  code: string | undefined;
-  message: string;
-  headers: Record<string, string>;
-}
-
-function factsOf(error: unknown, body: string | undefined): Facts {
-  if (body !== undefined) return { status: undefined, headers: {}, code: undefined, message: "", ...inBody(body) };
-  if (APICallError.isInstance(error)) {
-    const said = inBody(error.responseBody);
-    return {
-      status: error.statusCode,
-      headers: error.responseHeaders ?? {},
-      code: said.code,
-      message: firstLine(said.message ?? error.message ?? "") || `status ${error.statusCode ?? "unknown"}`,
-    };
-  }
-  const said = typeof error === "object" && error !== null ? inObject(error as Record<string, unknown>) : {};
-  return {
-    status: undefined,
-    headers: {},
-    code: undefined,
-    message: firstLine(said.message ?? String(error)),
-    ...withStatus(error),
-    ...(said.code === undefined ? {} : { code: said.code }),
-  };
-}
-
-function withStatus(error: unknown): { status?: number } {
-  const status = typeof error === "object" && error !== null ? (error as Record<string, unknown>)["statusCode"] : undefined;
-  return typeof status === "number" ? { status } : {};
-}
-
-/** Code and message of an error as the services' bodies hold them: `{error: {code, type, status, message}}`, or the same without the shell. */
-function inBody(body: string | undefined): { code?: string; message?: string } {
-  if (body === undefined || body === "") return {};
-  try {
-    const value = JSON.parse(body) as unknown;
-    const first = Array.isArray(value) ? (value[0] as unknown) : value;
-    return typeof first === "object" && first !== null ? inObject(first as Record<string, unknown>) : {};
-  } catch {
-    // No JSON: a proxy's page, or plain words.
-    return { message: firstLine(body.replace(/<[^>]*>/g, " ").trim()) };
-  }
-}
-
-function inObject(value: Record<string, unknown>): { code?: string; message?: string } {
-  const error = value["error"] ?? value["data"];
-  if (typeof error === "string") return { message: firstLine(error) };
-  if (typeof error === "object" && error !== null && ("message" in error || "error" in error)) return inObject(error);
-  const code = [value["code"], value["type"], value["status"]].filter((part) => typeof part === "string" && part !== "error").join(" ");
-  const message = value["message"] ?? value["detail"];
-  return { ...(code === "" ? {} : { code }), ...(typeof message === "string" ? { message: firstLine(message) } : {}) };
-}
-
 /** An error that carries a status or a code of the service. */
-function named(facts: Facts, context: FailureContext): Failure {
+function named(facts: ServiceError, context: FailureContext): Failure {
   const { vendor, model } = context;
   const said = `${facts.code ?? ""} ${facts.message}`;
   const status = facts.status ?? statusOfCode(facts.code ?? "");
@@ -117,6 +62,13 @@ function named(facts: Facts, context: FailureContext): Failure {
     return failure("context_overflow", false, "shorten the conversation or take a model with a larger context");
   if (NO_CREDIT.test(said) || status === 402)
     return failure("rate_limited", false, `add credit to the ${vendor.title} account or take another model`);
+  if (NO_TOOLS.test(said)) {
+    return failure(
+      "bad_request",
+      false,
+      "take a model that can call tools, or let its server offer them (llama-server --jinja, vllm --enable-auto-tool-choice)",
+    );
+  }
   if (status === 401 || status === 403 || /invalid.{0,5}api.?key|api.?key.{0,20}not valid/i.test(said)) {
     const remedy =
       context.key === undefined
@@ -144,7 +96,7 @@ function named(facts: Facts, context: FailureContext): Failure {
 }
 
 /** An error without status or code: a fault of the stream itself, or of something that is no service. */
-function unnamed(error: unknown, transport: TransportError | undefined, facts: Facts, context: FailureContext): Failure {
+function unnamed(error: unknown, transport: TransportError | undefined, facts: ServiceError, context: FailureContext): Failure {
   if (transport !== undefined) {
     const told = facts.message === "" ? "" : `: ${facts.message}`;
     return failure(
@@ -210,11 +162,6 @@ function masked(message: string, { key }: FailureContext): string {
   return key === undefined || key.value.length < 4 ? message : message.replaceAll(key.value, "***");
 }
 
-function firstLine(text: string): string {
-  const line = text.trim().split("\n", 1)[0]?.replace(/\s+/g, " ") ?? "";
-  return line.length > 500 ? `${line.slice(0, 500)}…` : line;
-}
-
 function statusOfCode(code: string): number {
   if (/overloaded/.test(code)) return 529;
   if (/rate_limit|RESOURCE_EXHAUSTED/.test(code)) return 429;
@@ -246,3 +193,6 @@ const CONTEXT_OVERFLOW = new RegExp(
 const OVERLOADED = /overloaded|over capacity|too many requests|at capacity|temporarily unavailable/i;
 const NO_CREDIT =
   /insufficient_quota|credit balance is too low|exceeded your current quota, please check your plan|insufficient (credits|funds|balance)|payment required/i;
+/** Ollama, llama.cpp and vLLM, of models or set-ups without tool calls; some of them with a status that looks as if it would pass. */
+const NO_TOOLS =
+  /does not support tools|requires --jinja|requires --enable-auto-tool-choice|tool use is not supported|no endpoints found that support tool use/i;

@@ -5,7 +5,7 @@ import type { ToolCall } from "@guildhall/protocol";
 import { type ReplyPart, writeProviderData } from "./provider-data.ts";
 
 /** Characters of one reply: text, reasoning and arguments together. */
-export const MOST_REPLY_CHARACTERS = 4 * 1024 * 1024;
+const MOST_REPLY_CHARACTERS = 4 * 1024 * 1024;
 
 /** What a stream came to when it ended by itself. */
 export interface CollectedReply {

@@ -157,6 +157,18 @@ for (const [spec, path] of [
       assert.match(error.remedy ?? "", /credit/);
     });
 
+    for (const [code, message] of [
+      [400, "registry.ollama.ai/library/gemma:2b does not support tools"],
+      [500, "tools param requires --jinja flag"],
+      [400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'],
+    ] as const) {
+      it(`names a model or set-up without tool calls: “${message.slice(0, 30)}…”`, async () => {
+        const error = await failsAs("bad_request", [status(code, { message }), { text: "never" }]);
+        assert.match(error.remedy ?? "", /can call tools/);
+        assert.equal(server.requests.length, 1);
+      });
+    }
+
     it("waits for a server that loads its model, without counting", async () => {
       const loading = Array.from({ length: 20 }, () => status(503, { message: "Loading model" }));
       assert.equal((await generate([...loading, { text: "loaded" }])).text, "loaded");
