@@ -44,9 +44,13 @@ function turnChangeOf(body: Event["body"]): TurnState | undefined {
 
 const OPEN: TurnState = { turnOpen: true, lastTurnEnd: undefined };
 
-/** What makes an input the same as one stored before: its message id or the approval it decides; undefined when it is always new. */
+/**
+ * What makes an input the same as one stored before: its message id, or the approval it decides with the action that it names (a decision
+ * about another action is void, and must not stand in the way of the right one); undefined when it is always new.
+ */
 export function inputKey(body: EventBody): string | undefined {
   if (body.case === "messageReceived" && body.value.messageId !== "") return `message:${body.value.messageId}`;
-  if (body.case === "approvalDecided" && body.value.approvalId !== "") return `approval:${body.value.approvalId}`;
+  if (body.case === "approvalDecided" && body.value.approvalId !== "")
+    return `approval:${body.value.approvalId}:${body.value.actionDigest}`;
   return undefined;
 }
