@@ -7,7 +7,6 @@ import { type FakeReply, inConversation, startFakeModelServer } from "@guildhall
 /** One request as the benchmark reads it; nanoseconds of the machine's monotonic clock. */
 export interface Exchange {
   session: string;
-  turn: number;
   arrivedNs: number;
   repliedNs: number;
   bytes: number;
@@ -24,7 +23,6 @@ process.on("message", () => {
   const taken = server.requests.splice(0);
   const exchanges = taken.map((request): Exchange => ({
     session: String(request.headers["authorization"] ?? ""),
-    turn: request.turns,
     arrivedNs: Number(request.arrivedNs),
     repliedNs: Number(request.repliedNs ?? 0n),
     bytes: Number(request.headers["content-length"] ?? 0),
