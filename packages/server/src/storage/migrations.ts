@@ -72,20 +72,18 @@ export async function migrate(database: Database, migrations: readonly Migration
     const found = await readVersion(client);
     refuseNewer(found, target);
     if (found.version >= target) return found.version;
+    // A connection that something was thrown on is closed, which gives the lock back.
     await client.query("SELECT pg_advisory_lock($1)", [LOCK]);
-    try {
-      await client.query("CREATE SCHEMA IF NOT EXISTS guildhall");
-      await client.query(
-        `CREATE TABLE IF NOT EXISTS guildhall.schema_version (
-           version integer PRIMARY KEY, compatible_from integer NOT NULL, applied_at timestamptz NOT NULL)`,
-      );
-      const now = await readVersion(client);
-      refuseNewer(now, target);
-      for (const migration of migrations) if (migration.version > now.version) await apply(client, migration);
-      return Math.max(now.version, target);
-    } finally {
-      await client.query("SELECT pg_advisory_unlock($1)", [LOCK]);
-    }
+    await client.query("CREATE SCHEMA IF NOT EXISTS guildhall");
+    await client.query(
+      `CREATE TABLE IF NOT EXISTS guildhall.schema_version (
+         version integer PRIMARY KEY, compatible_from integer NOT NULL, applied_at timestamptz NOT NULL)`,
+    );
+    const now = await readVersion(client);
+    refuseNewer(now, target);
+    for (const migration of migrations) if (migration.version > now.version) await apply(client, migration);
+    await client.query("SELECT pg_advisory_unlock($1)", [LOCK]);
+    return Math.max(now.version, target);
   });
 }
 
