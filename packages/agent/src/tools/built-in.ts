@@ -3,6 +3,7 @@ import type { Tool } from "@guildhall/core";
 import { type BashOptions, createBashTool } from "./bash/bash.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";
+import { createSearchTool } from "./search.ts";
 import { taskTrackerTool } from "./task-tracker.ts";
 import { thinkTool } from "./think.ts";
 
@@ -10,9 +11,18 @@ export interface BuiltInOptions {
   /** Absolute path of the workspace. */
   workspace: string;
   bash?: BashOptions;
+  /** Path of ripgrep within the sandbox; default the toolkit's. */
+  rg?: string;
 }
 
 /** The tools that every session has, in the order in which models are shown them. */
 export function createBuiltInTools(options: BuiltInOptions): Tool[] {
-  return [createBashTool(options.bash), createEditTool(options.workspace), thinkTool, taskTrackerTool, finishTool];
+  return [
+    createBashTool(options.bash),
+    createEditTool(options.workspace),
+    createSearchTool(options),
+    thinkTool,
+    taskTrackerTool,
+    finishTool,
+  ];
 }

@@ -7,6 +7,7 @@ export { defineTool, type ToolDefinition } from "./define-tool.ts";
 export { finishTool } from "./finish.ts";
 export { conflict, type PlannedCall, planParallel } from "./plan-parallel.ts";
 export { type PreparedCall, prepareCall, type RawCall, runPrepared, runTool } from "./run-tool.ts";
+export { createSearchTool } from "./search.ts";
 export { renderTasks, restoreTasks, type Task, tasksOf, taskTrackerTool } from "./task-tracker.ts";
 export { thinkTool } from "./think.ts";
 export { argumentsSchema, type ReadArguments, readArguments, validateArguments } from "./tool-arguments.ts";

@@ -75,7 +75,7 @@ export class KeptShell {
     this.recorder = new OutputRecorder(options);
     this.#splitter = new MarkSplitter(mark);
     this.process = new TerminalProcess(execution, (chunk) => this.#onChunk(chunk));
-    this.#send(setUpLines(mark, place === undefined ? "" : restoring(place)));
+    this.#send(setUpLines(mark, place === undefined ? "" : restoring(place, options.sandbox.workspace)));
   }
 
   /** Begins a command. Throws `failed_precondition` while one is under way or when the shell has ended. */
@@ -107,7 +107,7 @@ export class KeptShell {
   /** What was printed since the last time. */
   async takeOutput(): Promise<RecordedOutput> {
     if (this.process.ended !== undefined) await this.#releaseBetween();
-    return this.recorder.take(this.process.ended !== undefined);
+    return this.recorder.take(this.commandEnd !== undefined);
   }
 
   #send(lines: string[]): void {
@@ -164,7 +164,8 @@ export class KeptShell {
   }
 }
 
-function restoring({ cwd, exports }: ShellPlace): string {
-  const directory = `'${cwd.replaceAll("'", String.raw`'\''`)}'`;
-  return `${exports}\nbuiltin cd -- ${directory} 2>/dev/null`;
+/** Exported PWD says where the former shell was; `cd` puts right where this one is. */
+function restoring({ cwd, exports }: ShellPlace, workspace: string): string {
+  const quoted = [cwd, workspace].map((path) => `'${path.replaceAll("'", String.raw`'\''`)}'`);
+  return `${exports}\nbuiltin cd -- ${quoted[0]} 2>/dev/null || builtin cd -- ${quoted[1]}`;
 }

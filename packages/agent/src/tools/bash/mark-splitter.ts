@@ -41,9 +41,9 @@ export class MarkSplitter {
 
   /** How many of the last bytes may be the beginning of a mark. */
   #beginningAtEnd(data: Buffer): number {
-    for (let length = Math.min(this.#prefix.length - 1, data.length); length > 0; length -= 1) {
-      if (data.subarray(data.length - length).equals(this.#prefix.subarray(0, length))) return length;
-    }
-    return 0;
+    const at = data.lastIndexOf(0x1b);
+    const length = data.length - at;
+    if (at < 0 || length >= this.#prefix.length) return 0;
+    return data.subarray(at).equals(this.#prefix.subarray(0, length)) ? length : 0;
   }
 }

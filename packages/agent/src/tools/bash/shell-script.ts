@@ -11,7 +11,9 @@ const TERMINAL = 248;
 /** In canonical mode a terminal takes lines of at most 4,095 bytes. */
 const LINE_BYTES = 3_600;
 
-/** Makes a bash that has just started ours. `mark` is a word that nobody can guess; `restore` is shell code to run first. */
+/**
+ * Makes a bash that has just started ours. A shell that can no longer report, because somebody closed our descriptors, ends itself: that
+ * is seen. `mark` is a word that nobody can guess; `restore` is shell code to run first. */
 export function setUpLines(mark: string, restore: string): string[] {
   const report = `builtin printf '%s\\0%s\\0%s\\0%s\\0' "$1" "$2" "$3" "$PWD"; builtin export -p; builtin printf '\\0'`;
   const script = `
@@ -31,8 +33,8 @@ __gh_e() {
   __gh_r=0 __gh_last=$__gh_st __gh_xs=$__gh_x PS1= PS2= PROMPT_COMMAND=$__gh_pc
   [[ -t 0 && -t 1 && -t 2 ]] && __gh_k=end || __gh_k=redirected
   exec 0<&${TERMINAL} 1>&${TERMINAL} 2>&${TERMINAL}
-  builtin printf '\\e]gh;${mark};e;%s\\a' "$__gh_n" >&${TERMINAL}
-  __gh_report "$__gh_k" "$__gh_n" "$__gh_last"
+  { builtin printf '\\e]gh;${mark};e;%s\\a' "$__gh_n" >&${TERMINAL} &&
+    __gh_report "$__gh_k" "$__gh_n" "$__gh_last"; } || builtin exit "$__gh_last"
 }
 __gh_pc='${SAVE_STATUS}; __gh_e'
 trap '__gh_report last "$__gh_n" "$?"' EXIT

@@ -14,6 +14,9 @@ const INTERRUPT_MS = 1_500;
 /** Processes in the background at a time. */
 const MOST_PROCESSES = 64;
 
+/** Where the shell stands, with what it exports, run the command. */
+const BACKGROUND_SCRIPT = '__gh_c=$1; eval "$2"; cd -- "$3" || exit; set --; eval "unset __gh_c PROMPT_COMMAND; $__gh_c"';
+
 export interface CallLimits {
   timeoutMs: number;
   signal: AbortSignal;
@@ -99,15 +102,7 @@ export class ShellSession {
     }
     const place = await this.#placeNow();
     const execution = await this.#options.sandbox.exec({
-      argv: [
-        this.#options.bash,
-        "-c",
-        '__gh_c=$1; eval "$2"; set --; unset PROMPT_COMMAND; eval "$__gh_c"',
-        "bash",
-        command,
-        place.exports,
-      ],
-      cwd: place.cwd,
+      argv: [this.#options.bash, "-c", BACKGROUND_SCRIPT, "bash", command, place.exports, place.cwd],
       env: this.#options.env,
       terminal: { rows: this.#options.rows, columns: this.#options.columns },
       limits: { wallSeconds: 0, cpuSeconds: 0 },
