@@ -15,6 +15,7 @@ export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-serv
 export { type Random, seededRandom } from "./random.ts";
 export * from "./secrets.contract.ts";
 export { seededIds } from "./seeded-ids.ts";
+export { plainSession, randomEvents } from "./session-events.ts";
 export { type SimulatedClock, simulatedClock } from "./simulated-clock.ts";
 export { MemoryFiles } from "./tool-files.ts";
 export { FakeToolSession } from "./tool-session.ts";
