@@ -27,16 +27,18 @@ describe("an action that needs approval", () => {
   it("is awaited when a person is there, while safe calls beside it run", async () => {
     const session = await Harness.start([{ calls: [does("a", { risk: "high" }), does("b")] }, finishes()], risky);
     const waits: string[] = [];
+    let decided: Promise<void> | undefined;
     const end = session.run({
       unattended: false,
       listener: {
         waiting: (reason) => {
           waits.push(reason);
-          if (reason === "approval do") setImmediate(() => session.decide(true));
+          if (reason === "approval do") decided = session.decide(true);
         },
       },
     });
     assert.equal((await end).reason, TurnEndReason.DONE);
+    await decided;
     assert.deepEqual(session.world.done, ["b", "a"]);
     assert.ok(waits.includes("tool do: a"));
     assertValidLog(await session.events());
@@ -138,11 +140,12 @@ describe("an action that needs approval", () => {
 
   it("is interrupted like any other", async () => {
     const session = await Harness.start([{ calls: [does("a", { risk: "high" })] }], risky);
-    const end = session.run({
-      unattended: false,
-      listener: { waiting: (reason) => reason.startsWith("approval") && setImmediate(() => session.interrupt()) },
-    });
-    assert.equal((await end).reason, TurnEndReason.INTERRUPTED);
+    let interrupted: Promise<void> | undefined;
+    const waiting = (reason: string) => {
+      if (reason.startsWith("approval")) interrupted = session.interrupt();
+    };
+    assert.equal((await session.run({ unattended: false, listener: { waiting } })).reason, TurnEndReason.INTERRUPTED);
+    await interrupted;
     assert.equal((await session.state()).open.length, 0);
   });
 });
