@@ -22,18 +22,22 @@ export interface Connection {
   close(): void;
 }
 
-/**
- * Connects to the daemon of this person, and starts one when there is none. An idle daemon of another build is replaced; a busy one is used
- * if it speaks our protocol (with a line on stderr), else `version_mismatch`.
- */
+/** Connects to the daemon of this person, and starts one when there is none. See {@link connectToCurrent} for what happens to one of another build. */
 export async function connect(context: Context): Promise<Connection> {
+  return (await connectToCurrent(context)) ?? (await start(context));
+}
+
+/**
+ * The daemon that runs, if it can be used; starts none. An idle one of another build is ended (and undefined returned); a busy one is used if it
+ * speaks our protocol (with a line on stderr), else `version_mismatch`.
+ */
+export async function connectToCurrent(context: Context): Promise<Connection | undefined> {
   const running = await connectToRunning(context);
-  if (running === undefined) return start(context);
+  if (running === undefined || running.info.version === buildVersion(daemonEntry())) return running;
   const { info } = running;
-  if (info.version === buildVersion(daemonEntry())) return running;
   if (info.runningSessions === 0) {
     await shutDown(running, false);
-    return start(context);
+    return undefined;
   }
   const speaks = info.protocolMin <= PROTOCOL_VERSION && PROTOCOL_VERSION <= info.protocolMax;
   const busy = `the running daemon is version ${info.version}, this is ${VERSION}, and ${info.runningSessions} session(s) run`;
@@ -45,7 +49,7 @@ export async function connect(context: Context): Promise<Connection> {
   return running;
 }
 
-/** The daemon that runs, or undefined; starts none. */
+/** The daemon that runs, of whatever version, or undefined; starts none. */
 export async function connectToRunning(context: Context): Promise<Connection | undefined> {
   const socket = await dial(context.paths.socket);
   if (socket === undefined) return undefined;

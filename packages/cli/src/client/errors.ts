@@ -28,6 +28,8 @@ export function withGuildErrors<T extends object>(client: T): T {
 export function fromStatus(error: unknown): GuildError {
   if (error instanceof GuildError) return error;
   if (!(error instanceof ConnectError)) return GuildError.from(error);
+  // What went wrong on this side while requests were made, such as a file that cannot be read.
+  if (error.cause instanceof GuildError) return error.cause;
   const detail = error.findDetails(ErrorDetailSchema)[0];
   const options = {
     ...(detail?.subject ? { subject: detail.subject } : {}),

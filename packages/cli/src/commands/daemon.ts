@@ -1,6 +1,6 @@
 import { GuildError } from "@guildhall/core";
 
-import { connect, type Connection, connectToRunning, shutDown } from "../client/connect.ts";
+import { connect, connectToCurrent, type Connection, connectToRunning, shutDown } from "../client/connect.ts";
 import type { Context } from "../client/context.ts";
 import { examineMachine, runDaemonProgram, startDaemon } from "../client/daemon-process.ts";
 import { exitCode } from "../exit.ts";
@@ -15,7 +15,7 @@ interface JsonOption {
 /** `guild up`: does nothing when a daemon runs already and listens where it should. */
 export async function up(context: Context, options: JsonOption & { listen?: string; foreground?: boolean }): Promise<number> {
   const listen = options.listen === undefined ? [] : ["--listen", options.listen];
-  const running = await connectToRunning(context);
+  const running = await connectToCurrent(context);
   if (running !== undefined) {
     const listens = options.listen === undefined || running.info.addresses.some((address) => !address.startsWith("unix:"));
     tellAddresses(context, running, options, "already up");
