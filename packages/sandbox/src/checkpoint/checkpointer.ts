@@ -26,8 +26,8 @@ export interface CheckpointerOptions {
  * ones look only at what the sandbox's tracker names. Captures and restores run one after the other. One checkpointer a sandbox: a tracker tells
  * of a change once.
  *
- * Not seen before the next session: writes through a memory map after its file was closed, and writes through a hard link that lies
- * outside of what is covered.
+ * Not seen before the next session: writes through a memory map after its file was closed, and writes through a further name of a file that lies
+ * outside of what is covered or was made and removed between two captures.
  */
 export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
   return new WorkspaceCheckpointer(options);

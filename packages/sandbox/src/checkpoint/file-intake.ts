@@ -75,6 +75,7 @@ export class FileIntake {
           mtimeMs: stat.mtimeMs,
           ctimeMs,
           inode: inodeNumber(stat.inode),
+          linked: stat.kind === "file" && stat.links > 1,
           ignored,
           settled,
         });
@@ -84,14 +85,18 @@ export class FileIntake {
     });
   }
 
-  /** Reads the other covered names of a file that has several: a change through one is a change of all. */
-  async visitOtherNames(path: string, stat: FileStat): Promise<void> {
-    const inode = inodeNumber(stat.inode);
-    const others = [...this.#known.tree.files()].filter(([other, file]) => file.inode === inode && other !== path);
-    for (const [other] of others) {
-      const now = await this.stat(other);
-      if (now?.kind === "file" && now.inode === stat.inode) await this.visit(other, now, true);
+  /** Reads files again whose content another name may have changed, the tracker telling only of the name that was used. */
+  async visitTouchedLinks(): Promise<void> {
+    await this.drain();
+    const { tree } = this.#known;
+    if (tree.touchedLinks.size === 0) return;
+    for (const [path, file] of [...tree.files()]) {
+      if (!tree.touchedLinks.has(file.inode)) continue;
+      const stat = await this.stat(path);
+      if (stat?.kind === "file") await this.visit(path, stat, true);
     }
+    await this.drain();
+    tree.touchedLinks.clear();
   }
 
   /** Undefined: there is nothing, or nothing that can be reached. */
@@ -126,6 +131,6 @@ export class FileIntake {
 /** Bytes of files that are being read at a time. */
 const READ_BYTES = 32 * 1024 * 1024;
 /** What a file counts at least, which bounds how many are read at a time. */
-const LEAST_WEIGHT = 1024 * 1024;
+const LEAST_WEIGHT = 256 * 1024;
 /** Coarsest step of file times, with slack for a clock that differs from ours. */
 const SETTLING_MS = 2000;

@@ -89,7 +89,7 @@ function record(directory: DirectoryNode): StoredDirectory {
   for (const [name, child] of directory.children) {
     if (child instanceof DirectoryNode) stored.directories.push([name, record(child)]);
     else {
-      const flags = (child.ignored ? 1 : 0) + (child.settled ? 2 : 0);
+      const flags = (child.ignored ? 1 : 0) + (child.settled ? 2 : 0) + (child.linked ? 4 : 0);
       stored.files.push([name, child.mode, child.id, child.size, child.mtimeMs, child.ctimeMs, child.inode, flags]);
     }
   }
@@ -99,7 +99,17 @@ function record(directory: DirectoryNode): StoredDirectory {
 function fill(directory: DirectoryNode, stored: StoredDirectory): void {
   directory.trackedOnly = stored.trackedOnly;
   for (const [name, mode, id, size, mtimeMs, ctimeMs, inode, flags] of stored.files) {
-    const file: FileNode = { mode, id, size, mtimeMs, ctimeMs, inode, ignored: (flags & 1) !== 0, settled: (flags & 2) !== 0 };
+    const file: FileNode = {
+      mode,
+      id,
+      size,
+      mtimeMs,
+      ctimeMs,
+      inode,
+      ignored: (flags & 1) !== 0,
+      linked: (flags & 4) !== 0,
+      settled: (flags & 2) !== 0,
+    };
     directory.children.set(name, file);
   }
   for (const [name, below] of stored.directories) {

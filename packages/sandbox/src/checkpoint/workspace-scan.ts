@@ -24,6 +24,8 @@ export async function scanAll(sandbox: Sandbox, known: KnownWorkspace, intake: F
     for (const unknown of await compare("", sandbox, known, intake)) await explore(unknown, sandbox, known, intake);
   }
   await intake.drain();
+  // Everything was looked at.
+  known.tree.touchedLinks.clear();
   // Of the others nobody will ask.
   known.tracked = new TrackedFiles(intake.trackedIgnored);
 }
@@ -39,10 +41,7 @@ export async function scanPaths(paths: string[], sandbox: Sandbox, known: KnownW
       const stat = stats[index];
       if (stat === undefined) known.forget(path);
       else if (stat.kind === "directory") directories.push(path);
-      else {
-        await intake.visit(path, stat, true);
-        if (stat.kind === "file" && stat.links > 1) await intake.visitOtherNames(path, stat);
-      }
+      else await intake.visit(path, stat, true);
     }
   }
   const explored = new Set<string>();
@@ -52,7 +51,7 @@ export async function scanPaths(paths: string[], sandbox: Sandbox, known: KnownW
     if (path !== "" && known.coverage(path, true) === "ignored") known.leaveOut(path, "ignored directories");
     else await explore(path, sandbox, known, intake);
   }
-  await intake.drain();
+  await intake.visitTouchedLinks();
 }
 
 const TRACKED_AT_ONCE = 4096;

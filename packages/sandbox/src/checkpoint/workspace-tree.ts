@@ -11,6 +11,8 @@ export interface FileNode {
   mtimeMs: number;
   ctimeMs: number;
   inode: number;
+  /** It had further names. */
+  linked: boolean;
   /** Git would ignore it; it is here because it is small. */
   ignored: boolean;
   /** It was old enough when it was read that a later change must show in its times. */
@@ -31,6 +33,8 @@ export class WorkspaceTree {
   readonly root = new DirectoryNode();
   /** Size of all ignored files here. */
   ignoredBytes = 0;
+  /** Inodes of several names of which one was read or went: the others may have changed with it. */
+  readonly touchedLinks = new Set<number>();
   /** What files were when the last checkpoint was made, for those touched since: `mode id`, or undefined for absent. */
   readonly #before = new Map<string, string | undefined>();
 
@@ -64,6 +68,8 @@ export class WorkspaceTree {
     }
     if (old?.ignored) this.ignoredBytes -= old.size;
     if (file.ignored) this.ignoredBytes += file.size;
+    if (old?.linked) this.touchedLinks.add(old.inode);
+    if (file.linked) this.touchedLinks.add(file.inode);
     parent.children.set(name, file);
     if (old !== undefined && old.id === file.id && old.mode === file.mode) return;
     this.#remember(path, old);
@@ -78,6 +84,7 @@ export class WorkspaceTree {
     for (const [gone, file] of files) {
       this.#remember(gone, file);
       if (file.ignored) this.ignoredBytes -= file.size;
+      if (file.linked) this.touchedLinks.add(file.inode);
     }
     const { parent, name } = this.#parent(path);
     parent.children.delete(name);
