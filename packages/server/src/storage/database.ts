@@ -21,6 +21,9 @@ export interface DatabaseOptions {
 export class Database {
   readonly #options: Required<DatabaseOptions>;
   #pool: pg.Pool | undefined;
+  /** Host that the pool connects to. */
+  #pooled: string | undefined;
+  #address: ClientConfig | undefined;
   #closed = false;
 
   constructor(options: DatabaseOptions) {
@@ -80,7 +83,7 @@ export class Database {
   /** A connection of the caller's own, who ends it. */
   async connect(config: ClientConfig = {}): Promise<Client> {
     return this.#patiently(async (address) => {
-      const client = new pg.Client({ ...address, ...config });
+      const client = new pg.Client({ ...TIMEOUTS, ...address, ...config });
       client.on("error", ignore);
       try {
         await client.connect();
@@ -113,20 +116,21 @@ export class Database {
 
   #checkOut(): Promise<PoolClient> {
     return this.#patiently((address) => {
-      this.#pool ??= this.#makePool(address);
-      return this.#pool.connect();
+      if (this.#pool === undefined || this.#pooled !== address.host) this.#replacePool(address);
+      return (this.#pool as pg.Pool).connect();
     });
   }
 
-  #makePool(address: ClientConfig): pg.Pool {
-    const pool = new pg.Pool({ ...address, max: this.#options.poolSize, idleTimeoutMillis: 60_000, allowExitOnIdle: true });
+  /** The server moved to another socket. Whoever waits in the old pool must be left to find out: ending it would let them wait for ever. */
+  #replacePool(address: ClientConfig): void {
+    const old = this.#pool;
+    if (old !== undefined && old.waitingCount === 0) old.end().catch(ignore);
+    this.#pool = new pg.Pool({ ...TIMEOUTS, ...address, max: this.#options.poolSize, idleTimeoutMillis: 60_000, allowExitOnIdle: true });
+    this.#pooled = address.host;
     // A connection that breaks is dropped by the pool, and whoever was using it has an error already.
-    pool.on("error", ignore);
-    pool.on("connect", (client) => client.on("error", ignore));
-    return pool;
+    this.#pool.on("error", ignore);
+    this.#pool.on("connect", (client) => client.on("error", ignore));
   }
-
-  #address: ClientConfig | undefined;
 
   async #patiently<T>(attempt: (address: ClientConfig) => Promise<T>): Promise<T> {
     const deadline = performance.now() + this.#options.patienceMs;
@@ -138,14 +142,12 @@ export class Database {
       } catch (error) {
         if (!isConnectionLoss(error) || performance.now() > deadline) throw storageError(error);
         this.#address = undefined;
-        const pool = this.#pool;
-        this.#pool = undefined;
-        // Its connections end when those who use them are done.
-        if (pool !== undefined) pool.end().catch(ignore);
         await sleep(RETRY_MS);
       }
     }
   }
 }
+
+const TIMEOUTS = { connectionTimeoutMillis: 10_000 };
 
 function ignore(): void {}

@@ -102,7 +102,7 @@ function binariesDir(dataDir: string): string {
 }
 
 function remote(url: string): ClientConfig {
-  return { connectionString: url, connectionTimeoutMillis: 10_000, application_name: "guildhall" };
+  return { connectionString: url, application_name: "guildhall" };
 }
 
 function withoutCredentials(url: string): string {

@@ -52,7 +52,12 @@ export class ServerStart {
     try {
       const log = descriptor(logFile, "a");
       this.#logStart = fstatSync(log).size;
-      const settings = { ...SETTINGS, unix_socket_directories: `"${user === undefined ? socketDir : "/proc/self/fd/4"}",.` };
+      const settings = {
+        ...SETTINGS,
+        // Shown by ps, where the data directory is not.
+        cluster_name: databaseDir.replaceAll(/[^ -~]/g, "?").slice(-63),
+        unix_socket_directories: `"${user === undefined ? socketDir : "/proc/self/fd/4"}",.`,
+      };
       const handed = user === undefined ? [] : [descriptor(databaseDir, "r"), descriptor(socketDir, "r")];
       const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
       this.#child = spawn(binaries.postgres, ["-D", user === undefined ? databaseDir : "/proc/self/fd/3", ...args], {
