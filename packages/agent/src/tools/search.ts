@@ -5,6 +5,7 @@ import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { defineTool } from "./define-tool.ts";
+import { statFile } from "./edit/open-file.ts";
 import { lexicalPath, workspacePath } from "./workspace-path.ts";
 
 const [MOST_RESULTS, LONGEST_LINE, LONGEST_OUTPUT, TIMEOUT_MS] = [1_000, 300, 16_000, 30_000];
@@ -52,6 +53,7 @@ async function search(rg: string, input: SearchInput, context: ToolContext): Pro
   if (input.pattern.includes("\0") || input.glob?.includes("\0") === true)
     throw new GuildError("invalid_argument", "NUL cannot be searched for");
   const path = await workspacePath(sandbox, input.path ?? ".");
+  await statFile(sandbox.files, path);
   const root = await sandbox.files.realpath(sandbox.workspace);
   const target = posix.relative(root, path.real);
   const most = input.max_results ?? 100;
@@ -73,7 +75,9 @@ async function search(rg: string, input: SearchInput, context: ToolContext): Pro
   }
 }
 
-const COMMON = ["--no-config", "--color=never", "--hidden", "--glob=!.git", "--sort=path", "--no-messages"];
+/** The last glob that matches decides. */
+const NO_GIT = "--glob=!.git";
+const COMMON = ["--no-config", "--color=never", "--hidden", "--sort=path", "--no-messages"];
 
 function contentArguments(input: SearchInput): string[] {
   const cases = { smart: "--smart-case", sensitive: "--case-sensitive", insensitive: "--ignore-case" };
@@ -89,6 +93,7 @@ function contentArguments(input: SearchInput): string[] {
     "--max-columns-preview",
     ...(input.context === undefined ? [] : [`--context=${input.context}`]),
     ...(input.glob === undefined ? [] : [`--glob=${input.glob}`]),
+    NO_GIT,
     // Without it rg refuses a pattern with a line end in it.
     ...(/\\n|\n/.test(input.pattern) ? ["--multiline"] : []),
     `--regexp=${input.pattern}`,
@@ -98,7 +103,7 @@ function contentArguments(input: SearchInput): string[] {
 function fileArguments(input: SearchInput): string[] {
   const glob = /[*?[{]/.test(input.pattern) ? input.pattern : `*${input.pattern}*`;
   const sensitive = input.case === "sensitive" || (input.case !== "insensitive" && /[A-Z]/.test(input.pattern));
-  return [...COMMON, "--files", "--null", `--${sensitive ? "" : "i"}glob=${glob}`];
+  return [...COMMON, "--files", "--null", `--${sensitive ? "" : "i"}glob=${glob}`, NO_GIT];
 }
 
 interface Collector {
@@ -216,7 +221,8 @@ async function readOutput(execution: Execution, found: Collector, signal: AbortS
 function report(found: Collector, shown: string, files: boolean): ToolResult {
   const noun = files ? "file" : "match";
   const data = { results: found.results, truncated: found.full };
-  if (found.results === 0) return { status: "ok", output: `No ${files ? "files" : "matches"} in ${shown}.`, data };
+  if (found.results === 0)
+    return { status: "ok", output: `No ${files ? "files" : "matches"} in ${shown === "." ? "the workspace" : shown}.`, data };
   const plural = found.results === 1 ? noun : files ? "files" : "matches";
   const more = found.full ? "; there are more: narrow the search or raise max_results" : "";
   return { status: "ok", output: `${found.lines.join("\n")}\n[${found.results} ${plural}${more}]`, data };
