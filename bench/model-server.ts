@@ -2,7 +2,7 @@
  * The fake model server as a child of the benchmark: every conversation gets `STEPS` shell commands, then `finish`. Sessions are told apart by
  * their API key. Over IPC: `{ take: true }` answers with the requests since the last time, and forgets them.
  */
-import { type FakeReply, inConversation, startFakeModelServer } from "@guildhall/core/testing";
+import { type FakeReply, type FakeRequest, inConversation, startFakeModelServer } from "@guildhall/core/testing";
 
 /** One request as the benchmark reads it; nanoseconds of the machine's monotonic clock. */
 export interface Exchange {
@@ -17,7 +17,16 @@ const replies: FakeReply[] = [
   ...Array.from({ length: steps }, (_, index): FakeReply => ({ calls: [{ tool: "bash", args: { command: `echo step ${index + 1}` } }] })),
   { calls: [{ tool: "finish", args: { done: true, summary: "all steps ran" } }] },
 ];
-const server = await startFakeModelServer({ reply: inConversation(replies), keepBodies: false });
+const script = inConversation(replies);
+/** Who asked and how much, kept when the request itself is let go. */
+const senders = new WeakMap<FakeRequest, { session: string; bytes: number }>();
+const server = await startFakeModelServer({
+  keepBodies: false,
+  reply(request) {
+    senders.set(request, { session: String(request.headers["authorization"]), bytes: Number(request.headers["content-length"]) });
+    return script(request);
+  },
+});
 process.send?.({ baseUrl: server.baseUrl });
 process.on("message", () => {
   const taken = server.requests.splice(0);

@@ -37,12 +37,12 @@ async function startUp(on: System): Promise<void> {
   const absent: number[] = [];
   const present: number[] = [];
   const ready: number[] = [];
-  const workspace = on.workspace();
+
   for (let round = 0; round < 7; round += 1) {
     await on.guild("down");
-    const cold = await run(on, workspace);
+    const cold = await run(on, on.workspace());
     absent.push(firstRequest(cold));
-    present.push(firstRequest(await run(on, workspace)));
+    present.push(firstRequest(await run(on, on.workspace())));
   }
   for (let round = 0; round < 5; round += 1) {
     await on.guild("down");
@@ -51,7 +51,7 @@ async function startUp(on: System): Promise<void> {
     ready.push(performance.now() - started);
   }
   const idle = on.processes();
-  const { exchanges } = await run(on, workspace);
+  const { exchanges } = await run(on, on.workspace());
   const sizes = exchanges.map((exchange) => exchange.bytes);
   const growth = ((sizes.at(-1) ?? 0) - (sizes[0] ?? 0)) / (sizes.length - 1);
   console.log(

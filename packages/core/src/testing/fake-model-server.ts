@@ -172,7 +172,6 @@ function recorded(
   };
   if (!keepBodies) {
     // The script is asked before the next turn of the event loop, or not about the body at all.
-    request.headers = {};
     setImmediate(() => {
       held = undefined;
       body = undefined;
