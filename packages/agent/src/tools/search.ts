@@ -66,9 +66,9 @@ async function search(rg: string, input: SearchInput, context: ToolContext): Pro
     const found = files ? new NameCollector(most) : new MatchCollector(most);
     const problem = await readOutput(execution, found, context.signal);
     const status = found.full ? undefined : await execution.exit;
-    if (status !== undefined && status.code !== 0 && status.code !== 1 && found.results === 0) {
-      throw new GuildError("invalid_argument", problem === "" ? `rg ended with ${status.signal ?? status.code}` : problem);
-    }
+    if (status?.signal !== undefined) throw new GuildError("internal", `rg was ended by ${status.signal}`);
+    // Complaints about single files are suppressed; what is left is about the pattern or the glob.
+    if (problem !== "" && found.results === 0) throw new GuildError("invalid_argument", problem);
     return report(found, path.shown, files);
   } finally {
     await execution.close();

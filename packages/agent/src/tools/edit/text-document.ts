@@ -105,10 +105,11 @@ function unmarkedUtf16(buffer: Buffer): "utf-16le" | "utf-16be" | undefined {
   return undefined;
 }
 
+/** Text in an old single-byte encoding has high bytes, but next to no controls; data has one in ten. */
 function looksBinary(buffer: Buffer): boolean {
   const sample = buffer.subarray(0, 8192);
-  const controls = sample.filter((byte) => (byte < 32 && !(byte >= 9 && byte <= 13) && byte !== 27) || (byte >= 127 && byte < 160)).length;
-  return controls > sample.length * 0.1;
+  const controls = sample.filter((byte) => (byte < 32 && !(byte >= 9 && byte <= 13) && byte !== 27) || byte === 127).length;
+  return controls > Math.max(1, sample.length * 0.02);
 }
 
 function startsWith(buffer: Buffer, ...bytes: number[]): boolean {
