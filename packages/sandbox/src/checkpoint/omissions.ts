@@ -47,7 +47,7 @@ export class Omissions {
     return this.#reasons;
   }
 
-  /** One line, of bounded length: `ignored directories: dist, node_modules; unreadable: secret`. */
+  /** One line, of bounded length: `ignored directories: dist, node_modules; unreadable: secret`; the same for the same omissions. */
   get text(): string {
     if (this.#text !== undefined) return this.#text;
     const groups = new Map<OmissionReason, string[]>();
@@ -56,7 +56,10 @@ export class Omissions {
       if (paths === undefined) groups.set(reason, [path]);
       else paths.push(path);
     }
-    this.#text = [...groups].map(([reason, paths]) => `${reason}: ${listed(paths)}`).join("; ");
+    this.#text = [...groups]
+      .map(([reason, paths]) => `${reason}: ${listed(paths)}`)
+      .toSorted()
+      .join("; ");
     return this.#text;
   }
 }
