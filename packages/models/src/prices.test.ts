@@ -77,10 +77,11 @@ describe("prices", () => {
     assert.equal(elsewhere.price, undefined);
   });
 
-  it("make the cost of a reply; what the operator knows goes first", async () => {
+  it("make the cost of a reply; what the operator knows goes first", async (test) => {
     const server = await startFakeModelServer({
       reply: () => ({ text: "ok", usage: { input: 1_000_000, cached: 500_000, output: 100_000 } }),
     });
+    test.after(() => server.close());
     const price = { input: 2, cachedInput: 1, cacheWrite: 3, output: 10 };
     const spec = "openai-compatible/house";
     const provider = createModelProvider({ clock: systemClock(), random: Math.random, known: { [spec]: { price, contextTokens: 9000 } } });
@@ -89,6 +90,5 @@ describe("prices", () => {
     const { usage } = await model.generate(request([user("go")]), new AbortController().signal);
     assert.ok(Math.abs((usage?.costUsd ?? 0) - (1 + 0.5 + 1)) < 1e-9);
     assert.equal(usage?.costKnown, true);
-    await server.close();
   });
 });

@@ -89,8 +89,10 @@ describe("what goes over the wire", () => {
 
   it("another provider's signatures, and those of texts that were changed, stay behind", async () => {
     const { reply } = await ask("anthropic/claude-sonnet-5", [user("go")], thinking);
-    const abroad = await ask("openai/gpt-5.5", [user("go"), ...turn(reply, ["a.ts"])]);
-    assert.doesNotMatch(JSON.stringify(abroad.body), /signature|Let me see/);
+    for (const spec of ["openai/gpt-5.5", "openai-compatible/fake", "google/gemini-3.5-flash"]) {
+      const abroad = await ask(spec, [user("go"), ...turn(reply, ["a.ts"])]);
+      assert.doesNotMatch(JSON.stringify(abroad.body), /signature of|Let me see/, spec);
+    }
     const masked = await ask("anthropic/claude-sonnet-5", [user("go"), ...turn({ ...reply, reasoning: "Let *** see." }, ["a.ts"])]);
     assert.doesNotMatch(JSON.stringify(masked.body), /signature|Let \*/);
     assert.match(JSON.stringify(masked.body), /I look\./);

@@ -41,12 +41,12 @@ describe("opening a model", () => {
     });
   }
 
-  it("sends OpenAI's key to nobody else's address", async () => {
+  it("sends OpenAI's key to nobody else's address", async (test) => {
     const server = await startFakeModelServer();
+    test.after(() => server.close());
     const model = await provider.open({ spec: "openai-compatible/fake", baseUrl: server.baseUrl, credentials });
     await model.generate(request([user("go")]), new AbortController().signal);
     assert.equal(server.requests[0]?.headers["authorization"], undefined);
-    await server.close();
   });
 
   it("refuses an address that is none", async () => {
@@ -86,9 +86,11 @@ describe("choosing a model", () => {
     await assert.rejects(provider.choose({ credentials: { OPENAI_API_KEY: " " } }), (error) => GuildError.is(error, "failed_precondition"));
   });
 
-  it("else a server on this machine, whatever else has the other ports", async () => {
+  it("else a server on this machine, whatever else has the other ports", async (test) => {
     const server = await startFakeModelServer({ models: ["nomic-embed-text", "qwen3-coder"] });
+    test.after(() => server.close());
     const mute = await muteServer();
+    test.after(() => mute.close());
     const { port } = mute.address() as AddressInfo;
     const servers = [
       { title: "llama.cpp", vendor: "openai-compatible" as const, baseUrl: `http://127.0.0.1:${port}/v1` },
@@ -99,8 +101,6 @@ describe("choosing a model", () => {
     const chosen = await provider.choose({ credentials: {} });
     assert.deepEqual({ spec: chosen.spec, baseUrl: chosen.baseUrl }, { spec: "openai-compatible/qwen3-coder", baseUrl: server.baseUrl });
     assert.match(chosen.reason, /^A vLLM server answers at http.*\.$/);
-    mute.close();
-    await server.close();
   });
 
   it("else says how to get one", async () => {
@@ -162,13 +162,13 @@ describe("a module of one's own", () => {
 });
 
 describe("the way to the service", () => {
-  it("leads through a proxy where one is given", async () => {
+  it("leads through a proxy where one is given", async (test) => {
     const proxy = await startFakeModelServer({ reply: [{ text: "through the proxy" }] });
+    test.after(() => proxy.close());
     const provider = createModelProvider({ clock: systemClock(), random: Math.random, proxy: { HTTP_PROXY: proxy.origin } });
     const model = await provider.open({ spec: "openai-compatible/fake", baseUrl: "http://model.invalid/v1", credentials: {} });
     assert.equal((await model.generate(request([user("go")]), new AbortController().signal)).text, "through the proxy");
     assert.equal(proxy.requests[0]?.headers["host"], "model.invalid");
-    await proxy.close();
   });
 
   it("names a host that does not exist", async () => {

@@ -51,7 +51,7 @@ describe("a recording", () => {
     assert.deepEqual(await converse(await replay()), recorded);
   });
 
-  it("of a hosted provider gives back its provider data, ids and usage", async () => {
+  it("of a hosted provider gives back its provider data, ids and usage", async (test) => {
     const server = await startFakeModelServer({
       reply: [
         { reasoning: "hm", calls: [{ tool: "bash", args: { command: "ls" } }], usage: { cached: 7 } },
@@ -59,6 +59,7 @@ describe("a recording", () => {
         { text: "b" },
       ],
     });
+    test.after(() => server.close());
     const model = await provider.open({
       spec: `recording:${file}:anthropic/claude-sonnet-5`,
       baseUrl: server.baseUrl,
@@ -67,7 +68,6 @@ describe("a recording", () => {
     });
     const recorded = await converse(model);
     await model.close();
-    await server.close();
     assert.match(recorded[0]?.providerData ?? "", /signature/);
     assert.deepEqual(await converse(await replay()), recorded);
     assert.doesNotMatch(await readFile(join(directory, file), "utf8"), /sk-secret/);

@@ -188,7 +188,7 @@ function merged(before: Record<string, unknown> | undefined, metadata: Record<st
 
 /** The packages' ways to say that a stream ended without the service's word for it. */
 function isInterruption(finish: LanguageModelV4FinishReason): boolean {
-  return finish.unified === "interrupted" || finish.unified === "error" || (finish.unified === "other" && finish.raw === undefined);
+  return finish.unified === "interrupted" || finish.unified === "error";
 }
 
 function reasonOf(finish: LanguageModelV4FinishReason, calls: boolean): ModelReply["finishReason"] {

@@ -303,8 +303,9 @@ for (const [spec, path] of [
 }
 
 describe("a kept connection", () => {
-  it("that the service closed in the same moment costs no attempt", async () => {
+  it("that the service closed in the same moment costs no attempt", async (test) => {
     const server = await startFakeModelServer({ reply: [{ text: "one" }, { fault: { kind: "cut", at: "headers" } }, { text: "two" }] });
+    test.after(() => server.close());
     const clock = hastyClock();
     const model = await createModelProvider({ clock, random: () => 0.5 }).open({
       spec: "openai-compatible/fake",
@@ -315,7 +316,6 @@ describe("a kept connection", () => {
     assert.equal((await ask()).text, "one");
     assert.equal((await ask()).text, "two");
     assert.deepEqual(clock.sleeps, []);
-    await server.close();
   });
 });
 
