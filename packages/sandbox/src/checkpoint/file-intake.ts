@@ -90,7 +90,7 @@ export class FileIntake {
     await this.drain();
     const { tree } = this.#known;
     if (tree.touchedLinks.size === 0) return;
-    for (const [path, file] of [...tree.files()]) {
+    for (const [path, file] of tree.files()) {
       if (!tree.touchedLinks.has(file.inode)) continue;
       const stat = await this.stat(path);
       if (stat?.kind === "file") await this.visit(path, stat, true);
