@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -20,6 +20,8 @@ describe("migrations", () => {
   const open: Database[] = [];
   before(async () => {
     root = await mkdtemp(join(tmpdir(), "guildhall-migrations-"));
+    // As root the server runs as another user, who must get to its programs.
+    await chmod(root, 0o755);
     postgres = new Postgres({ dataDir: join(root, "data"), runtimeDir: join(root, "run"), binariesDir: join(root, "bin") });
   });
   after(async () => {
