@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { createBuiltInTools, createToolSession, runTool, ToolSet } from "@guildhall/agent";
-import type { Masker, Sandbox, SandboxProvider, ToolResult } from "@guildhall/core";
+import type { Masker, Sandbox, SandboxProvider, ToolResult, ToolSession } from "@guildhall/core";
 import { MemoryBlobStore } from "@guildhall/core/testing";
 
 /** The data of a `bash` result. */
@@ -23,6 +23,8 @@ export interface ToolBench extends AsyncDisposable {
   workspace: string;
   sandbox: Sandbox;
   blobs: MemoryBlobStore;
+  session: ToolSession;
+  tools: ToolSet;
   call(tool: string, args: object, options?: { signal?: AbortSignal; progress?: (text: string) => void }): Promise<ToolResult>;
   bash(args: string | object): Promise<ToolResult & { data: BashData }>;
   edit(args: object): Promise<ToolResult>;
@@ -38,12 +40,12 @@ export async function openToolBench(provider: SandboxProvider, options: { masker
   const sandbox = await provider.create({ id: `tools-${process.pid}-${count}`, workspace });
   const blobs = new MemoryBlobStore();
   const session = createToolSession({ sandbox, blobs, ...options });
-  const registry = new ToolSet(createBuiltInTools({ workspace }));
+  const tools = new ToolSet(createBuiltInTools({ workspace }));
   let calls = 0;
   const call: ToolBench["call"] = (tool, args, how = {}) => {
     calls += 1;
     return runTool(
-      registry,
+      tools,
       { callId: `call_${calls}`, tool, arguments: JSON.stringify(args) },
       { session, signal: how.signal ?? new AbortController().signal, progress: how.progress ?? (() => undefined) },
     );
@@ -52,6 +54,8 @@ export async function openToolBench(provider: SandboxProvider, options: { masker
     workspace,
     sandbox,
     blobs,
+    session,
+    tools,
     call,
     bash: async (args) => {
       const result = await call("bash", typeof args === "string" ? { command: args } : args);

@@ -113,7 +113,14 @@ export class ShellSession {
     const process = new TerminalProcess(execution, (chunk) => recorder.write(chunk.bytes));
     const started: BackgroundProcess = { name, command, process, recorder, told: false };
     this.#processes.set(name, started);
-    return { ...(await this.#awaitProcess(started, limits)), name };
+    try {
+      return { ...(await this.#awaitProcess(started, limits)), name };
+    } catch (error) {
+      // Nobody has learnt its name: it would run on unseen.
+      this.#processes.delete(name);
+      await process.close();
+      throw error;
+    }
   }
 
   /** Sends input to a process in the background, or looks what it has printed since. */

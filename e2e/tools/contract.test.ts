@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { createBuiltInTools, offerTools, ToolSet } from "@guildhall/agent";
+import type { SandboxProvider, ToolContext } from "@guildhall/core";
+import { type ToolFixture, toolContract } from "@guildhall/core/testing";
+
+import { verifies } from "../verifies.ts";
+import { describeInProviders } from "./providers.ts";
+import { openToolBench } from "./tool-bench.ts";
+
+const examples: Record<string, Omit<ToolFixture, "open">> = {
+  bash: {
+    examples: [
+      { args: { command: "echo hello" }, status: "ok" },
+      { args: { command: "false", timeout_s: 5 }, status: "error" },
+      { args: { command: "true", background: true }, status: "ok" },
+      { args: { input: "x" }, status: "error" },
+      { args: { reset: true }, status: "ok" },
+    ],
+    refused: [{ command: 1 }, { command: "x", timeout_s: -1 }, { cmd: "x" }],
+  },
+  edit: {
+    examples: [
+      { args: { command: "create", path: "a.txt", file_text: "one\n" }, status: "ok" },
+      { args: { command: "view", path: "a.txt", view_range: [1, -1] }, status: "ok" },
+      { args: { command: "str_replace", path: "a.txt", old_str: "one", new_str: "two" }, status: "ok" },
+      { args: { command: "insert", path: "a.txt", insert_line: 1, new_str: "three" }, status: "ok" },
+      { args: { command: "undo", path: "a.txt" }, status: "ok" },
+      { args: { command: "view", path: "/etc/passwd" }, status: "error" },
+    ],
+    refused: [
+      { command: "view" },
+      { command: "delete", path: "a" },
+      { command: "insert", path: "a", insert_line: 1.5 },
+      { command: "view", path: "" },
+    ],
+  },
+  search: {
+    examples: [
+      { args: { pattern: "a" }, status: "ok" },
+      { args: { pattern: "*.ts", kind: "files" }, status: "ok" },
+      { args: { pattern: "(" }, status: "error" },
+    ],
+    refused: [{}, { pattern: "" }, { pattern: "a", max_results: 0 }],
+  },
+  think: { examples: [{ args: { thought: "hm" }, status: "ok" }], refused: [{}] },
+  task_tracker: {
+    examples: [
+      { args: { command: "plan", tasks: [{ title: "one", status: "todo" }] }, status: "ok" },
+      { args: { command: "view" }, status: "ok" },
+      { args: { command: "plan" }, status: "error" },
+    ],
+    refused: [
+      { command: "plan", tasks: [{ title: "", status: "todo" }] },
+      { command: "plan", tasks: [{ title: "x", status: "later" }] },
+    ],
+  },
+  finish: { examples: [{ args: { summary: "done" }, status: "ok" }], refused: [{}, { summary: 1 }] },
+};
+
+await describeInProviders("contract", (provider) => {
+  for (const tool of createBuiltInTools({ workspace: "/w" })) {
+    const known = examples[tool.name];
+    assert.ok(known, `examples for ${tool.name}`);
+    toolContract(tool, { ...known, open: () => openFixture(provider) });
+  }
+});
+
+async function openFixture(provider: SandboxProvider): ReturnType<ToolFixture["open"]> {
+  const bench = await openToolBench(provider);
+  return {
+    context: (signal = new AbortController().signal): ToolContext => ({
+      session: bench.session,
+      callId: "call_1",
+      signal,
+      progress: () => undefined,
+    }),
+    close: async () => bench[Symbol.asyncDispose](),
+  };
+}
+
+test("what models are told of the tools is small and always the same", () => {
+  verifies("D4");
+  const offer = (): string => JSON.stringify(offerTools(new ToolSet(createBuiltInTools({ workspace: "/w" }))));
+  assert.equal(offer(), offer());
+  assert.ok(offer().length <= 5_000, `${offer().length} bytes`);
+});
