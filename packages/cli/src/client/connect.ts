@@ -1,24 +1,24 @@
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { type Client, createClient } from "@connectrpc/connect";
-import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Client } from "@connectrpc/connect";
 import { GuildError } from "@guildhall/core";
 import { buildVersion, VERSION } from "@guildhall/core/paths";
 import { type GetInfoResponse, PROTOCOL_VERSION, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
 import type { Context } from "./context.ts";
 import { daemonEntry, startDaemon } from "./daemon-process.ts";
-import { withGuildErrors } from "./errors.ts";
+import { openWire } from "./wire.ts";
 
 /** A connection to the daemon, its version checked. */
 export interface Connection {
   readonly info: GetInfoResponse;
+  /** Path of the daemon's socket. */
+  readonly socket: string;
   readonly sessions: Client<typeof SessionService>;
-  readonly tools: Client<typeof ToolService>;
+  /** All but `exec`, which streams both ways: see `openExec`. */
+  readonly tools: Omit<Client<typeof ToolService>, "exec">;
   readonly system: Client<typeof SystemService>;
-  /** Resolves when the connection has ended, whoever ended it. */
-  readonly closed: Promise<void>;
   close(): void;
 }
 
@@ -51,36 +51,40 @@ export async function connectToCurrent(context: Context): Promise<Connection | u
 
 /** The daemon that runs, of whatever version, or undefined; starts none. */
 export async function connectToRunning(context: Context): Promise<Connection | undefined> {
-  const socket = await dial(context.paths.socket);
-  if (socket === undefined) return undefined;
-  const manager = new Http2SessionManager("http://guildhall.local", {}, { createConnection: () => socket });
-  const transport = createConnectTransport({
-    httpVersion: "2",
-    baseUrl: "http://guildhall.local",
-    sessionManager: manager,
-    useBinaryFormat: true,
-  });
-  const system = withGuildErrors(createClient(SystemService, transport));
-  const info = await system.getInfo({ clientVersion: VERSION, protocol: PROTOCOL_VERSION }).catch((error: unknown) => {
-    manager.abort();
-    throw error;
-  });
-  return {
-    info,
-    system,
-    sessions: withGuildErrors(createClient(SessionService, transport)),
-    tools: withGuildErrors(createClient(ToolService, transport)),
-    closed: new Promise((resolve) => socket.once("close", () => resolve())),
-    close: () => manager.abort(),
-  };
+  const { socket } = context.paths;
+  const wire = openWire(socket);
+  const system = wire.client(SystemService);
+  try {
+    const info = await system.getInfo({ clientVersion: VERSION, protocol: PROTOCOL_VERSION });
+    return {
+      info,
+      socket,
+      system,
+      sessions: wire.client(SessionService),
+      tools: wire.client(ToolService),
+      close: () => wire.close(),
+    };
+  } catch (error) {
+    wire.close();
+    const reason =
+      GuildError.is(error, "unavailable") && error.cause instanceof Error && "code" in error.cause ? error.cause.code : undefined;
+    if (reason === "ENOENT" || reason === "ECONNREFUSED") return undefined;
+    if (reason !== "EACCES") throw error;
+    throw new GuildError("permission_denied", "the daemon's socket cannot be opened", {
+      subject: socket,
+      remedy: "is it another user's?",
+      cause: error,
+    });
+  }
 }
 
-/** Asks the daemon to end, and waits until it has: it cuts the connection as its last act. */
+/** Asks the daemon to end, and waits until it has: it cuts the connections as its last act. */
 export async function shutDown(connection: Connection, now: boolean): Promise<void> {
+  const witness = net.connect(connection.socket);
+  const ended = new Promise<void>((resolve) => witness.once("close", () => resolve()).once("error", () => resolve()));
   await connection.system.shutdown({ now });
-  // An idle connection does not keep this process alive.
-  const awake = setInterval(() => undefined, 60_000);
-  await connection.closed.finally(() => clearInterval(awake));
+  connection.close();
+  await ended;
 }
 
 /** Longest time from the first start to the first answer, milliseconds: the first of all makes the database. */
@@ -99,22 +103,4 @@ async function start(context: Context): Promise<Connection> {
     }
   }
   throw new GuildError("unavailable", "the daemon does not answer", { subject: context.paths.socket, remedy: `see ${context.paths.log}` });
-}
-
-/** undefined: nobody listens there, or nothing is there. */
-function dial(path: string): Promise<net.Socket | undefined> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(path);
-    socket.once("connect", () => resolve(socket));
-    socket.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT" || error.code === "ECONNREFUSED") return resolve(undefined);
-      reject(
-        new GuildError("permission_denied", `cannot reach the daemon: ${error.message}`, {
-          subject: path,
-          remedy: "is it another user's?",
-          cause: error,
-        }),
-      );
-    });
-  });
 }

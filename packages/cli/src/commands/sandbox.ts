@@ -22,6 +22,8 @@ type Request = MessageInitShape<typeof ExecRequestSchema>;
 export function exec(context: Context, command: string[], options: ExecOptions): Promise<number> {
   const limits = Object.fromEntries(options.limit.map(parseLimit));
   return withConnection(context, async (connection) => {
+    const { openExec } = await import("../client/exec-client.ts");
+    const client = openExec(connection.socket);
     const { stdin, stdout, stderr } = context;
     const terminal = stdin.isTTY === true && stdout.isTTY === true;
     const requests = createQueue<Request>();
@@ -40,7 +42,7 @@ export function exec(context: Context, command: string[], options: ExecOptions):
     const stop = forward(context, requests, terminal);
     try {
       let exit: ExecExit | undefined;
-      for await (const { kind } of connection.tools.exec(requests.items())) {
+      for await (const { kind } of client.exec(requests.items())) {
         if (kind.case === "stdout") stdout.write(kind.value);
         if (kind.case === "stderr") stderr.write(kind.value);
         if (kind.case === "exit") exit = kind.value;
@@ -48,6 +50,7 @@ export function exec(context: Context, command: string[], options: ExecOptions):
       return exitOf(context, exit);
     } finally {
       stop();
+      client.close();
     }
   });
 }

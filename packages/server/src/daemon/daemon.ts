@@ -82,7 +82,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     if (listen !== "") {
       const { requireToken } = await import("../rpc/token.ts");
       const handler = requireToken(paths.token, services.handler);
-      const tcp = await listenOnTcp(parseAddress(listen), paths.runtime, { ...listening, handler });
+      const tcp = await listenOnTcp(parseAddress(listen), { ...listening, handler });
       listeners.push(tcp);
       addresses.push(tcp.address);
       log.info(`listening on ${tcp.address}, token in ${paths.token}`);

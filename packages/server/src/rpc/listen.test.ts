@@ -71,7 +71,7 @@ describe("listenOnSocket", () => {
 
 describe("listenOnTcp", () => {
   it("speaks HTTP/1.1 and HTTP/2 on one port, also when the first bytes come one by one", async (test) => {
-    const listener = await listenOnTcp({ host: "127.0.0.1", port: 0 }, temporary(test), options());
+    const listener = await listenOnTcp({ host: "127.0.0.1", port: 0 }, options());
     test.after(() => listener.close());
     assert.deepEqual(await getHttp1(`${listener.address}/one`), { status: 200, text: "1.1 /one" });
     assert.deepEqual(await getHttp2(listener.address, "/two"), { status: 200, text: "2.0 /two" });
@@ -87,11 +87,11 @@ describe("listenOnTcp", () => {
   });
 
   it("says which address is taken", async (test) => {
-    const first = await listenOnTcp({ host: "127.0.0.1", port: 0 }, temporary(test), options());
+    const first = await listenOnTcp({ host: "127.0.0.1", port: 0 }, options());
     test.after(() => first.close());
     const port = Number(new URL(first.address).port);
     await assert.rejects(
-      listenOnTcp({ host: "127.0.0.1", port }, temporary(test), options()),
+      listenOnTcp({ host: "127.0.0.1", port }, options()),
       (error) => GuildError.is(error, "unavailable") && error.line.includes(String(port)),
     );
   });
@@ -111,7 +111,7 @@ describe("requireToken", () => {
   it("demands the token, a Host that no DNS name can fake, and an Origin that is the Host", async (test) => {
     const directory = temporary(test);
     const file = join(directory, "token");
-    const listener = await listenOnTcp({ host: "127.0.0.1", port: 0 }, directory, options(requireToken(file, echo)));
+    const listener = await listenOnTcp({ host: "127.0.0.1", port: 0 }, options(requireToken(file, echo)));
     test.after(() => listener.close());
     assert.equal(statSync(file).mode & 0o777, 0o600);
     const authorization = `Bearer ${readToken(file)}`;

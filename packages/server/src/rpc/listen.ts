@@ -2,6 +2,7 @@ import { chmodSync, rmSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
+import { duplexPair } from "node:stream";
 
 import { GuildError } from "@guildhall/core";
 
@@ -27,44 +28,27 @@ export interface ListenOptions {
 }
 
 /**
- * Cleartext HTTP/2 on a Unix socket that only its owner can connect to (0600). The caller holds the daemon's lock: whatever lies at `path` is
+ * HTTP/1.1 and HTTP/2 on a Unix socket that only its owner can connect to (0600). The caller holds the daemon's lock: whatever lies at `path` is
  * stale and is replaced.
  */
 export async function listenOnSocket(path: string, options: ListenOptions): Promise<Listener> {
-  const server = http2.createServer(options.handler);
-  const cut = track(server, options.connected);
+  const front = createFront(options);
   rmSync(path, { force: true });
   const umask = process.umask(0o177);
-  const listening = listen(server, { path });
+  const listening = listen(front.server, { path });
   process.umask(umask);
   await listening;
   chmodSync(path, 0o600);
-  return listener(`unix:${path}`, [server], cut);
+  return listener(`unix:${path}`, front);
 }
 
-/**
- * One TCP port for HTTP/1.1 and HTTP/2: Node's cleartext HTTP/2 server takes no HTTP/1.1, so the first bytes decide which of two inner
- * listeners (sockets in `directory`) a connection is piped to.
- */
-export async function listenOnTcp(address: { host: string; port: number }, directory: string, options: ListenOptions): Promise<Listener> {
-  const inner = [`${directory}/tcp1.sock`, `${directory}/tcp2.sock`] as const;
-  const servers = [http.createServer(options.handler), http2.createServer(options.handler)] as const;
-  const front = net.createServer((socket) => void sniff(socket, inner));
-  const cut = track(front, options.connected);
-  for (const [index, path] of inner.entries()) {
-    rmSync(path, { force: true });
-    const umask = process.umask(0o177);
-    const listening = listen(servers[index] ?? servers[0], { path });
-    process.umask(umask);
-    await listening;
-  }
-  await listen(front, address).catch(async (error: unknown) => {
-    await listener("", [...servers], async () => undefined).close();
-    throw error;
-  });
-  const bound = front.address() as net.AddressInfo;
+/** HTTP/1.1 and HTTP/2 on a TCP address. */
+export async function listenOnTcp(address: { host: string; port: number }, options: ListenOptions): Promise<Listener> {
+  const front = createFront(options);
+  await listen(front.server, address);
+  const bound = front.server.address() as net.AddressInfo;
   const host = bound.family === "IPv6" ? `[${bound.address}]` : bound.address;
-  return listener(`http://${host}:${bound.port}`, [front, ...servers], cut);
+  return listener(`http://${host}:${bound.port}`, front);
 }
 
 /** `host:port`, `:port` and `[v6]:port`. Throws `invalid_argument`. */
@@ -79,21 +63,64 @@ export function parseAddress(text: string): { host: string; port: number } {
 
 const http2Preface = Buffer.from("PRI * HTTP/2");
 
-async function sniff(socket: net.Socket, inner: readonly [string, string]): Promise<void> {
-  socket.on("error", () => socket.destroy());
+interface Front {
+  server: net.Server;
+  /** Cuts all connections. */
+  cut(): Promise<void>;
+}
+
+/**
+ * One server for both versions: Node's cleartext HTTP/2 server takes no HTTP/1.1, so the first bytes decide which of two inner servers gets a
+ * connection.
+ */
+function createFront({ handler, connected }: ListenOptions): Front {
+  const http1 = http.createServer(handler);
+  // Watching a quiet session is no reason to be cut.
+  http1.requestTimeout = 0;
+  http1.keepAliveTimeout = 0;
+  let http2Server: http2.Http2Server | undefined;
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((socket) => {
+    const ended = connected();
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => {
+      sockets.delete(socket);
+      ended();
+    });
+    void sniff(socket).then((head) => {
+      if (head === undefined) return socket.destroy();
+      if (!head.subarray(0, http2Preface.length).equals(http2Preface)) {
+        socket.unshift(head);
+        http1.emit("connection", socket);
+        return socket.resume();
+      }
+      http2Server ??= http2.createServer(handler);
+      // An HTTP/2 session does not see what was put back into its socket: it gets a pipe.
+      const [near, far] = duplexPair();
+      http2Server.emit("connection", far);
+      near.write(head);
+      socket.pipe(near).pipe(socket);
+      near.on("close", () => socket.destroy());
+      return socket.on("close", () => near.destroy());
+    });
+  });
+  return {
+    server,
+    cut: async () =>
+      void (await Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve).destroy())))),
+  };
+}
+
+/** The first bytes, as many as tell the version; undefined: the connection ended before. */
+async function sniff(socket: net.Socket): Promise<Buffer | undefined> {
   let head = Buffer.alloc(0);
   while (head.length < http2Preface.length && head.equals(http2Preface.subarray(0, head.length))) {
     const chunk = await nextChunk(socket);
-    if (chunk === undefined) return void socket.destroy();
+    if (chunk === undefined) return undefined;
     head = Buffer.concat([head, chunk]);
   }
-  const isHttp2 = head.subarray(0, http2Preface.length).equals(http2Preface);
-  const upstream = net.connect(isHttp2 ? inner[1] : inner[0]);
-  upstream.on("error", () => socket.destroy());
-  upstream.write(head);
-  socket.pipe(upstream).pipe(socket);
-  socket.on("close", () => upstream.destroy());
-  upstream.on("close", () => socket.destroy());
+  return head;
 }
 
 function nextChunk(socket: net.Socket): Promise<Buffer | undefined> {
@@ -109,21 +136,6 @@ function nextChunk(socket: net.Socket): Promise<Buffer | undefined> {
   });
 }
 
-function track(server: net.Server, connected: () => () => void): () => Promise<void> {
-  const sockets = new Set<net.Socket>();
-  server.on("connection", (socket: net.Socket) => {
-    const ended = connected();
-    sockets.add(socket);
-    socket.on("close", () => {
-      sockets.delete(socket);
-      ended();
-    });
-  });
-  return async () => {
-    await Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve).destroy())));
-  };
-}
-
 function listen(server: net.Server, where: net.ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
@@ -134,17 +146,17 @@ function listen(server: net.Server, where: net.ListenOptions): Promise<void> {
   });
 }
 
-function listener(address: string, servers: net.Server[], cut: () => Promise<void>): Listener {
-  let closed: Promise<unknown> | undefined;
+function listener(address: string, front: Front): Listener {
+  let closed: Promise<void> | undefined;
   const refuse = (): void => {
-    closed ??= Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+    closed ??= new Promise((resolve) => front.server.close(() => resolve()));
   };
   return {
     address,
     refuse,
     async close() {
       refuse();
-      await cut();
+      await front.cut();
       await closed;
     },
   };
