@@ -34,7 +34,8 @@ export async function callModel(run: Run): Promise<void> {
     case "failed":
       return run.commit((now) => [failed(outcome.error, now)]);
     case "replied": {
-      const unsaved = outcome.reply.toolCalls.length > 0 ? await firstSnapshot(run) : [];
+      // Whatever the reply says, so that a log does not depend on which of the two was faster.
+      const unsaved = await firstSnapshot(run);
       return run.commit((now) => [...run.snapshots.event(now), replied(run, outcome.reply, state.seq, now), ...unsaved]);
     }
     default:

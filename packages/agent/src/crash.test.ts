@@ -6,6 +6,7 @@ import { seededRandom } from "@guildhall/core/testing";
 import { Control, TurnEndReason } from "@guildhall/protocol";
 
 import { FAULT_POINTS } from "./fault-points.ts";
+import { replaySession } from "./replay/replay-session.ts";
 import { does, type FakeTurn, finishes, Harness, looks } from "./testing/harness.ts";
 import { assertValidLog, assertValidRequest } from "./testing/validity.ts";
 
@@ -168,6 +169,8 @@ async function assertWhole(session: Harness, before: Event[], at: string): Promi
       const [, name] = /^did (\w+)$/.exec(output) ?? [];
       if (name !== undefined) assert.ok(session.world.done.includes(name), `${name} is reported and was done`);
     }
+    const replay = await replaySession(events, { session: session.key.session });
+    assert.deepEqual(replay, { identical: true, events: events.length, firstDifference: 0, difference: "" });
     // What the runs held in memory is what the log says.
     assert.equal(foldAll(events).steps, events.filter(({ body }) => body.case === "modelReplied").length);
   } catch (error) {

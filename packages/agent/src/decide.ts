@@ -1,11 +1,10 @@
-import { type Approvals, body, type EventBody, type SessionState, type ToolRegistry } from "@guildhall/core";
+import { type Approvals, body, type EventBody, type SessionState } from "@guildhall/core";
 import { ActionStatus, Control, TurnEndReason } from "@guildhall/protocol";
 
-import { condense, type ContextBudget } from "./condense.ts";
 import { INTERRUPTED, NO_CALL_NOTICE, NOT_RUN, STUCK, stuckNotice } from "./notices.ts";
 import { openCalls } from "./open-calls.ts";
 import { stuckRule } from "./stuck.ts";
-import type { PreparedCall } from "./tools/index.ts";
+import type { prepareCall, PreparedCall, RawCall } from "./tools/index.ts";
 
 /** What a decision depends on besides the log. */
 export interface Rules {
@@ -19,13 +18,15 @@ export interface Rules {
   unattended: boolean;
   /** The worker is about to leave: begin nothing new. */
   draining: boolean;
-  tools: ToolRegistry;
+  /** Finds a call's tool and reads its arguments. */
+  prepare(call: RawCall): ReturnType<typeof prepareCall>;
   approvals: Approvals;
   /** How long a question to a person stands, milliseconds. */
   approvalTtlMs: number;
   /** The model has a price, so that a limit of money means something. */
   priceKnown: boolean;
-  context: ContextBudget;
+  /** The condensation that the history calls for, if any. */
+  condense(state: SessionState): EventBody | undefined;
 }
 
 /** What happens next. */
@@ -168,7 +169,7 @@ function stuck(state: SessionState): Next | undefined {
 }
 
 function condensed(state: SessionState, rules: Rules): Next | undefined {
-  const event = condense(state, rules.context);
+  const event = rules.condense(state);
   return event && record(event);
 }
 

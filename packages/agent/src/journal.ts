@@ -117,7 +117,8 @@ export class Journal {
   async effect<T>(run: (signal: AbortSignal) => Promise<T>, ...signals: AbortSignal[]): Promise<T> {
     const controller = new AbortController();
     this.#effect = controller;
-    if (this.#broken !== undefined || this.#inbox.some(isInterrupt)) controller.abort(new GuildError("cancelled", "interrupted"));
+    if (this.#broken !== undefined || this.#inbox.some((event) => event.seq > this.state.seq && isInterrupt(event)))
+      controller.abort(new GuildError("cancelled", "interrupted"));
     try {
       return await run(AbortSignal.any([controller.signal, ...signals]));
     } finally {

@@ -4,7 +4,7 @@ import { ActionStatus, Control } from "@guildhall/protocol";
 
 import type { Rules } from "./decide.ts";
 import { NOT_RUN, ORPHANED, SUPERSEDED } from "./notices.ts";
-import { conflict, type PreparedCall, prepareCall } from "./tools/index.ts";
+import { conflict, type PreparedCall } from "./tools/index.ts";
 
 /** What is to be done about the calls without an observation. */
 export interface OpenCalls {
@@ -40,7 +40,7 @@ export function openCalls(state: SessionState, rules: Rules): OpenCalls {
       close(ActionStatus.INTERRUPTED, ORPHANED);
       continue;
     }
-    const outcome = prepareCall(rules.tools, call);
+    const outcome = rules.prepare(call);
     if ("refused" in outcome) {
       close(ActionStatus.ERROR, outcome.refused.output);
       continue;

@@ -7,7 +7,7 @@ import { firstSnapshot, untilDeadline } from "./call-model.ts";
 import { turnEnd, unseenMessage } from "./decide.ts";
 import type { FaultPoint } from "./fault-points.ts";
 import { INTERRUPTED, NOT_RUN } from "./notices.ts";
-import type { Run } from "./run.ts";
+import type { Finished, Run } from "./run.ts";
 import { planParallel, type PreparedCall, restoreTasks, runPrepared, tasksOf } from "./tools/index.ts";
 
 /** How long a call that was told to stop may take to do so. */
@@ -45,11 +45,6 @@ export async function runActions(run: Run, calls: PreparedCall[]): Promise<void>
   ]);
 }
 
-interface Finished {
-  event: EventBody;
-  finish: ToolResult["finish"];
-}
-
 /** Each call begins when those that it has to wait for have ended. */
 async function runPlanned(run: Run, session: ToolSession, calls: PreparedCall[], signal: AbortSignal): Promise<Finished[]> {
   const running: Array<Promise<Finished>> = [];
@@ -66,6 +61,7 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
   const { clock, faults, listener, masker } = run.deps;
   const { callId } = call;
   await faults?.hit("tool:before" satisfies FaultPoint);
+  if (run.recorded !== undefined) return run.recorded.perform(call);
   if (signal.aborted) return { event: notRun(call), finish: undefined };
   run.waiting(`tool ${call.tool.name}${subject(call.input)}`);
   const stream = masker?.stream();

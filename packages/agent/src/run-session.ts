@@ -5,7 +5,7 @@ import { type TurnEnded, TurnEndedSchema, TurnEndReason } from "@guildhall/proto
 import { callModel } from "./call-model.ts";
 import { runActions } from "./run-actions.ts";
 import type { RunDeps } from "./run-deps.ts";
-import { Run } from "./run.ts";
+import { type Recorded, Run } from "./run.ts";
 
 /**
  * Works on a session until its turn ends, and returns the end (also stored). One call is one turn: a message that comes later needs
@@ -21,8 +21,13 @@ import { Run } from "./run.ts";
  * and checkpoints never reject: they end the turn as FAILED, or are told to the model.
  */
 export async function runSession(deps: RunDeps, signal: AbortSignal): Promise<TurnEnded> {
+  return workOn(deps, signal);
+}
+
+/** The loop, over the world or over what is recorded of it. */
+export async function workOn(deps: RunDeps, signal: AbortSignal, recorded?: Recorded): Promise<TurnEnded> {
   signal.throwIfAborted();
-  const run = await Run.open(deps, signal);
+  const run = await Run.open(deps, signal, recorded);
   try {
     await run.begin();
     for (;;) {

@@ -1,14 +1,36 @@
-import { approvalPolicy, body, type EventBody, GuildError, ModelError, type ModelListener, type SessionState } from "@guildhall/core";
+import {
+  approvalPolicy,
+  body,
+  type EventBody,
+  GuildError,
+  ModelError,
+  type ModelListener,
+  type SessionState,
+  type ToolResult,
+} from "@guildhall/core";
 import { TurnEndReason } from "@guildhall/protocol";
 
-import { type ContextBudget, contextBudget } from "./condense.ts";
+import { condense, type ContextBudget, contextBudget } from "./condense.ts";
 import { decide, type Next, type Rules, turnEnd } from "./decide.ts";
 import { Journal } from "./journal.ts";
 import { RESTART_NOTICE } from "./notices.ts";
 import { OpenedModel } from "./opened-model.ts";
 import type { RunDeps } from "./run-deps.ts";
 import { Snapshots } from "./snapshots.ts";
+import { prepareCall, type PreparedCall } from "./tools/index.ts";
 import type { Rendered } from "./view.ts";
+
+/** The parts of a run that a replay takes from the log. */
+export interface Recorded extends Pick<Rules, "prepare" | "condense"> {
+  /** The observation of a call, in place of running it. */
+  perform(call: PreparedCall): Finished;
+}
+
+/** What came of a call. */
+export interface Finished {
+  event: EventBody;
+  finish: ToolResult["finish"];
+}
 
 /** One turn of one session in the hands of one worker: what its steps share. */
 export class Run {
@@ -19,17 +41,21 @@ export class Run {
   readonly model: OpenedModel;
   readonly snapshots: Snapshots;
   readonly rendered: Rendered = new WeakMap();
+  /** Undefined: this is no replay. */
+  readonly recorded: Recorded | undefined;
 
   /** Takes the lease and reads the log; see Journal.open. */
-  static async open(deps: RunDeps, signal: AbortSignal): Promise<Run> {
+  static async open(deps: RunDeps, signal: AbortSignal, recorded?: Recorded): Promise<Run> {
     const { log, key, worker, leaseMs = 15_000, takeover = false, clock, faults } = deps;
-    return new Run(deps, await Journal.open({ log, key, worker, leaseMs, takeover, clock, faults }), signal);
+    const journal = await Journal.open({ log, key, worker, leaseMs, takeover, clock, faults });
+    return new Run(deps, journal, signal, recorded);
   }
 
-  private constructor(deps: RunDeps, journal: Journal, signal: AbortSignal) {
+  private constructor(deps: RunDeps, journal: Journal, signal: AbortSignal, recorded: Recorded | undefined) {
     this.deps = deps;
     this.journal = journal;
     this.signal = signal;
+    this.recorded = recorded;
     this.model = new OpenedModel((wanted) => deps.openModel(wanted));
     this.snapshots = new Snapshots(deps.checkpointer, deps.faults);
     // Whoever needs it awaits it; a failure before that must not count as one that nobody saw.
@@ -115,18 +141,18 @@ export class Run {
   }
 
   #rules(): Rules {
-    const { deps, journal, model, context } = this;
+    const { deps, journal, model, context, recorded } = this;
     return {
       session: deps.key.session,
       epoch: journal.epoch,
       now: deps.clock.now().getTime(),
       unattended: deps.unattended,
       draining: this.#draining,
-      tools: deps.tools,
+      prepare: (call) => recorded?.prepare(call) ?? prepareCall(deps.tools, call),
       approvals: deps.approvals ?? approvalPolicy(journal.state.info.approvalPolicy),
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,
       priceKnown: model.info?.price !== undefined,
-      context,
+      condense: (state) => (recorded === undefined ? condense(state, context) : recorded.condense(state)),
     };
   }
 }

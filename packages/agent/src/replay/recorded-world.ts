@@ -1,0 +1,318 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import {
+  type Approvals,
+  type Budgets,
+  type Checkpoint,
+  type Checkpointer,
+  type Clock,
+  type ErrorCode,
+  type Event,
+  GuildError,
+  type Model,
+  ModelError,
+  type ModelFailureKind,
+  type Sandbox,
+  type Tool,
+  type ToolSession,
+} from "@guildhall/core";
+import { ActionStatus, type ModelReplied, Risk, TurnEndReason } from "@guildhall/protocol";
+import { z } from "zod";
+
+import type { RunDeps } from "../run-deps.ts";
+import type { Finished, Recorded } from "../run.ts";
+import { defineTool, type PreparedCall, ToolSet } from "../tools/index.ts";
+import type { Recording } from "./recording.ts";
+import { replayLog } from "./replay-log.ts";
+
+const POLICY_REFUSAL = /^Refused by policy: (.*)\. Nothing was done\.$/s;
+const SANDBOX_START = "the sandbox did not start: ";
+const SANDBOX_GONE = "the sandbox is gone: ";
+const NO_CHECKPOINT = "no checkpoint could be made: ";
+
+/** Everything outside one recorded run: the model, the tools, the sandbox and the clock say what they said. */
+export class RecordedWorld implements Recorded {
+  readonly #recording: Recording;
+  readonly #drain = new AbortController();
+  readonly #gone = Promise.withResolvers<string>();
+  /** The run's own events, from its LeaseTaken on. */
+  readonly #run: Event[];
+  readonly #own: ReadonlySet<Event>;
+  readonly #session: string;
+  #captures = 0;
+
+  /** For the run that begins at the recording's mark. */
+  constructor(recording: Recording, session: string) {
+    this.#recording = recording;
+    this.#session = session;
+    let leases = 0;
+    this.#run = recording.upcoming((event) => event.body.case === "leaseTaken" && ++leases > 1);
+    this.#own = new Set(this.#run);
+  }
+
+  /** The recorded worker left at a safe point. */
+  get drained(): boolean {
+    return this.#drain.signal.aborted;
+  }
+
+  deps(): RunDeps {
+    const [lease] = this.#run;
+    const checkpoints = this.#recording.events.some((event) => event.body.case === "checkpointMade");
+    return {
+      log: replayLog(this.#recording),
+      key: { tenant: "replay", session: this.#session },
+      worker: lease?.body.case === "leaseTaken" ? lease.body.value.workerId : "",
+      openModel: async () => this.#openModel(),
+      tools: new ToolSet(),
+      toolSession: this.#toolSession(),
+      toolsKept: this.#run[1]?.body.case !== "noticeGiven" || this.#run[1].body.value.kind !== "restart",
+      ...(checkpoints ? { checkpointer: Promise.resolve(this.#checkpointer()) } : {}),
+      approvals: this.#approvals(),
+      budgets: this.#budgets(),
+      clock: this.#clock(),
+      unattended: this.#unattended(),
+      drain: this.#drain.signal,
+      listener: { waiting: (reason) => this.#waiting(reason) },
+    };
+  }
+
+  /** Risk and repeatability as they were. A call of which nothing is heard yet is held back by any that waits for a person. */
+  prepare(call: { callId: string; tool: string }): { prepared: PreparedCall } | { refused: { status: "error"; output: string } } {
+    const { callId } = call;
+    const of = this.#recording.events.filter(({ body }) => concerns(body, callId));
+    const started = of.find(({ body }) => body.case === "actionStarted")?.body;
+    const asked = of.find(({ body }) => body.case === "approvalRequested")?.body;
+    const finished = of.find(({ body }) => body.case === "actionFinished")?.body;
+    if (started === undefined && finished?.case === "actionFinished" && finished.value.status === ActionStatus.ERROR) {
+      return { refused: { status: "error", output: finished.value.output } };
+    }
+    const intent = started?.case === "actionStarted" ? started.value : undefined;
+    const risk = intent?.risk ?? (asked?.case === "approvalRequested" ? asked.value.risk : Risk.UNSPECIFIED);
+    const resource = { name: this.#imminent(callId) === undefined ? "*" : `file:/${callId}`, access: "write" as const };
+    const tool = recordedTool(call.tool);
+    return { prepared: { callId, tool, input: {}, risk, resources: [resource], repeatable: intent?.repeatable ?? false } };
+  }
+
+  condense(): Finished["event"] | undefined {
+    const next = this.#recording.next();
+    return next?.body.case === "contextCondensed" ? next.body : undefined;
+  }
+
+  perform(call: PreparedCall): Finished {
+    this.#recording.letIn();
+    this.#recording.nextOfRun();
+    const batch = this.#recording.upcoming((event) => event.body.case === "leaseTaken" || event.body.case === "modelReplied");
+    const event = batch.find(({ body }) => body.case === "actionFinished" && body.value.callId === call.callId);
+    if (event?.body.case !== "actionFinished") {
+      throw this.#recording.differs(this.#recording.present + 1, `call ${call.callId} runs now; it did not then`);
+    }
+    const end = batch.find(({ body }) => body.case === "turnEnded")?.body;
+    if (end?.case !== "turnEnded") return { event: event.body, finish: undefined };
+    const { reason, summary, detail } = end.value;
+    if (detail === "sandbox:gone") this.#gone.resolve(summary.slice(SANDBOX_GONE.length));
+    const finishes = call.tool.name === "finish" && detail === "" && (reason === TurnEndReason.DONE || reason === TurnEndReason.GAVE_UP);
+    return { event: event.body, finish: finishes ? { done: reason === TurnEndReason.DONE, summary } : undefined };
+  }
+
+  #openModel(): Model {
+    const next = this.#run.find(({ seq, body }) => seq > this.#recording.present && body.case !== "leaseTaken" && !isRestart(body));
+    if (next?.body.case === "turnEnded" && next.body.value.detail.startsWith("model:") && next.body.value.reason === TurnEndReason.FAILED) {
+      throw new ModelError(next.body.value.detail.slice("model:".length) as ModelFailureKind, next.body.value.summary);
+    }
+    const known = !this.#run.some(({ body }) => body.case === "turnEnded" && body.value.detail === "cost:unknown_price");
+    return {
+      info: {
+        spec: "replay",
+        provider: "replay",
+        contextTokens: 0,
+        maxOutputTokens: 0,
+        price: known ? { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 } : undefined,
+      },
+      generate: (_request, signal) => this.#generate(signal),
+      close: async () => undefined,
+    };
+  }
+
+  async #generate(signal: AbortSignal): Promise<Omit<ModelReplied, "$typeName" | "$unknown" | "step" | "seenSeq">> {
+    const letIn = this.#recording.letIn();
+    const { seq, body } = this.#recording.nextOfRun();
+    switch (body.case) {
+      case "modelReplied": {
+        const after = this.#run.find((event) => event.seq > seq);
+        // Nothing of it began under this worker: it was about to leave.
+        if (after === undefined && body.value.toolCalls.length > 0) this.#drain.abort();
+        return body.value;
+      }
+      case "checkpointMade": {
+        const reply = this.#run.find((event) => event.seq > seq)?.body;
+        if (reply?.case === "modelReplied") return reply.value;
+        break;
+      }
+      case "modelFailed":
+        throw new ModelError(body.value.kind as ModelFailureKind, body.value.message, { attempts: body.value.attempts });
+      default:
+        break;
+    }
+    if (letIn.length === 0) throw this.#recording.differs(seq, `recorded ${body.case}; now the model is asked`);
+    if (!signal.aborted) {
+      await new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+    throw new ModelError("cancelled", "stopped");
+  }
+
+  #toolSession(): Promise<ToolSession> {
+    const failure = this.#failure("sandbox:", SANDBOX_START);
+    if (failure !== undefined && (failure.code as string) !== "gone") return Promise.reject(failure);
+    const values = new Map<string, object>();
+    // Recorded tools never reach into it, except for the task list that is put back.
+    return Promise.resolve({
+      sandbox: { gone: this.#gone.promise } as Sandbox,
+      get: <T extends object>(key: string, make: () => T): T => {
+        const value = values.get(key) ?? make();
+        values.set(key, value);
+        return value as T;
+      },
+    } as ToolSession);
+  }
+
+  #checkpointer(): Checkpointer {
+    const unused = async (): Promise<never> => {
+      throw new GuildError("unsupported", "a replay restores nothing");
+    };
+    return { capture: async () => this.#capture(), restore: unused, diff: unused, close: async () => undefined };
+  }
+
+  /** The first capture of a run was the state before its first reply or action; a later one comes after observations. */
+  #capture(): Checkpoint {
+    const { events, present } = this.#recording;
+    const first = this.#captures++ === 0;
+    const passed = new Set<string | undefined>(first ? ["modelFailed", "noticeGiven", "contextCondensed"] : ["actionFinished"]);
+    const next = this.#recording.upcoming().find(({ body }) => !passed.has(body.case));
+    if (next?.body.case === "checkpointMade") {
+      const { tree, changedFiles, storedBytes, omitted } = next.body.value;
+      return { tree, changedFiles, storedBytes: Number(storedBytes), omitted };
+    }
+    const ends = this.#recording.upcoming().find(({ body }) => !passed.has(body.case) && !(first && body.case === "modelReplied"));
+    const failure = this.#failure("checkpoint:", NO_CHECKPOINT);
+    if (failure !== undefined && ends?.body.case === "turnEnded") throw failure;
+    // Nothing had changed: the log's last tree.
+    const trees = events.slice(0, present).flatMap(({ body }) => {
+      if (body.case === "checkpointMade" || (body.case === "sessionRewound" && body.value.tree !== "")) return [body.value.tree];
+      return [];
+    });
+    return { tree: trees.at(-1) ?? "", changedFiles: 0, storedBytes: 0, omitted: "" };
+  }
+
+  /** The policy's word on each action, as it was. */
+  #approvals(): Approvals {
+    return {
+      judge: ({ callId }) => {
+        const next = this.#imminent(callId)?.body;
+        if (next?.case === "actionStarted") return { decision: "allow" };
+        if (next?.case === "actionFinished") {
+          const [, reason] = POLICY_REFUSAL.exec(next.value.output) ?? [];
+          if (reason !== undefined) return { decision: "refuse", reason };
+        }
+        const { events, present } = this.#recording;
+        const before = events.slice(0, present).findLast(({ body }) => body.case === "approvalRequested" && body.value.callId === callId);
+        const question = next?.case === "approvalRequested" ? next : before?.body;
+        if (question?.case !== "approvalRequested") return { decision: "allow" };
+        const { reason, rule, actionDigest: digest } = question.value;
+        return { decision: "ask", reason, rule, digest };
+      },
+    };
+  }
+
+  /** What this run does next about a call, as far as it goes without anybody else. */
+  #imminent(callId: string): Event | undefined {
+    const { events, present } = this.#recording;
+    for (const event of events.slice(present)) {
+      if (!this.#own.has(event)) return undefined;
+      if (concerns(event.body, callId)) return event;
+    }
+    return undefined;
+  }
+
+  #budgets(): Budgets {
+    return {
+      reserve: async () => {
+        const next = this.#recording.next()?.body;
+        if (next?.case === "turnEnded" && next.value.detail === "budget") throw new GuildError("resource_exhausted", next.value.summary);
+        return { id: "" };
+      },
+      settle: async () => undefined,
+    };
+  }
+
+  /** Stands at the next event's time, so that what was late is late again; only waits that are over end. */
+  #clock(): Clock {
+    const now = () => {
+      const event = this.#recording.next() ?? this.#recording.events.at(-1);
+      return event?.time === undefined ? 0 : timestampMs(event.time);
+    };
+    return {
+      now: () => new Date(now()),
+      monotonic: now,
+      sleep: async (ms, signal) => {
+        if (ms <= 1) return;
+        await new Promise<void>((resolve) => {
+          if (signal?.aborted === true) resolve();
+          else signal?.addEventListener("abort", () => resolve(), { once: true });
+        });
+        signal?.throwIfAborted();
+      },
+    };
+  }
+
+  #waiting(reason: string): void {
+    if (!reason.startsWith("approval")) return;
+    if (this.#recording.letIn().length === 0) this.#recording.nextOfRun();
+  }
+
+  /** Whether somebody was there to ask shows in how the turn went. */
+  #unattended(): boolean {
+    const { events, present } = this.#recording;
+    const begin = events.slice(0, present).findLastIndex(({ body }) => body.case === "turnEnded") + 1;
+    const length = events.slice(begin).findIndex(({ body }) => body.case === "turnEnded") + 1;
+    return events.slice(begin, length === 0 ? undefined : begin + length).some(({ body }) => {
+      if (body.case === "noticeGiven") return body.value.kind === "invalid_reply";
+      return body.case === "turnEnded" && body.value.reason === TurnEndReason.NEEDS_APPROVAL;
+    });
+  }
+
+  /** The failure by which the recorded run ended, if it was of this kind. */
+  #failure(kind: string, prefix: string): GuildError | undefined {
+    const end = this.#run.findLast(({ body }) => body.case === "turnEnded")?.body;
+    if (end?.case !== "turnEnded" || !end.value.detail.startsWith(kind)) return undefined;
+    return new GuildError(end.value.detail.slice(kind.length) as ErrorCode, end.value.summary.slice(prefix.length));
+  }
+}
+
+function concerns(content: Event["body"], callId: string): boolean {
+  switch (content.case) {
+    case "actionStarted":
+    case "actionFinished":
+    case "approvalRequested":
+      return content.value.callId === callId;
+    default:
+      return false;
+  }
+}
+
+function isRestart(content: Event["body"]): boolean {
+  return content.case === "noticeGiven" && content.value.kind === "restart";
+}
+
+/** Has a name and does nothing: observations come from the log. */
+function recordedTool(name: string): Tool {
+  return defineTool({
+    name,
+    description: "",
+    schema: z.object({}),
+    source: "replay",
+    risk: () => Risk.UNSPECIFIED,
+    resources: () => [],
+    execute: async () => ({ status: "error", output: "a recorded tool does not run" }),
+  });
+}
