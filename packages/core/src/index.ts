@@ -16,5 +16,6 @@ export * from "./ports/model.ts";
 export * from "./ports/safety.ts";
 export * from "./ports/sandbox.ts";
 export * from "./ports/tool.ts";
+export * from "./ports/vector-index.ts";
 export * from "./session-row.ts";
 export * from "./session/index.ts";

@@ -2,3 +2,5 @@
 export * from "./embed/use-lite.ts";
 export * from "./lexical/bm25.ts";
 export * from "./lexical/tokenize.ts";
+export * from "./vectors/exact-index.ts";
+export * from "./vectors/faiss-index.ts";

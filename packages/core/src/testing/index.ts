@@ -23,3 +23,4 @@ export { type ToolFixture, toolContract } from "./tool.contract.ts";
 export { MemoryFiles } from "./tool-files.ts";
 export { FakeToolSession } from "./tool-session.ts";
 export * from "./model.contract.ts";
+export * from "./vector-index.contract.ts";
