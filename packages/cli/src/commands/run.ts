@@ -59,7 +59,8 @@ export async function resume(context: Context, id: string, options: WorkOptions)
     if (before === undefined) throw new GuildError("internal", "the daemon answered without a session");
     const interactive = isInteractive(context, options);
     const waitsForPerson = before.status === SessionStatus.WAITING_APPROVAL && interactive;
-    if (before.status !== SessionStatus.RUNNING && !waitsForPerson) {
+    // Asked for even when it seems to run: its worker may be dead, with the lease not over yet. A session that runs is left alone.
+    if (!waitsForPerson) {
       await connection.sessions.resumeSession({
         sessionId: id,
         limits: limitsOf(options),
