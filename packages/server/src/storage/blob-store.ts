@@ -1,12 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { create } from "@bufbuild/protobuf";
 import { type BlobSource, type BlobStore, type FaultPoints, GuildError } from "@guildhall/core";
 import { type BlobRef, BlobRefSchema } from "@guildhall/protocol";
 
 const CHUNK = 256 << 10;
+const ABANDONED_MS = 24 * 3600 * 1000;
 
 export interface FileBlobStoreOptions {
   /** Made when it is absent, for its owner alone. */
@@ -21,6 +22,9 @@ export interface FileBlobStoreOptions {
 export class FileBlobStore implements BlobStore {
   readonly #directory: string;
   readonly #faults: FaultPoints | undefined;
+  /** Folders whose own names are known to be on disk. */
+  readonly #settled = new Set<string>();
+  #swept: Promise<void> | undefined;
 
   constructor(options: FileBlobStoreOptions) {
     this.#directory = options.directory;
@@ -29,11 +33,12 @@ export class FileBlobStore implements BlobStore {
 
   async put(source: BlobSource, mediaType: string): Promise<BlobRef> {
     await this.#faults?.hit("blob:before");
-    const incoming = join(this.#directory, "incoming");
-    await mkdir(incoming, { recursive: true, mode: 0o700 });
-    const temporary = join(incoming, randomUUID());
+    this.#swept ??= this.#sweep();
+    await this.#swept;
+    const temporary = join(this.#directory, "incoming", randomUUID());
     try {
-      const { digest, size } = await this.#write(temporary, source);
+      const known = source instanceof Uint8Array ? await this.#known(source) : undefined;
+      const { digest, size } = known ?? (await this.#write(temporary, source));
       await this.#settle(temporary, digest, size);
       await this.#faults?.hit("blob:after");
       return create(BlobRefSchema, { digest, size: BigInt(size), mediaType });
@@ -93,7 +98,24 @@ export class FileBlobStore implements BlobStore {
     await rm(this.#pathOf(digest), { force: true });
   }
 
+  /** The name of content that is here already. */
+  async #known(bytes: Uint8Array): Promise<{ digest: string; size: number } | undefined> {
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    const size = await this.#sizeOf(this.#pathOf(digest));
+    return size === bytes.length ? { digest, size } : undefined;
+  }
+
+  /** Once in a process: removes what writers that were killed left half written, long ago enough that nobody writes it still. */
+  async #sweep(): Promise<void> {
+    const incoming = join(this.#directory, "incoming");
+    for (const name of await entries(incoming)) {
+      const found = await stat(join(incoming, name)).catch(() => undefined);
+      if (found !== undefined && Date.now() - found.mtimeMs > ABANDONED_MS) await rm(join(incoming, name), { force: true });
+    }
+  }
+
   async #write(path: string, source: BlobSource): Promise<{ digest: string; size: number }> {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const file = await open(path, "wx", 0o600);
     try {
       const hash = createHash("sha256");
@@ -113,8 +135,12 @@ export class FileBlobStore implements BlobStore {
   /** Gives the content its name, unless it is there already whole; either way the name is on disk when this resolves. */
   async #settle(temporary: string, digest: string, size: number): Promise<void> {
     const path = this.#pathOf(digest);
-    const folder = join(path, "..");
-    if ((await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined) await syncDirectory(this.#directory);
+    const folder = dirname(path);
+    if (!this.#settled.has(folder)) {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      for (const parent of [this.#directory, dirname(this.#directory)]) await syncDirectory(parent);
+      this.#settled.add(folder);
+    }
     await this.#faults?.hit("blob:rename");
     if ((await this.#sizeOf(path)) !== size) await rename(temporary, path);
     await syncDirectory(folder);

@@ -5,6 +5,9 @@ import { GuildError } from "@guildhall/core";
 import { appendNotices, eventLogContract, freshName, message, started, startLeased, turnEnd } from "@guildhall/core/testing";
 import { TurnEndReason } from "@guildhall/protocol";
 
+import { Database } from "./database.ts";
+import { PostgresEventLog } from "./event-log.ts";
+import { Postgres } from "./postgres.ts";
 import { temporaryStorage, type TemporaryStorage } from "./testing/temporary-storage.ts";
 
 eventLogContract("PostgreSQL of our own", async () => {
@@ -20,6 +23,18 @@ eventLogContract("PostgreSQL by its address", async () => {
   const [one, two] = [await temporary.open({ databaseUrl }), await temporary.open({ databaseUrl })];
   assert.equal((await one.describe()).kind, "url");
   return { log: one.log, peer: two.log, close: () => temporary.close() };
+});
+
+eventLogContract("PostgreSQL without LISTEN", async () => {
+  const temporary = await temporaryStorage();
+  const database = new Database({ address: () => new Postgres({ ...temporary.options, binariesDir: "" }).ensure() });
+  const [log, peer] = [new PostgresEventLog({ database, listen: false }), new PostgresEventLog({ database, listen: false })];
+  const close = async () => {
+    await Promise.all([log.close(), peer.close()]);
+    await database.close();
+    await temporary.close();
+  };
+  return { log, peer, close };
 });
 
 describe("PostgreSQL event log", () => {

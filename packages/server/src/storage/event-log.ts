@@ -32,6 +32,8 @@ export interface PostgresEventLogOptions {
   database: Database;
   clock?: Pick<Clock, "now">;
   faults?: FaultPoints;
+  /** False: ask for what others append instead of hearing of it, as on a database without LISTEN. Default: what the database can. */
+  listen?: boolean;
 }
 
 /**
@@ -61,6 +63,7 @@ export class PostgresEventLog implements EventLog {
     this.#connection = new LogConnection({
       database: options.database,
       origin: this.#origin,
+      listen: options.listen ?? true,
       onNotice: (key, seq) => this.#tails.learn(key, seq),
       onConnected: () => this.#catchUp(),
       wanted: () => this.#tails.followed.length > 0,
@@ -73,6 +76,11 @@ export class PostgresEventLog implements EventLog {
     };
     this.#commits = new GroupCommit(appending);
     this.#inputs = new InputAppends(appending);
+  }
+
+  /** Connects ahead of the first append, which does it otherwise. */
+  async connect(): Promise<void> {
+    await this.#connection.client();
   }
 
   async createSession(session: NewSession): Promise<SessionRecord> {

@@ -17,6 +17,8 @@ export interface LogConnectionOptions {
   onNotice: (key: SessionKey, lastSeq: number) => void;
   /** Notices may have been missed. */
   onConnected: () => void;
+  /** False: as on a database without LISTEN. */
+  listen: boolean;
   /** Whether somebody waits for notices, so that a lost connection is made again at once. */
   wanted: () => boolean;
 }
@@ -57,7 +59,7 @@ export class LogConnection {
       client.once("end", () => this.#lost());
       client.on("notification", ({ payload }) => this.#hear(payload ?? ""));
       await tune(client);
-      this.notifies = await listen(client);
+      this.notifies = this.#options.listen && (await listen(client));
       this.#options.onConnected();
       return client;
     } catch (error) {

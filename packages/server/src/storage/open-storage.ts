@@ -63,6 +63,8 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     throw error;
   }
   const log = new PostgresEventLog({ ...options, database });
+  // Ahead of the first append; whoever appends hears of a failure then.
+  log.connect().catch(() => undefined);
   const blobs = new FileBlobStore({ ...options, directory: join(options.dataDir, "blobs") });
   return {
     log,

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
@@ -35,7 +36,7 @@ export function isServerOf(pid: number, databaseDir: string): "yes" | "no" | "un
     // Gone, or of another user: a server runs as the one who owns the database.
     return "no";
   }
-  if (process.platform !== "linux") return "unknown";
+  if (process.platform !== "linux") return isPostgres(pid) ? "unknown" : "no";
   try {
     const there = statSync(`/proc/${pid}/cwd`);
     const here = statSync(databaseDir);
@@ -44,4 +45,8 @@ export function isServerOf(pid: number, databaseDir: string): "yes" | "no" | "un
     // A killed server that nobody has waited for yet has no working directory any more.
     return (error as NodeJS.ErrnoException).code === "ENOENT" ? "no" : "unknown";
   }
+}
+
+function isPostgres(pid: number): boolean {
+  return spawnSync("ps", ["-o", "comm=", "-p", String(pid)], { encoding: "utf8" }).stdout.includes("postgres");
 }

@@ -28,6 +28,7 @@ const SETTINGS = {
   huge_pages: "off",
   logging_collector: "off",
   log_min_messages: "warning",
+  log_min_error_statement: "panic",
   log_checkpoints: "off",
   idle_in_transaction_session_timeout: "30s",
   client_connection_check_interval: "0",
