@@ -5,6 +5,8 @@ import { count, duration, money, oneLine, type Style } from "./style.ts";
 /** What a reader of events has to remember to describe the next: which call is which. */
 export interface EventMemory {
   calls: Map<string, ToolCall>;
+  /** The last reply made several calls, so that a result has to say whose it is. */
+  parallel?: boolean;
 }
 
 /** The lines that tell a person of an event; none for what only programs need. `width`: columns of a line. */
@@ -23,6 +25,7 @@ export function describeEvent(event: Event, memory: EventMemory, style: Style, w
       return [style.warn(controlWords[body.value.control] ?? "control")];
     case "modelReplied": {
       for (const call of body.value.toolCalls) memory.calls.set(call.callId, call);
+      memory.parallel = body.value.toolCalls.length > 1;
       const head = style.bold(`step ${body.value.step}`);
       const said = oneLine(body.value.text, width - 12);
       const calls = body.value.toolCalls.map(
@@ -37,8 +40,11 @@ export function describeEvent(event: Event, memory: EventMemory, style: Style, w
           `model: ${body.value.kind}: ${oneLine(body.value.message, width - 20)}${body.value.toldToModel ? " (told to the model)" : ""}`,
         ),
       ];
-    case "actionFinished":
-      return [`          ${actionResult(body.value, memory.calls.get(body.value.callId), style, width - 10)}`];
+    case "actionFinished": {
+      const call = memory.calls.get(body.value.callId);
+      const name = memory.parallel && call !== undefined ? `${call.tool}: ` : "";
+      return [`          ${name}${actionResult(body.value, call, style, width - 10 - name.length)}`];
+    }
     case "approvalRequested": {
       const call = memory.calls.get(body.value.callId);
       return [
@@ -117,7 +123,7 @@ function actionResult(finished: Finished, call: ToolCall | undefined, style: Sty
   const failed = finished.status === ActionStatus.ERROR || (typeof exit === "number" && exit !== 0);
   const mark = failed ? style.bad(typeof exit === "number" ? `exit ${exit}` : "error") : style.good("ok");
   if (call?.tool === "finish" || call?.tool === "think") return `${mark}${time}`;
-  const lines = finished.output.split("\n").filter((line) => line.trim() !== "");
+  const lines = finished.output.split("\n").filter((line) => line.trim() !== "" && !/^\[exit code \d+\]$/.test(line));
   const told = failed ? lines.slice(-1) : lines.slice(0, 1);
   const more = lines.length > 1 ? style.dim(` (${count(lines.length)} lines)`) : "";
   return `${mark}${time} ${style.dim(oneLine(told.join(" "), Math.max(20, width - 30)))}${more}`;

@@ -1,6 +1,7 @@
 import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
+import { type Replay, replaySession } from "@guildhall/agent";
 import {
   type BlobStore,
   body,
@@ -16,12 +17,12 @@ import {
   type SessionKey,
   type SessionRecord,
 } from "@guildhall/core";
+import { VERSION } from "@guildhall/core/paths";
 import type { Event } from "@guildhall/protocol";
 
 import type { SessionHost } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
 import { foldSession } from "./describe-session.ts";
-import type { ReplayResult } from "./replay.ts";
 import { readSessionFile, writeSessionFile } from "./session-file.ts";
 
 export interface SessionHistoryDeps {
@@ -119,10 +120,9 @@ export class SessionHistory {
   }
 
   /** Runs a session's file again over its recorded results and compares the logs. */
-  async replay(chunks: AsyncIterable<Uint8Array>): Promise<ReplayResult> {
-    const file = await readSessionFile(chunks);
-    const { replay } = await import("./replay.ts");
-    return await replay(file);
+  async replay(chunks: AsyncIterable<Uint8Array>): Promise<Replay> {
+    const { version, session, events } = await readSessionFile(chunks);
+    return await replaySession(events, { session, freeWording: version !== VERSION });
   }
 
   /** The events from the first to the first checkpoint after `at`, or a page after it. */
