@@ -26,6 +26,7 @@ export class EditHistory {
   /** Runs edits one after another: two names may lead to one file. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#queue.then(work, work);
+    // The caller hears of a failure; the next edit does not depend on it.
     this.#queue = run.catch(() => undefined);
     return run;
   }
