@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
 import { create } from "@bufbuild/protobuf";
@@ -11,6 +12,7 @@ import {
   type TurnEndReason,
 } from "@guildhall/protocol";
 
+import { type ErrorCode, GuildError } from "../errors.ts";
 import type { EventBody, EventLog, Lease, SessionKey, SessionRecord } from "../ports/event-log.ts";
 
 /** A tenant or session name that no other test uses. */
@@ -101,4 +103,13 @@ export async function watchUntil(
 /** 1 … n */
 export function upTo(n: number): number[] {
   return Array.from({ length: n }, (_, index) => index + 1);
+}
+
+/** Fails unless `promise` is rejected with a GuildError of that code. */
+export async function rejects(code: ErrorCode, promise: Promise<unknown>): Promise<void> {
+  await assert.rejects(promise, (error) => {
+    assert.ok(GuildError.is(error), `expected a GuildError, got ${String(error)}`);
+    assert.equal(error.code, code, error.line);
+    return true;
+  });
 }

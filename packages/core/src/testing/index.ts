@@ -7,7 +7,22 @@ export * from "./checkpointer.contract.ts";
 export * from "./checkpointer.ts";
 export * from "./embedder.contract.ts";
 export * from "./event-log.contract.ts";
-export * from "./event-log.samples.ts";
+export {
+  appendNotices,
+  decision,
+  freshName,
+  message,
+  notice,
+  readAll,
+  seqs,
+  started,
+  startLeased,
+  startSession,
+  textOf,
+  turnEnd,
+  upTo,
+  watchUntil,
+} from "./event-log.samples.ts";
 export * from "./event-log.ts";
 export * from "./fault-points.ts";
 export * from "./fake-model-server.ts";
