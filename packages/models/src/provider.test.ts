@@ -8,10 +8,11 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 
-import { GuildError, systemClock } from "@guildhall/core";
+import { GuildError, type ModelError, systemClock } from "@guildhall/core";
 import { isKind, request, startFakeModelServer, user } from "@guildhall/core/testing";
 
 import { createModelProvider } from "./provider.ts";
+import { TransportError } from "./transport.ts";
 
 const credentials = { ANTHROPIC_API_KEY: "sk-secret-a", OPENAI_API_KEY: "sk-secret-o", GEMINI_API_KEY: "sk-secret-g" };
 
@@ -171,11 +172,24 @@ describe("the way to the service", () => {
     assert.equal(proxy.requests[0]?.headers["host"], "model.invalid");
   });
 
-  it("names a host that does not exist", async () => {
-    const provider = createModelProvider({ clock: systemClock(), random: () => 0, retry: { attempts: 1 } });
-    const model = await provider.open({ spec: "openai-compatible/fake", baseUrl: "http://nowhere.invalid/v1", credentials: {} });
-    await assert.rejects(model.generate(request([user("go")]), new AbortController().signal), isKind("unreachable"));
-  });
+  for (const [code, remedy] of [
+    ["ENOTFOUND", /host name/],
+    ["ECONNREFUSED", /server listens/],
+    ["DEPTH_ZERO_SELF_SIGNED_CERT", /NODE_EXTRA_CA_CERTS/],
+    ["EHOSTUNREACH", /network/],
+  ] as const) {
+    it(`that ends with ${code} says what to look at`, async () => {
+      const fetch = async (): Promise<Response> => {
+        throw new TransportError("connection", `connect ${code}`, { code });
+      };
+      const provider = createModelProvider({ clock: systemClock(), random: () => 0, retry: { attempts: 1 }, fetch });
+      const model = await provider.open({ spec: "openai-compatible/fake", baseUrl: "http://model.invalid/v1", credentials: {} });
+      await assert.rejects(
+        model.generate(request([user("go")]), new AbortController().signal),
+        (error) => isKind("unreachable")(error) && remedy.test((error as ModelError).remedy ?? ""),
+      );
+    });
+  }
 
   it("loads a provider's package only when one of its models is opened", async () => {
     const program = `
