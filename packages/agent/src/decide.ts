@@ -20,6 +20,8 @@ export interface Rules {
   draining: boolean;
   /** Finds a call's tool and reads its arguments. */
   prepare(call: RawCall): ReturnType<typeof prepareCall>;
+  /** The call is not to begin yet, for a reason that only a recording knows. */
+  held(callId: string): boolean;
   approvals: Approvals;
   /** How long a question to a person stands, milliseconds. */
   approvalTtlMs: number;

@@ -21,7 +21,7 @@ import { prepareCall, type PreparedCall } from "./tools/index.ts";
 import type { Rendered } from "./view.ts";
 
 /** The parts of a run that a replay takes from the log. */
-export interface Recorded extends Pick<Rules, "prepare" | "condense"> {
+export interface Recorded extends Pick<Rules, "prepare" | "held" | "condense"> {
   /** The observation of a call, in place of running it. */
   perform(call: PreparedCall): Finished;
 }
@@ -149,6 +149,7 @@ export class Run {
       unattended: deps.unattended,
       draining: this.#draining,
       prepare: (call) => recorded?.prepare(call) ?? prepareCall(deps.tools, call),
+      held: (callId) => recorded?.held(callId) ?? false,
       approvals: deps.approvals ?? approvalPolicy(journal.state.info.approvalPolicy),
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,
       priceKnown: model.info?.price !== undefined,

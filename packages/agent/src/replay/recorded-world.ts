@@ -1,3 +1,5 @@
+import { once } from "node:events";
+
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type Approvals,
@@ -32,13 +34,13 @@ const NO_CHECKPOINT = "no checkpoint could be made: ";
 /** Everything outside one recorded run: the model, the tools, the sandbox and the clock say what they said. */
 export class RecordedWorld implements Recorded {
   readonly #recording: Recording;
-  readonly #drain = new AbortController();
   readonly #gone = Promise.withResolvers<string>();
   /** The run's own events, from its LeaseTaken on. */
   readonly #run: Event[];
   readonly #own: ReadonlySet<Event>;
   readonly #session: string;
   #captures = 0;
+  #waitedAt = -1;
 
   /** For the run that begins at the recording's mark. */
   constructor(recording: Recording, session: string) {
@@ -47,11 +49,6 @@ export class RecordedWorld implements Recorded {
     let leases = 0;
     this.#run = recording.upcoming((event) => event.body.case === "leaseTaken" && ++leases > 1);
     this.#own = new Set(this.#run);
-  }
-
-  /** The recorded worker left at a safe point. */
-  get drained(): boolean {
-    return this.#drain.signal.aborted;
   }
 
   deps(): RunDeps {
@@ -70,12 +67,11 @@ export class RecordedWorld implements Recorded {
       budgets: this.#budgets(),
       clock: this.#clock(),
       unattended: this.#unattended(),
-      drain: this.#drain.signal,
       listener: { waiting: (reason) => this.#waiting(reason) },
     };
   }
 
-  /** Risk and repeatability as they were. A call of which nothing is heard yet is held back by any that waits for a person. */
+  /** Risk and repeatability as they were. */
   prepare(call: { callId: string; tool: string }): { prepared: PreparedCall } | { refused: { status: "error"; output: string } } {
     const { callId } = call;
     const of = this.#recording.events.filter(({ body }) => concerns(body, callId));
@@ -87,9 +83,15 @@ export class RecordedWorld implements Recorded {
     }
     const intent = started?.case === "actionStarted" ? started.value : undefined;
     const risk = intent?.risk ?? (asked?.case === "approvalRequested" ? asked.value.risk : Risk.UNSPECIFIED);
-    const resource = { name: this.#imminent(callId) === undefined ? "*" : `file:/${callId}`, access: "write" as const };
-    const tool = recordedTool(call.tool);
-    return { prepared: { callId, tool, input: {}, risk, resources: [resource], repeatable: intent?.repeatable ?? false } };
+    const resources = [{ name: `file:/${callId}`, access: "write" as const }];
+    return { prepared: { callId, tool: recordedTool(call.tool), input: {}, risk, resources, repeatable: intent?.repeatable ?? false } };
+  }
+
+  /** Nothing was heard of the call before others came in: it waited for a call before it, or its worker was about to leave. */
+  held(callId: string): boolean {
+    const { events, present } = this.#recording;
+    if (this.#imminent(callId) !== undefined) return false;
+    return !events.slice(0, present).some(({ body }) => body.case === "approvalRequested" && body.value.callId === callId);
   }
 
   condense(): Finished["event"] | undefined {
@@ -134,30 +136,16 @@ export class RecordedWorld implements Recorded {
 
   async #generate(signal: AbortSignal): Promise<Omit<ModelReplied, "$typeName" | "$unknown" | "step" | "seenSeq">> {
     const letIn = this.#recording.letIn();
-    const { seq, body } = this.#recording.nextOfRun();
-    switch (body.case) {
-      case "modelReplied": {
-        const after = this.#run.find((event) => event.seq > seq);
-        // Nothing of it began under this worker: it was about to leave.
-        if (after === undefined && body.value.toolCalls.length > 0) this.#drain.abort();
-        return body.value;
-      }
-      case "checkpointMade": {
-        const reply = this.#run.find((event) => event.seq > seq)?.body;
-        if (reply?.case === "modelReplied") return reply.value;
-        break;
-      }
-      case "modelFailed":
-        throw new ModelError(body.value.kind as ModelFailureKind, body.value.message, { attempts: body.value.attempts });
-      default:
-        break;
+    const first = this.#recording.nextOfRun();
+    const answer = first.body.case === "checkpointMade" ? (this.#run.find(({ seq }) => seq > first.seq) ?? first) : first;
+    if (answer.body.case === "modelReplied") return answer.body.value;
+    if (answer.body.case === "modelFailed") {
+      const { kind, message, attempts } = answer.body.value;
+      throw new ModelError(kind as ModelFailureKind, message, { attempts });
     }
-    if (letIn.length === 0) throw this.#recording.differs(seq, `recorded ${body.case}; now the model is asked`);
-    if (!signal.aborted) {
-      await new Promise<void>((resolve) => {
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
+    if (letIn.length === 0) throw this.#recording.differs(first.seq, `recorded ${first.body.case}; now the model is asked`);
+    // What came in has stopped the call.
+    if (!signal.aborted) await once(signal, "abort");
     throw new ModelError("cancelled", "stopped");
   }
 
@@ -266,8 +254,13 @@ export class RecordedWorld implements Recorded {
   }
 
   #waiting(reason: string): void {
-    if (!reason.startsWith("approval")) return;
-    if (this.#recording.letIn().length === 0) this.#recording.nextOfRun();
+    if (!reason.startsWith("approval") || this.#recording.letIn().length > 0) return;
+    const next = this.#recording.nextOfRun();
+    // Time alone ends a wait for a person, by closing the call; that cannot come to nothing twice.
+    if (next.body.case !== "actionFinished" || this.#waitedAt === this.#recording.present) {
+      throw this.#recording.differs(next.seq, `recorded ${next.body.case}; now a person is waited for`);
+    }
+    this.#waitedAt = this.#recording.present;
   }
 
   /** Whether somebody was there to ask shows in how the turn went. */

@@ -47,13 +47,23 @@ export function replayLog(recording: Recording): EventLog {
 
 /** What the next step of the recorded run had seen when it began; what came later is let in while it goes on. */
 function seenBeforeNext(recording: Recording): number {
-  const next = recording.next();
+  const [first, second] = recording.upcoming();
+  const next = first?.body.case === "checkpointMade" ? second : first;
   switch (next?.body.case) {
     case "modelReplied":
       return next.body.value.seenSeq;
-    case "turnEnded":
-      return Infinity;
-    default:
+    case "modelFailed":
+    case "leaseTaken":
+    case "checkpointMade":
+    case undefined:
       return 0;
+    case "actionFinished": {
+      // An observation of a running call comes from running it; any other follows from what came in.
+      const { callId } = next.body.value;
+      const happened = recording.events.slice(0, recording.present);
+      return happened.some(({ body }) => body.case === "actionStarted" && body.value.callId === callId) ? 0 : Infinity;
+    }
+    default:
+      return Infinity;
   }
 }

@@ -28,6 +28,7 @@ export interface ReplayOptions {
  * recording holds; a log that ends in the middle of a turn is compared up to its end.
  */
 export async function replaySession(events: readonly Event[], options: ReplayOptions): Promise<Replay> {
+  // The log has no gaps, so that places are sequences.
   const gap = events.findIndex((event, index) => event.seq !== index + 1);
   if (gap >= 0) return differs(gap, gap + 1, `the recording has a gap before event ${gap + 1}`);
   const recording = new Recording(events, options.freeWording);
@@ -43,9 +44,9 @@ export async function replaySession(events: readonly Event[], options: ReplayOpt
     } catch (error) {
       const { difference } = recording;
       if (difference !== undefined) return differs(recording.present, difference.seq, difference.message);
-      const stopped = error instanceof ReplayStopped || (world.drained && GuildError.is(error, "cancelled"));
-      if (!stopped) return differs(recording.present, recording.present + 1, `the replay failed: ${GuildError.from(error).line}`);
-      if (error instanceof ReplayStopped && error.why === "over") recording.present = events.length;
+      if (!(error instanceof ReplayStopped))
+        return differs(recording.present, recording.present + 1, `the replay failed: ${GuildError.from(error).line}`);
+      if (error.why === "over") recording.present = events.length;
     }
     if (recording.present === present) return differs(present, next.seq, `recorded ${next.body.case}; now nothing is done`);
   }
