@@ -2,10 +2,21 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
-import { GuildError, type CapabilityReport, type ExecSpec, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
+import {
+  GuildError,
+  type CapabilityReport,
+  type ExecSpec,
+  type Sandbox,
+  type SandboxLimits,
+  type SandboxProvider,
+  type SandboxSpec,
+} from "@guildhall/core";
 
+import { cgroupCapabilities, WITHOUT_MEMORY } from "./cgroup/capabilities.ts";
+import { SandboxGroup } from "./cgroup/group.ts";
+import { findHierarchies, type Hierarchies } from "./cgroup/hierarchies.ts";
 import { withDefaults } from "./default-limits.ts";
-import { startInit } from "./init-process.ts";
+import { CONNECTION_FD, startInit } from "./init-process.ts";
 import { InitSandbox } from "./init-sandbox.ts";
 import { checkedWorkspace } from "./sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, TOOLKIT_REMEDY } from "./toolkit.ts";
@@ -37,6 +48,7 @@ export class HostProvider implements SandboxProvider {
           detail: toolkit?.line ?? "built",
           ...(toolkit === undefined ? {} : { remedy: TOOLKIT_REMEDY }),
         },
+        ...cgroupCapabilities(findHierarchies(), { memory: WITHOUT_MEMORY, pids: "a limit on `processes` is refused" }),
         {
           name: "isolation",
           available: false,
@@ -51,15 +63,22 @@ export class HostProvider implements SandboxProvider {
     const toolkit = findToolkit(this.#toolkitDir);
     const workspace = await checkedWorkspace(spec);
     const limits = withDefaults(spec.limits);
-    if (limits.cpus !== undefined) {
-      throw new GuildError("unsupported", "the host sandbox cannot limit its share of CPUs", { remedy: "use --sandbox bubblewrap" });
-    }
+    const hierarchies = findHierarchies();
+    refuseUnenforceable(spec.limits ?? {}, hierarchies);
     const home = await mkdtemp(join(tmpdir(), `guildhall-${spec.id}-`));
-    const free = (): Promise<void> => rm(home, { recursive: true, force: true });
+    let group: SandboxGroup | undefined;
+    const free = async (): Promise<void> => {
+      await group?.remove();
+      await rm(home, { recursive: true, force: true });
+    };
     try {
-      const init = await startInit(toolkit.init, [
-        ...["--connection", "3", "--workspace", workspace.path],
-        ...["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)],
+      const own = (group = SandboxGroup.create(hierarchies, spec.id, limits));
+      const init = await startInit(toolkit.launch, [
+        ...own.directories.flatMap((directory) => ["--cgroup", directory]),
+        ...["--", toolkit.init, "--connection", String(CONNECTION_FD), "--workspace", workspace.path],
+        ...(hierarchies.memory === undefined
+          ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
+          : []),
         ...(spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)]),
       ]);
       const sandbox = new InitSandbox({
@@ -82,6 +101,8 @@ export class HostProvider implements SandboxProvider {
           this.#sandboxes.delete(sandbox);
           await free();
         },
+        measure: (seen) => own.measure(seen),
+        explain: (status) => own.explain(status),
         prepare: (exec) => atToolkit(exec, toolkit.directory),
       });
       this.#sandboxes.add(sandbox);
@@ -94,6 +115,19 @@ export class HostProvider implements SandboxProvider {
 
   async close(): Promise<void> {
     await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
+  }
+}
+
+/** Without cgroups only a user namespace could tell this sandbox's processes from the caller's others. */
+function refuseUnenforceable(limits: SandboxLimits, hierarchies: Hierarchies): void {
+  for (const [name, controller] of [
+    ["cpus", "cpu"],
+    ["processes", "pids"],
+  ] as const) {
+    if (limits[name] === undefined || hierarchies[controller] !== undefined) continue;
+    throw new GuildError("unsupported", `the host sandbox cannot limit ${name} here: no cgroup for it is ours to write`, {
+      remedy: "use --sandbox bubblewrap, or run as root",
+    });
   }
 }
 

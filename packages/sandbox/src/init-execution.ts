@@ -126,7 +126,7 @@ class InitExecution implements Execution {
   }
 
   closeInput(): Promise<void> {
-    return this.#channel.closeInput();
+    return this.#channel.closeInput(this.#spec.terminal === undefined);
   }
 
   async signal(name: string, to: keyof typeof targets = "foreground"): Promise<void> {

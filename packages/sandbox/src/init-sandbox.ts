@@ -49,7 +49,8 @@ export class InitSandbox implements Sandbox {
     });
     this.gone.catch(() => {}); // dispose() reports to whoever calls it
     if (options.leaseMs !== undefined) {
-      this.#renewing = setInterval(() => this.#renewQuietly(), Math.max(1, Math.floor(options.leaseMs / 3)));
+      // After a standstill of ours, what came meanwhile is read before anything is written: it may say that the lease is over.
+      this.#renewing = setInterval(() => setImmediate(() => this.#renewQuietly()), Math.max(1, Math.floor(options.leaseMs / 3)));
       this.#renewing.unref();
     }
   }

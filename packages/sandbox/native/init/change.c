@@ -12,7 +12,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define MOST_PATHS 65536
+#define MOST_PATHS 16384
 #define MASK                                                                                                                    \
   (IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | \
    IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK)

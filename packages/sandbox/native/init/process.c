@@ -37,6 +37,7 @@ static void report_exit(struct process *process, int status, uint64_t cpu_us, ui
   if (process->exited) return;
   process->exited = true;
   uint32_t signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0;
+  if (process->limit == LIMIT_NONE && lease_lapsed()) process->limit = LIMIT_LEASE;
   if (process->limit == LIMIT_NONE && signal == SIGXCPU) process->limit = LIMIT_CPU;
   if (process->limit == LIMIT_NONE && signal == SIGXFSZ) process->limit = LIMIT_FILE;
   struct writer out = {0};

@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 
 import { GuildError, type CapabilityReport } from "@guildhall/core";
 
+import { cgroupCapabilities, WITHOUT_MEMORY } from "../cgroup/capabilities.ts";
 import type { Hierarchies } from "../cgroup/hierarchies.ts";
 import { findToolkit, TOOLKIT_REMEDY } from "../toolkit.ts";
 
@@ -38,28 +39,11 @@ export async function probeBubblewrap(options: { toolkitDir: string | undefined;
         : { name: "user-namespaces", available: false, detail: "not tried without bubblewrap", remedy: INSTALL },
     ) && usable;
   usable = needed(seccomp()) && usable;
-  const { memory, pids, cpu, version: cgroups } = options.hierarchies;
-  const delegate = "run as root, or in a systemd unit with Delegate=yes";
   capabilities.push(
-    memory === undefined
-      ? {
-          name: "cgroup-memory",
-          available: false,
-          detail: "no cgroup is ours to write: the init adds up and kills, each process has RLIMIT_DATA",
-          remedy: delegate,
-        }
-      : { name: "cgroup-memory", available: true, detail: `version ${cgroups}, ${memory}` },
-    pids === undefined
-      ? {
-          name: "cgroup-pids",
-          available: false,
-          detail: "no cgroup is ours to write: RLIMIT_NPROC in the sandbox's user namespace limits processes",
-          remedy: delegate,
-        }
-      : { name: "cgroup-pids", available: true, detail: `version ${cgroups}, ${pids}` },
-    cpu === undefined
-      ? { name: "cgroup-cpu", available: false, detail: "no cgroup is ours to write: a limit on `cpus` is refused", remedy: delegate }
-      : { name: "cgroup-cpu", available: true, detail: `version ${cgroups}, ${cpu}` },
+    ...cgroupCapabilities(options.hierarchies, {
+      memory: WITHOUT_MEMORY,
+      pids: "RLIMIT_NPROC in the sandbox's user namespace limits processes",
+    }),
   );
   return { provider: "bubblewrap", usable, capabilities };
 }

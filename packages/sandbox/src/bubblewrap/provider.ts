@@ -1,5 +1,4 @@
 import { closeSync, openSync } from "node:fs";
-import { rm } from "node:fs/promises";
 
 import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
 
@@ -35,7 +34,7 @@ export class BubblewrapProvider implements SandboxProvider {
   readonly #sandboxes = new Set<Sandbox>();
   /** Sandboxes of each workspace, so that the last one removes its placeholders. */
   readonly #users = new Map<string, number>();
-  #systemFiles: Promise<string> | undefined;
+  #systemFiles: string | undefined;
   #hierarchies: Hierarchies | undefined;
 
   constructor(options: SandboxProviderOptions) {
@@ -59,7 +58,7 @@ export class BubblewrapProvider implements SandboxProvider {
     const asRoot = process.geteuid?.() === 0;
     const workspace = await checkedWorkspace(spec);
     const ids = this.#ids(asRoot);
-    const systemFiles = await (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
+    const systemFiles = (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
     const guard = await guardWorkspace(workspace.path, spec.readOnly ?? [], workspace);
     this.#users.set(workspace.path, (this.#users.get(workspace.path) ?? 0) + 1);
     let group: SandboxGroup | undefined;
@@ -134,9 +133,6 @@ export class BubblewrapProvider implements SandboxProvider {
 
   async close(): Promise<void> {
     await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
-    const systemFiles = this.#systemFiles;
-    this.#systemFiles = undefined;
-    if (systemFiles !== undefined) await rm(await systemFiles, { recursive: true, force: true });
   }
 
   #ids(asRoot: boolean): { uid: number; gid: number } {

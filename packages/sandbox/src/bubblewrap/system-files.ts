@@ -1,5 +1,19 @@
-import { chmod, cp, lstat, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 
 /** Home directory inside: a private tmpfs. */
 export const HOME = "/home/agent";
@@ -40,16 +54,57 @@ const copied = [
 const copiedPrefixes = ["java-", "python"];
 
 /**
- * Makes the /etc of sandboxes that run as `uid`: what programs need, and nothing else of the host's. Readable by everyone.
- * Returns its path; the caller removes it.
+ * Makes the /etc of sandboxes that run as `ids`: what programs need, and nothing else of the host's. Readable by everyone. Kept in
+ * `stateDir` under a name that changes with what it is made of, so that later processes find it. Returns its path.
  */
-export async function makeSystemFiles(stateDir: string, ids: { uid: number; gid: number }): Promise<string> {
-  await mkdir(stateDir, { recursive: true });
-  await removeLeftOver(stateDir);
-  const etc = await mkdtemp(join(stateDir, `${PREFIX}${process.pid}-`));
-  const names = (await readdir("/etc")).filter((name) => copiedPrefixes.some((prefix) => name.startsWith(prefix)));
-  for (const name of [...copied, ...names]) await copyReadable(name, etc);
-  const files: Record<string, string> = {
+export function makeSystemFiles(stateDir: string, ids: { uid: number; gid: number }): string {
+  mkdirSync(stateDir, { recursive: true });
+  const names = [...copied, ...readdirSync("/etc").filter((name) => copiedPrefixes.some((prefix) => name.startsWith(prefix)))];
+  const files = writtenFiles(ids);
+  const etc = join(stateDir, `etc-${fingerprint(names, files)}`);
+  if (existsSync(etc)) return etc;
+  const work = mkdtempSync(join(stateDir, ".etc-"));
+  try {
+    for (const name of names) copyReadable(join("/etc", name), join(work, name));
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(work, name), content, { mode: 0o644 });
+    chmodSync(work, 0o755);
+    renameSync(work, etc);
+  } catch (error) {
+    rmSync(work, { recursive: true, force: true });
+    if (!existsSync(etc)) throw error; // else another process was faster
+  }
+  return etc;
+}
+
+function fingerprint(names: readonly string[], files: Record<string, string>): string {
+  const hash = createHash("sha256").update(JSON.stringify(files));
+  for (const name of names) {
+    const found = lstatSync(join("/etc", name), { throwIfNoEntry: false });
+    if (found !== undefined) hash.update(`${name} ${found.size} ${found.mtimeMs} ${found.ino}\n`);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** Copies what every user of the host may read. */
+function copyReadable(from: string, to: string): void {
+  const found = lstatSync(from, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (found.isDirectory() && (found.mode & 0o005) === 0o005) {
+    mkdirSync(to, { recursive: true, mode: 0o755 });
+    for (const name of readdirSync(from)) copyReadable(join(from, name), join(to, name));
+    return;
+  }
+  if (!found.isSymbolicLink() && !(found.isFile() && (found.mode & 0o004) !== 0)) return;
+  mkdirSync(dirname(to), { recursive: true, mode: 0o755 });
+  if (found.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
+  else {
+    copyFileSync(from, to);
+    chmodSync(to, 0o644);
+  }
+}
+
+function writtenFiles(ids: { uid: number; gid: number }): Record<string, string> {
+  return {
     passwd: `root:x:0:0:root:/root:/bin/sh\n${USER_NAME}:x:${ids.uid}:${ids.gid}:Agent:${HOME}:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n`,
     group: `root:x:0:\n${USER_NAME}:x:${ids.gid}:\nnogroup:x:65534:\n`,
     hosts: "127.0.0.1 localhost guildhall\n::1 localhost guildhall\n",
@@ -62,48 +117,4 @@ export async function makeSystemFiles(stateDir: string, ids: { uid: number; gid:
     profile: "umask 022\n",
     shells: "/bin/sh\n/bin/bash\n",
   };
-  for (const [name, content] of Object.entries(files)) await writeFile(join(etc, name), content, { mode: 0o644 });
-  await chmodAll(etc);
-  return etc;
-}
-
-const PREFIX = "etc-";
-
-/** Removes what a process that no longer lives has left. */
-async function removeLeftOver(stateDir: string): Promise<void> {
-  for (const name of await readdir(stateDir)) {
-    const pid = /^etc-(\d+)-/.exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(stateDir, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-async function copyReadable(name: string, etc: string): Promise<void> {
-  const from = join("/etc", name);
-  const found = await lstat(from).catch(() => undefined); // most systems lack some of these
-  if (found === undefined) return;
-  await cp(from, join(etc, name), {
-    recursive: true,
-    verbatimSymlinks: true,
-    filter: async (source) => {
-      const one = await lstat(source);
-      return one.isSymbolicLink() || one.isDirectory() || (one.isFile() && (one.mode & 0o004) !== 0);
-    },
-  });
-}
-
-async function chmodAll(directory: string): Promise<void> {
-  await chmod(directory, 0o755);
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) await chmodAll(join(directory, entry.name));
-    else if (entry.isFile()) await chmod(join(directory, entry.name), 0o644);
-  }
 }

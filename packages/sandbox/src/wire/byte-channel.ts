@@ -66,10 +66,11 @@ export class ByteChannel implements FrameListener {
     return turn;
   }
 
-  closeInput(): Promise<void> {
+  /** `lasting`: nothing can be written afterwards. A terminal gets its end-of-file key and stays open. */
+  closeInput(lasting = true): Promise<void> {
     return (this.#writing = this.#writing.then(() => {
       if (this.#inputState !== "open") return;
-      this.#inputState = "closed";
+      if (lasting) this.#inputState = "closed";
       this.#connection.send(new FrameBuilder(ToInit.inputClose, this.id, 0));
     }));
   }

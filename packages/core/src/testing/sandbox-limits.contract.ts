@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+
+import { GuildError } from "../errors.ts";
+import { failsWith, runScript, startScript, TOOLS } from "./sandbox-run.ts";
+import type { Sandboxes } from "./sandbox.contract.ts";
+
+/** Limits: each one ends what goes beyond it, and says which it was. */
+export function sandboxLimitsContract(sandboxes: Sandboxes): void {
+  it("ends an execution with all its processes when its wall time is over", async () => {
+    const sandbox = sandboxes.shared();
+    const execution = await startScript(sandbox, "(setsid sleep 306 &); sleep 306", { limits: { wallSeconds: 0.3 } });
+    const exit = await execution.exit;
+    assert.deepEqual([exit.code, exit.signal, exit.limit], [undefined, "SIGKILL", "wall"]);
+    await execution.close();
+  });
+
+  it("ends an execution when its CPU time is over, spread over processes or not", async () => {
+    const sandbox = sandboxes.shared();
+    const one = await runScript(sandbox, "while :; do :; done", { limits: { cpuSeconds: 0.3 } });
+    assert.equal(one.exit.limit, "cpu");
+    const many = await runScript(sandbox, "while :; do /bin/true; done", { limits: { cpuSeconds: 0.3 } });
+    assert.equal(many.exit.limit, "cpu");
+  });
+
+  it("takes an execution's limits before the sandbox's", async () => {
+    const sandbox = await sandboxes.fresh({ limits: { wallSeconds: 0.2 } });
+    assert.equal((await runScript(sandbox, "sleep 307")).exit.limit, "wall");
+    assert.equal((await runScript(sandbox, "sleep 0.4", { limits: { wallSeconds: 30 } })).exit.code, 0);
+  });
+
+  it("ends a process that writes a larger file than it may", async () => {
+    const sandbox = sandboxes.shared();
+    const done = await runScript(sandbox, "exec head -c 3000000 /dev/zero > large", { limits: { fileBytes: 1_000_000 } });
+    assert.deepEqual([done.exit.signal, done.exit.limit], ["SIGXFSZ", "fileSize"]);
+    assert.equal((await sandbox.files.stat("large")).size, 1_000_000);
+  });
+
+  it("refuses more open files than allowed", async () => {
+    const done = await runScript(sandboxes.shared(), "ulimit -n", { limits: { openFiles: 40 } });
+    assert.equal(done.stdout, "40\n");
+  });
+
+  it("ends a process that takes more memory than the sandbox has, and leaves the sandbox usable", async () => {
+    const sandbox = await sandboxes.fresh({ limits: { memoryBytes: 100 * 2 ** 20 } });
+    // Doubles a string until the end; either the kernel or the init kills it, or it fails for want of memory.
+    const done = await runScript(sandbox, "s=0123456789abcdef; while :; do s=$s$s; done", { limits: { wallSeconds: 60 } });
+    assert.notEqual(done.exit.code, 0);
+    assert.notEqual(done.exit.limit, "wall");
+    assert.ok(done.exit.limit === "memory" || done.stderr.includes("allocate"), JSON.stringify(done));
+    assert.equal((await runScript(sandbox, "echo usable")).stdout, "usable\n");
+  });
+
+  it("lets no execution start more processes than the sandbox may have", async () => {
+    const sandbox = await sandboxes.fresh({ limits: { processes: 20 } }).catch((error: unknown) => {
+      if (GuildError.is(error, "unsupported")) return undefined; // said so, which is as good
+      throw error;
+    });
+    if (sandbox === undefined) return;
+    const script = `for i in {1..60}; do sleep 308 & done 2>/dev/null; jobs -p | wc -l`;
+    const execution = await sandbox.exec({ argv: [`${TOOLS}/bash`, "-c", script], limits: { wallSeconds: 5 } });
+    await execution.exit;
+    const usage = await sandbox.usage();
+    assert.ok(usage.processes <= 24, `${usage.processes} processes`);
+    await execution.close();
+    assert.equal((await runScript(sandbox, "echo usable")).stdout, "usable\n");
+  });
+
+  it("refuses limits that it cannot enforce instead of ignoring them", async () => {
+    const { provider } = sandboxes.fixture();
+    const workspace = await sandboxes.fixture().newWorkspace();
+    const report = await provider.probe();
+    const spec = { id: `cpus-${process.pid}`, workspace, limits: { cpus: 0.5 } };
+    if (report.capabilities.some((one) => one.name === "cgroup-cpu" && one.available)) {
+      const sandbox = await provider.create(spec);
+      const started = process.hrtime.bigint();
+      const done = await runScript(sandbox, "while ((SECONDS < 2)); do :; done; exit 0");
+      const wallMs = Number(process.hrtime.bigint() - started) / 1e6;
+      assert.ok(done.exit.cpuMs < wallMs * 0.8, `${done.exit.cpuMs} ms of ${wallMs}`);
+      await sandbox.dispose();
+    } else await assert.rejects(provider.create(spec), failsWith("unsupported"));
+  });
+}

@@ -1,0 +1,61 @@
+import { after, before, describe } from "node:test";
+
+import type { Sandbox, SandboxProvider, SandboxSpec } from "../ports/sandbox.ts";
+import { sandboxChangesContract } from "./sandbox-changes.contract.ts";
+import { sandboxExecutionContract } from "./sandbox-execution.contract.ts";
+import { sandboxFilesContract } from "./sandbox-files.contract.ts";
+import { sandboxIsolationContract } from "./sandbox-isolation.contract.ts";
+import { sandboxLifeContract } from "./sandbox-life.contract.ts";
+import { sandboxLimitsContract } from "./sandbox-limits.contract.ts";
+
+/** What a suite runs against. */
+export interface SandboxFixture {
+  provider: SandboxProvider;
+  /** A new empty directory that a sandbox may have as its workspace; removed by `close`. */
+  newWorkspace(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Makes sandboxes for one suite; every one is disposed of after it. */
+export interface Sandboxes {
+  fixture(): SandboxFixture;
+  /** A sandbox that the suite's tests share. */
+  shared(): Sandbox;
+  /** One of its own, in a new workspace unless told otherwise. */
+  fresh(spec?: Partial<SandboxSpec>): Promise<Sandbox>;
+}
+
+/**
+ * Every promise of the Sandbox port. `isolated: false` leaves out what only a wall can promise. Programs used inside: those of
+ * the toolkit and of a POSIX system.
+ */
+export function sandboxContract(name: string, makeFixture: () => Promise<SandboxFixture>, options: { isolated: boolean }): void {
+  const suites = [sandboxExecutionContract, sandboxLimitsContract, sandboxFilesContract, sandboxChangesContract, sandboxLifeContract];
+  if (options.isolated) suites.push(sandboxIsolationContract);
+  describe(`${name}: sandbox`, () => {
+    for (const suite of suites) {
+      describe(suite.name.replace(/^sandbox|Contract$/g, "").toLowerCase(), () => {
+        let fixture: SandboxFixture;
+        let shared: Sandbox;
+        const made: Sandbox[] = [];
+        const fresh = async (spec: Partial<SandboxSpec> = {}): Promise<Sandbox> => {
+          const workspace = spec.workspace ?? (await fixture.newWorkspace());
+          const sandbox = await fixture.provider.create({ id: `contract-${process.pid}-${++count}`, ...spec, workspace });
+          made.push(sandbox);
+          return sandbox;
+        };
+        before(async () => {
+          fixture = await makeFixture();
+          shared = await fresh();
+        });
+        after(async () => {
+          await Promise.all(made.map((sandbox) => sandbox.dispose()));
+          await fixture.close();
+        });
+        suite({ fixture: () => fixture, shared: () => shared, fresh });
+      });
+    }
+  });
+}
+
+let count = 0;
