@@ -47,7 +47,12 @@ export async function follow(context: Context, connection: Connection, session: 
     }
   } catch (error) {
     progress.pause();
-    throw error;
+    if (!GuildError.is(error, "unavailable")) throw error;
+    throw new GuildError("unavailable", error.message, {
+      subject: session,
+      remedy: `continue with: guild session resume ${session}`,
+      cause: error,
+    });
   } finally {
     interrupt.stop();
   }

@@ -8,6 +8,7 @@ import {
   type FaultPoints,
   type ModelProvider,
   type Sandbox,
+  type SessionRecord,
   sortableIds,
   systemClock,
   type ToolRegistry,
@@ -68,6 +69,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const ids = sortableIds(clock);
   const readAll = () => readSettings(paths.settingsFile, options.env);
   const settings = () => readAll().settings;
+  const sharedDatabase = settings().database.url !== "";
   const { createBuiltInTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
   const toolSets = new Map<string, ToolRegistry>();
   const toolsOf = (workspace: string): ToolRegistry => {
@@ -110,8 +112,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     },
     prepareRun: (record, run) => ({
       tools: toolsOf(record.workspace),
-      // One daemon a data directory: a lease that still runs is that of one that died.
-      takeover: true,
+      takeover: !sharedDatabase,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
       openModel: async ({ spec, baseUrl, step }) =>
         (await openModels()).open({ spec, step, credentials: { ...run.credentials }, ...(baseUrl === "" ? {} : { baseUrl }) }),
@@ -155,7 +156,10 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     masker: createMasker(Object.values(settings().keys)),
     ids,
   });
-  const describer = createSessionDescriber(log, (session) => host.isRunning(session));
+  // A database of our own has one daemon: a lease that still runs and is not ours is that of one that died.
+  const leasedElsewhere = (record: SessionRecord): boolean =>
+    sharedDatabase && record.leaseExpires !== undefined && record.leaseExpires.getTime() > clock.now().getTime();
+  const describer = createSessionDescriber(log, (record) => host.isRunning(record.session) || leasedElsewhere(record));
   const actor = `person:${userInfo().username}`;
 
   const handler = connectNodeAdapter({

@@ -12,7 +12,7 @@ export interface SessionDescriber {
  * Folds a session's events to describe it; what was folded of resting sessions is remembered for the next time, of the `remembered` most
  * recent ones.
  */
-export function createSessionDescriber(log: EventLog, isRunning: (session: string) => boolean, remembered = 500): SessionDescriber {
+export function createSessionDescriber(log: EventLog, isLeased: (record: SessionRecord) => boolean, remembered = 500): SessionDescriber {
   const known = new Map<string, { seq: number; facts: Facts }>();
   return {
     async describe(record) {
@@ -24,7 +24,7 @@ export function createSessionDescriber(log: EventLog, isRunning: (session: strin
         if (known.size <= remembered) break;
         known.delete(oldest);
       }
-      return message(record, facts, isRunning(record.session));
+      return message(record, facts, isLeased(record));
     },
   };
 }
@@ -53,12 +53,12 @@ function factsOf(state: SessionState): Facts {
   return { model: info.model, sandbox: info.sandbox, steps, spent, asking: statusFacts(state, true).asking === true };
 }
 
-function message(record: SessionRecord, facts: Facts, running: boolean): Session {
+function message(record: SessionRecord, facts: Facts, leased: boolean): Session {
   const { spent } = facts;
   const status = sessionStatus({
     turnOpen: record.turnOpen,
     endReason: record.lastTurnEnd?.reason as TurnEndReason | undefined,
-    leased: running || (record.leaseExpires !== undefined && record.leaseExpires.getTime() > Date.now()),
+    leased,
     asking: facts.asking,
   });
   return create(SessionSchema, {
