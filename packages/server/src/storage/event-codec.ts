@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type EventBody, inputKey, turnChange } from "@guildhall/core";
 import { type Event, EventSchema } from "@guildhall/protocol";
@@ -53,12 +53,6 @@ export function slicesOf(encoded: EncodedEvents): [nths: number[], starts: numbe
 export function numbered(events: Event[], first: number): Event[] {
   for (const [index, event] of events.entries()) event.seq = first + index;
   return events;
-}
-
-export function decodeEvent(seq: number, payload: Uint8Array): Event {
-  const event = fromBinary(EventSchema, payload);
-  event.seq = seq;
-  return event;
 }
 
 /** A key of bounded length, so that any sender's ids can be indexed. */

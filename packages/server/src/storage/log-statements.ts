@@ -7,8 +7,8 @@
 /** Channel on which openers tell each other of appends, where the database has LISTEN. */
 export const CHANNEL = "guildhall_log";
 
-/** As `noticePayload` writes it; concatenated, because CockroachDB would want a cast for format(). */
-const NOTICE = "pg_notify('guildhall_log', $1::text || chr(10) || tenant_id || chr(10) || session_id || chr(10) || last_seq::text)";
+/** Origin, tenant, session and last sequence, a line each, as LogConnection reads them. */
+const NOTICE = `pg_notify('${CHANNEL}', $1::text || chr(10) || tenant_id || chr(10) || session_id || chr(10) || last_seq::text)`;
 
 const CUT = "substring($2::bytea from e.start for e.length)";
 
@@ -70,7 +70,7 @@ export function inputStatement(options: { notify: boolean }): string {
 }
 
 /** Columns of a session's row, as `SessionRow`. */
-export const SESSION_COLUMNS = `tenant_id, session_id, title, workspace, parent_id, created_at, updated_at, last_seq, epoch, turn_open,
+const SESSION_COLUMNS = `tenant_id, session_id, title, workspace, parent_id, created_at, updated_at, last_seq, epoch, turn_open,
   turn_end_reason, turn_end_summary,
   CASE WHEN lease_expires_at > now() THEN lease_owner END AS lease_owner,
   CASE WHEN lease_expires_at > now() THEN lease_expires_at END AS lease_expires_at`;

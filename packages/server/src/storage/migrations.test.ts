@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import { PostgresEventLog } from "./event-log.ts";
 import { migrate, MIGRATIONS, SCHEMA_VERSION } from "./migrations.ts";
 import { Postgres } from "./postgres.ts";
 import { GOLDEN_KEY, goldenBodies } from "./testing/golden-session.ts";
+import { goldenSql } from "./testing/golden-sql.ts";
 
 describe("migrations", () => {
   let root: string;
@@ -51,6 +52,12 @@ describe("migrations", () => {
       assert.ok(compatibleFrom >= 1 && compatibleFrom <= version);
       if (index > 0) assert.ok(compatibleFrom <= index, "the version before must go on working: expand first, contract one release later");
     }
+  });
+
+  it("have a golden database for the present version", () => {
+    const file = join(import.meta.dirname, "golden", `v${SCHEMA_VERSION}.sql`);
+    assert.ok(existsSync(file), `write it: node ${join(import.meta.dirname, "testing", "golden-sql.ts")} > ${file}`);
+    assert.equal(goldenSql(), readFileSync(file, "utf8"), "a released migration or encoding has changed");
   });
 
   it("make the schema once, however many processes begin at the same time", async () => {

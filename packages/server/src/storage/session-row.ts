@@ -1,6 +1,6 @@
 import type { SessionRecord } from "@guildhall/core";
 
-/** A row as SESSION_COLUMNS select it. */
+/** A row as log-statements select it. */
 export interface SessionRow {
   tenant_id: string;
   session_id: string;
