@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+
+import { FAULT_POINTS } from "@guildhall/agent";
+import { seededRandom } from "@guildhall/core/testing";
+
+import { verifies } from "../verifies.ts";
+import { CrashBench } from "./crashing-run.ts";
+
+/** Everything, not a sample: `npm run test:full`. */
+const full = process.env["GUILD_TEST_FULL"] !== undefined;
+
+/** Hits that the gate takes; each lies elsewhere in the run. */
+const sample = [
+  "create:after@1",
+  "append:before@3",
+  "append:after@9",
+  "commit:after@20",
+  "model:after@6",
+  "tool:before@7",
+  "tool:after@12",
+  "checkpoint:after@1",
+  "blob:rename@1",
+];
+
+const points = [
+  ...FAULT_POINTS,
+  ...[
+    "create:before",
+    "create:after",
+    "commit:before",
+    "commit:after",
+    "input:before",
+    "input:after",
+    "blob:before",
+    "blob:rename",
+    "blob:after",
+  ],
+];
+
+describe("a run of twenty steps, killed", () => {
+  let bench: CrashBench;
+  before(async () => {
+    bench = await CrashBench.open();
+  });
+  after(() => bench.close());
+
+  /** Runs with the fault; false when the run came to its end because the point was hit less often. */
+  async function killedAt(fault: string): Promise<boolean> {
+    await bench.home.guild(["down", "--now"]);
+    const { workspace, run } = bench.start({ env: { GUILD_FAULTS: `${fault}=kill` } });
+    const finished = await run.finished;
+    if (finished.code !== 0) assert.match(finished.stderr, /daemon|went away|ended/, `${fault}: ${finished.stderr}`);
+    await bench.resumeAndCheck(workspace, finished, fault);
+    return finished.code !== 0;
+  }
+
+  if (full) {
+    for (const point of points) {
+      it(`in the daemon at ${point}, every time that it is hit, goes on`, async (t) => {
+        verifies("B5", "D1");
+        let hit = 1;
+        while (await killedAt(`${point}@${hit}`)) hit++;
+        t.diagnostic(`${hit - 1} hits`);
+      });
+    }
+  } else {
+    for (const fault of sample) {
+      it(`in the daemon at ${fault}, goes on: nothing acknowledged is lost, nothing is done twice`, async () => {
+        verifies("B5", "D1");
+        assert.ok(await killedAt(fault), `${fault} was not reached`);
+      });
+    }
+  }
+
+  for (const seed of full ? [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] : [1]) {
+    const step = 1 + seededRandom(seed).below(20);
+    const reached = new RegExp(`Step ${step}\\.`);
+
+    it(`as the client, at step ${step}, goes on without it`, async () => {
+      const { workspace, run } = bench.start();
+      await run.until(reached);
+      run.child.kill("SIGKILL");
+      await bench.resumeAndCheck(workspace, await run.finished, `client at step ${step}`);
+    });
+
+    it(`as the database, at step ${step}, goes on`, async () => {
+      const { workspace, run } = bench.start();
+      await run.until(reached);
+      process.kill(bench.databasePid(), "SIGKILL");
+      await bench.resumeAndCheck(workspace, await run.finished, `database at step ${step}`);
+    });
+
+    it(`as daemon and database together, at step ${step}, goes on`, async () => {
+      const daemon = await bench.daemonPid();
+      const { workspace, run } = bench.start();
+      await run.until(reached);
+      process.kill(daemon, "SIGKILL");
+      process.kill(bench.databasePid(), "SIGKILL");
+      await bench.resumeAndCheck(workspace, await run.finished, `daemon and database at step ${step}`);
+    });
+  }
+});
