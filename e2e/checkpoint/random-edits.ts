@@ -63,7 +63,7 @@ function randomEdit(root: string, random: Random, options: { ignoreRules: boolea
     symlink: () =>
       told(freshPath(), (path) => {
         mkdirSync(dirname(at(path)), { recursive: true });
-        symlinkSync(random.pick(["nowhere", "../a", "/etc/passwd", "."]), at(path));
+        symlinkSync(random.pick(["nowhere", "../a", "/nonexistent/file", "."]), at(path));
       }),
     executable: () => told(random.pick(files), (path) => chmodSync(at(path), random.pick([0o755, 0o644, 0o700, 0o600]))),
     hardLink: () => {
