@@ -3,6 +3,7 @@ import { after, before, describe, it } from "node:test";
 
 import { FAULT_POINTS } from "@guildhall/agent";
 import { seededRandom } from "@guildhall/core/testing";
+import { STORAGE_FAULT_POINTS } from "@guildhall/server/storage";
 
 import { verifies } from "../verifies.ts";
 import { CrashBench } from "./crashing-run.ts";
@@ -23,20 +24,7 @@ const sample = [
   "blob:rename@1",
 ];
 
-const points = [
-  ...FAULT_POINTS,
-  ...[
-    "create:before",
-    "create:after",
-    "commit:before",
-    "commit:after",
-    "input:before",
-    "input:after",
-    "blob:before",
-    "blob:rename",
-    "blob:after",
-  ],
-];
+const points = [...FAULT_POINTS, ...STORAGE_FAULT_POINTS];
 
 describe("a run of twenty steps, killed", () => {
   let bench: CrashBench;

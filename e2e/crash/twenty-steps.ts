@@ -30,7 +30,7 @@ export const replies: FakeReply[] = [
 ];
 
 /** The step whose command this call is; undefined for other calls. */
-export function stepOf(call: { tool?: unknown; arguments?: unknown }): number | undefined {
-  const mark = /echo (\d+) >> /.exec(String(call.arguments ?? ""))?.[1];
+export function stepOf(call: { tool: string; arguments: string }): number | undefined {
+  const mark = /echo (\d+) >> /.exec(call.arguments)?.[1];
   return call.tool === "bash" && mark !== undefined ? Number(mark) : undefined;
 }
