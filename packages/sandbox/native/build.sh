@@ -19,6 +19,7 @@ fi
 
 tools=("$(command -v rg)" "$(command -v git)" "$(command -v socat)")
 stamp=$( { cat build.sh init/*.[ch] launch/*.[ch] seccomp/*.c toolkit/*.c; stat -Lc '%n %s %Y' "${tools[@]}" "$(command -v bash-static)"; } | sha256sum)
+[ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ] && exit 0 # also for users who may only read it
 mkdir -p "$out"
 exec 9>"$out/.lock"
 flock 9

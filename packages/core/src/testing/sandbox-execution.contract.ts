@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 
-import { eventually, failsWith, finish, readUntil, runScript, startScript, TOOLS } from "./sandbox-run.ts";
+import { commandsLike, eventually, failsWith, finish, readUntil, runScript, startScript, TOOLS } from "./sandbox-run.ts";
 import { sandboxTerminalContract } from "./sandbox-terminal.contract.ts";
 import type { Sandboxes } from "./sandbox.contract.ts";
 
@@ -130,7 +130,7 @@ export function sandboxExecutionContract(sandboxes: Sandboxes): void {
 
   it("sends signals to a group, or to all that descends, daemons included", async () => {
     const sandbox = sandboxes.shared();
-    const script = "trap 'echo group' USR1; (setsid sleep 300 &) ; echo ready; while :; do sleep 0.05; done";
+    const script = "trap 'echo group' USR1; (setsid bash -c 'echo ready; exec sleep 300' &) ; while :; do sleep 0.05; done";
     const execution = await startScript(sandbox, script);
     await readUntil(execution, (text) => text.includes("ready"));
     await execution.signal("SIGUSR1", "group");
@@ -196,11 +196,4 @@ export function sandboxExecutionContract(sandboxes: Sandboxes): void {
   });
 
   sandboxTerminalContract(sandboxes);
-
-  /** How many processes of the sandbox were started with this command line. */
-  async function commandsLike(sandbox: ReturnType<Sandboxes["shared"]>, command: string): Promise<number> {
-    const pattern = `${command.replaceAll(" ", "\\x00")}\\x00`;
-    const script = `n=0; for f in /proc/[0-9]*/cmdline; do grep -qaP '^${pattern}$' $f 2>/dev/null && n=$((n+1)); done; echo $n`;
-    return Number((await runScript(sandbox, script)).stdout);
-  }
 }

@@ -48,6 +48,13 @@ export async function readUntil(execution: Execution, done: (text: string) => bo
   }
 }
 
+/** How many processes in the sandbox were started with this command line. */
+export async function commandsLike(sandbox: Sandbox, command: string): Promise<number> {
+  const pattern = `${command.replaceAll(" ", "\\x00")}\\x00`;
+  const script = `n=0; for f in /proc/[0-9]*/cmdline; do grep -qaP '^${pattern}$' $f 2>/dev/null && n=$((n+1)); done; echo $n`;
+  return Number((await runScript(sandbox, script)).stdout);
+}
+
 /** Repeats until `attempt` returns something; throws after `patienceMs`. */
 export async function eventually<T>(attempt: () => Promise<T | undefined>, patienceMs = 10_000): Promise<T> {
   const until = Date.now() + patienceMs;

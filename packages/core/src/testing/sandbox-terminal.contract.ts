@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import type { Execution } from "../ports/sandbox.ts";
-import { failsWith, finish, readUntil, startScript, TOOLS } from "./sandbox-run.ts";
+import { commandsLike, eventually, failsWith, finish, readUntil, startScript, TOOLS } from "./sandbox-run.ts";
 import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** Terminals: size, interrupts to the foreground, a shell that one talks to. */
@@ -34,9 +34,10 @@ export function sandboxTerminalContract(sandboxes: Sandboxes): void {
   it("interrupts the foreground by key and by signal, and leaves the shell alive", async () => {
     const shell = await interactive();
     await type(shell, "sleep 303\n", "");
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await running("sleep 303");
     await type(shell, "\u0003", "\n$ ");
-    await type(shell, 'echo be""gun; sleep 304\n', "begun");
+    await type(shell, "sleep 304\n", "");
+    await running("sleep 304");
     await shell.signal("SIGINT", "foreground");
     await type(shell, 'echo ali""ve\n', "alive");
     await shell.close();
@@ -68,6 +69,10 @@ export function sandboxTerminalContract(sandboxes: Sandboxes): void {
     await assert.rejects(execution.resize(1, 1), failsWith("failed_precondition"));
     await execution.close();
   });
+
+  async function running(command: string): Promise<void> {
+    await eventually(async () => ((await commandsLike(sandboxes.shared(), command)) === 1 ? true : undefined));
+  }
 
   async function interactive(): Promise<Execution> {
     const argv: [string, ...string[]] = [`${TOOLS}/bash`, "--norc", "--noprofile", "--noediting", "-i"];
