@@ -1,7 +1,7 @@
 import { type Approvals, body, type EventBody, type SessionState } from "@guildhall/core";
 import { ActionStatus, Control, TurnEndReason } from "@guildhall/protocol";
 
-import { INTERRUPTED, NO_CALL_NOTICE, NOT_RUN, STUCK, stuckNotice } from "./notices.ts";
+import { NO_CALL_NOTICE, NOT_RUN, ORPHANED, STUCK, stuckNotice } from "./notices.ts";
 import { openCalls } from "./open-calls.ts";
 import { stuckRule } from "./stuck.ts";
 import type { prepareCall, PreparedCall, RawCall } from "./tools/index.ts";
@@ -55,7 +55,7 @@ const STUCK_NUDGES = 3;
  */
 export function decide(state: SessionState, rules: Rules): Next {
   if (!state.turn.open) return { do: "rest" };
-  if (state.control?.control === Control.INTERRUPT) return interrupted(state);
+  if (state.control?.control === Control.INTERRUPT) return interrupted(state, rules);
   return calls(state, rules) ?? answered(state, rules) ?? ended(state, rules) ?? condensed(state, rules) ?? { do: "think" };
 }
 
@@ -69,10 +69,14 @@ export function unseenMessage(state: SessionState): boolean {
   return state.lastMessageSeq > (state.lastReply?.seenSeq ?? 0);
 }
 
-function interrupted(state: SessionState): Next {
-  const closed = state.open.map(({ callId, started }) =>
-    body.actionFinished({ callId, status: ActionStatus.INTERRUPTED, output: started ? INTERRUPTED : NOT_RUN }),
-  );
+/** What was about to run comes first, as it would have if the interrupt had met it running. */
+function interrupted(state: SessionState, rules: Rules): Next {
+  const mine = state.open.filter(({ started }) => started?.epoch === rules.epoch);
+  const others = state.open.filter(({ started }) => started?.epoch !== rules.epoch);
+  const closed = [...mine, ...others].map(({ callId, started }) => {
+    const output = started === undefined || started.epoch === rules.epoch ? NOT_RUN : ORPHANED;
+    return body.actionFinished({ callId, status: ActionStatus.INTERRUPTED, output });
+  });
   const why = state.control?.reason ? `interrupted: ${state.control.reason}` : "interrupted";
   return record(...closed, turnEnd(TurnEndReason.INTERRUPTED, why));
 }

@@ -82,9 +82,9 @@ export class Journal {
 
   /**
    * Appends what `make` says, and what follows from it, in one go; nothing when that is nothing. When inputs came in between, they are
-   * folded and `make` is asked again: it must not do anything but read the state.
+   * folded and `make` is asked again: it must not do anything but read the state. Returns what was appended.
    */
-  async commit(make: Consequences, consequences: Consequences): Promise<void> {
+  async commit(make: Consequences, consequences: Consequences): Promise<EventBody[]> {
     const { log, key, worker, clock, faults } = this.#options;
     for (;;) {
       const state = this.catchUp();
@@ -95,7 +95,7 @@ export class Journal {
         events.push(...more);
         ahead = foldBodies(ahead, more, written);
       }
-      if (events.length === 0) return;
+      if (events.length === 0) return events;
       await faults?.hit("append:before" satisfies FaultPoint);
       const stored = await this.#append({ ...key, expectedSeq: state.seq, epoch: this.epoch, actor: `worker:${worker}`, events }, log);
       if (stored === undefined) {
@@ -106,7 +106,7 @@ export class Journal {
       // What was foreseen is what was stored, so that it need not be folded a second time.
       this.state = ahead;
       for (const event of stored) this.#fold(event);
-      return;
+      return events;
     }
   }
 

@@ -123,7 +123,7 @@ function judge(state: SessionState, call: OpenCall, prepared: PreparedCall, rule
   return { verdict: "wait", until: approval.expires };
 }
 
-/** A call that an earlier turn left waiting, and a message that its reply has not seen: the person changed the subject. */
+/** A call that an earlier turn left waiting undecided, and a turn that a message has opened: the person changed the subject. */
 function superseded(state: SessionState, call: OpenCall): boolean {
-  return call.turn !== state.turn.number && state.lastMessageSeq > (state.lastReply?.seenSeq ?? 0);
+  return call.turn !== state.turn.number && state.turn.openedBy === "message" && call.approval?.decision === undefined;
 }

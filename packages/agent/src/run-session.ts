@@ -30,13 +30,14 @@ export async function workOn(deps: RunDeps, signal: AbortSignal, recorded?: Reco
   const run = await Run.open(deps, signal, recorded);
   try {
     await run.begin();
-    for (;;) {
+    while (run.end === undefined) {
       const next = run.next();
       switch (next.do) {
         case "rest":
           return lastEnd(run.journal.state);
         case "record":
-          await run.commit(() => next.events);
+          // Decided again when it is written: what came in meanwhile may have changed it.
+          await run.commit(() => []);
           break;
         case "think":
           await callModel(run);
@@ -51,6 +52,7 @@ export async function workOn(deps: RunDeps, signal: AbortSignal, recorded?: Reco
           next satisfies never;
       }
     }
+    return run.end;
   } finally {
     await run.close();
   }

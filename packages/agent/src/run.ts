@@ -8,7 +8,7 @@ import {
   type SessionState,
   type ToolResult,
 } from "@guildhall/core";
-import { TurnEndReason } from "@guildhall/protocol";
+import { type TurnEnded, TurnEndReason } from "@guildhall/protocol";
 
 import { condense, type ContextBudget, contextBudget } from "./condense.ts";
 import { decide, type Next, type Rules, turnEnd } from "./decide.ts";
@@ -41,6 +41,8 @@ export class Run {
   readonly model: OpenedModel;
   readonly snapshots: Snapshots;
   readonly rendered: Rendered = new WeakMap();
+  /** The end of the turn, once this run has written it. */
+  end: TurnEnded | undefined;
   /** Undefined: this is no replay. */
   readonly recorded: Recorded | undefined;
 
@@ -85,10 +87,11 @@ export class Run {
 
   /** Appends what `make` says and all that follows from it without an effect; see Journal.commit. */
   async commit(make: (state: SessionState) => EventBody[]): Promise<void> {
-    await this.journal.commit(make, (state) => {
+    const events = await this.journal.commit(make, (state) => {
       const next = decide(state, this.#rules());
       return next.do === "record" ? next.events : [];
     });
+    for (const event of events) if (event.case === "turnEnded") this.end = event.value;
   }
 
   /** Opens the model that the session names, if another is open; returns the events that end the turn when that fails. */

@@ -104,7 +104,13 @@ export class Recording {
     for (const [index, made] of bodies.entries()) {
       const event = this.events[from + index];
       if (event === undefined) throw new ReplayStopped("over");
-      if (!this.#isOfRun(event)) throw this.differs(event.seq, `recorded ${show(event.body)} between what is now one append`);
+      const another = index > 0 && (!this.#isOfRun(event) || event.body.case === "leaseTaken");
+      if (another) {
+        // More follows now from the same state: then its worker was about to leave, unless it went on.
+        const later = this.next();
+        if (later === undefined || later.body.case === "leaseTaken") throw new ReplayStopped("crash");
+        throw this.differs(event.seq, `recorded ${show(event.body)} between what is now one append`);
+      }
       if (event.epoch !== epoch || event.actor !== actor || !this.#same(event.body, made)) {
         throw this.differs(event.seq, `recorded ${show(event.body)}; now ${show(made)}`);
       }
