@@ -330,4 +330,17 @@ export const hardCases: BashCase[] = [
     name: "the mark in the output of set is no mark",
     steps: [ok("set; declare -f >/dev/null; echo; echo end", /end\n/), ok("echo on", "on\n")],
   },
+  {
+    name: "a terminal that no longer hands lines on",
+    steps: [
+      ok("stty inlcr intr _", ""),
+      {
+        call: { command: "touch ran", timeout_s: 20 },
+        status: "error",
+        output: /did not take the command/,
+        data: { shell_restarted: true },
+      },
+      ok("ls; echo on", "on\n"),
+    ],
+  },
 ];

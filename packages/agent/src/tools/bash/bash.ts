@@ -126,7 +126,7 @@ async function call(shell: ShellSession, input: BashInput, context: ToolContext)
 
 function render(outcome: ShellOutcome, call: { begun: number; workspace: string; process?: string }): ToolResult {
   const { output, end, cwd, notes } = outcome;
-  const status = end === undefined ? null : end.kind === "done" ? end.status : exitCode(end.status);
+  const status = codeOf(end);
   const text = output.text === "" || output.text.endsWith("\n") ? output.text : `${output.text}\n`;
   const result: ToolResult = {
     status: end === undefined || status === 0 ? "ok" : "error",
@@ -139,11 +139,16 @@ function render(outcome: ShellOutcome, call: { begun: number; workspace: string;
       truncated: output.truncated,
       bytes: output.bytes,
       ...(call.process === undefined ? {} : { process: call.process }),
-      ...(end?.kind === "shell-ended" && call.process === undefined ? { shell_restarted: true } : {}),
+      ...(end !== undefined && end.kind !== "done" && call.process === undefined ? { shell_restarted: true } : {}),
     },
   };
   if (output.fullOutput !== undefined) result.fullOutput = output.fullOutput;
   return result;
+}
+
+function codeOf(end: ShellOutcome["end"]): number | null {
+  if (end === undefined || end.kind === "not-taken") return null;
+  return end.kind === "done" ? end.status : exitCode(end.status);
 }
 
 function lastLine({ end, cwd }: ShellOutcome, call: { begun: number; workspace: string; process?: string }): string {
@@ -152,10 +157,12 @@ function lastLine({ end, cwd }: ShellOutcome, call: { begun: number; workspace: 
   if (call.process !== undefined) {
     if (end === undefined)
       return `[${call.process} is running; look again with process "${call.process}", stop it with input "C-c" or "SIGTERM"]`;
-    return `[${call.process} has ended: ${end.kind === "done" ? `exit code ${end.status}` : describeExit(end.status)}]`;
+    return `[${call.process} has ended: ${end.kind === "shell-ended" ? describeExit(end.status) : `exit code ${codeOf(end)}`}]`;
   }
   if (end === undefined) return `[still running after ${seconds} s; continue with input: text, a key such as "C-c", or "" to wait]`;
   if (end.kind === "done") return `[exit code ${end.status}${place === "" ? "" : `, in ${place}`}]`;
+  if (end.kind === "not-taken")
+    return "[the shell did not take the command: it was stopped, or its terminal is out of order. A fresh one is ready: send it again]";
   return `[the shell ended (${describeExit(end.status)}), and what it had started with it. The next command gets a fresh one in ${place === "" ? "the workspace" : place} with the exported variables; functions and options are gone]`;
 }
 

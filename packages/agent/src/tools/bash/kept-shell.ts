@@ -29,7 +29,11 @@ export interface ShellPlace {
 }
 
 /** How a command ended. */
-export type CommandEnd = { kind: "done"; status: number; redirected: boolean } | { kind: "shell-ended"; status: ExitStatus };
+export type CommandEnd =
+  | { kind: "done"; status: number; redirected: boolean }
+  | { kind: "shell-ended"; status: ExitStatus }
+  /** The shell did not take the command: somebody stopped it, or put its terminal out of order. */
+  | { kind: "not-taken" };
 
 /**
  * One running bash on a terminal, for one command at a time. It ends when bash ends, for whatever reason; who needs another makes a
@@ -44,7 +48,9 @@ export class KeptShell {
   readonly #reports = new ReportReader();
   /** Number of the command under way or last run. */
   #number = 0;
+  #markedStart = 0;
   #markedEnd = -1;
+  #begun = 0;
   #report: ShellReport | undefined;
   /** Between two commands: what came, until the next begins. */
   #between: Buffer[] | undefined = [];
@@ -84,7 +90,18 @@ export class KeptShell {
     if (this.process.ended !== undefined) throw new GuildError("failed_precondition", "the shell has ended");
     this.#number += 1;
     this.#report = undefined;
+    this.#begun = performance.now();
     this.#send(commandLines(this.#number, command));
+  }
+
+  /** Bash has taken the last command: it runs, or has ended. */
+  get taken(): boolean {
+    return this.#markedStart === this.#number || this.commandEnd !== undefined;
+  }
+
+  /** Milliseconds since the last command was sent. */
+  get age(): number {
+    return performance.now() - this.#begun;
   }
 
   get busy(): boolean {
@@ -131,6 +148,7 @@ export class KeptShell {
     if (part.kind === "bytes") {
       await this.#onBytes(part.bytes);
     } else if (part.kind === "start") {
+      this.#markedStart = part.number;
       await this.#releaseBetween();
       this.#between = undefined;
     } else {

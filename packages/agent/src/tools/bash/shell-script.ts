@@ -19,7 +19,7 @@ export function setUpLines(mark: string, restore: string): string[] {
   const script = `
 exec ${CONTROL}>&3 3>&- ${TERMINAL}>&1
 command stty -echo -onlcr 2>/dev/null
-unset MAILCHECK HISTFILE
+unset MAILCHECK HISTFILE TMOUT
 __gh_r=0 __gh_last=0 __gh_st=0 __gh_x= __gh_xs= __gh_n=0
 __gh_report() { { ${report}; } >&${CONTROL}; }
 __gh_b() {

@@ -11,8 +11,11 @@ import { TerminalProcess } from "./terminal-process.ts";
 const QUIET_MS = 300;
 /** How long an interrupted command has to end before it is killed. */
 const INTERRUPT_MS = 1_500;
-/** Processes in the background at a time. */
+/** An idle shell takes a command within milliseconds; one that has not after so long will not. */
+const TAKEN_MS = 5_000;
+/** Processes in the background at a time, and those remembered after their end. */
 const MOST_PROCESSES = 64;
+const REMEMBERED = 256;
 
 /** Where the shell stands, with what it exports, run the command. */
 const BACKGROUND_SCRIPT = '__gh_c=$1; eval "$2"; cd -- "$3" || exit; set --; eval "unset __gh_c PROMPT_COMMAND; $__gh_c"';
@@ -113,6 +116,7 @@ export class ShellSession {
     const process = new TerminalProcess(execution, (chunk) => recorder.write(chunk.bytes));
     const started: BackgroundProcess = { name, command, process, recorder, told: false };
     this.#processes.set(name, started);
+    await this.#forgetOld();
     try {
       return { ...(await this.#awaitProcess(started, limits)), name };
     } catch (error) {
@@ -165,14 +169,19 @@ export class ShellSession {
   }
 
   async #await(shell: KeptShell, limits: CallLimits & { quietMs?: number }): Promise<ShellOutcome> {
+    const begun = performance.now();
     shell.recorder.onText = limits.progress;
     try {
       const over = (): boolean => shell.commandEnd !== undefined;
-      const why = await shell.process.wait(over, { ms: limits.timeoutMs, signal: limits.signal, ...quiet(limits) });
+      const { timeoutMs: ms, signal } = limits;
+      let why = await shell.process.wait(() => shell.taken, { ms: Math.min(ms, TAKEN_MS - shell.age), signal });
+      const notTaken = why === "time" && !shell.taken && shell.age >= TAKEN_MS;
+      if (!notTaken && why !== "aborted")
+        why = await shell.process.wait(over, { ms: Math.max(0, ms - (performance.now() - begun)), signal, ...quiet(limits) });
       if (why === "aborted") await this.#interrupt(shell);
-      const end = shell.commandEnd;
+      const end: CommandEnd | undefined = notTaken ? { kind: "not-taken" } : shell.commandEnd;
       const output = await shell.takeOutput();
-      if (end?.kind === "shell-ended") await this.#discard(shell);
+      if (end !== undefined && end.kind !== "done") await this.#discard(shell);
       limits.signal.throwIfAborted();
       const notes = this.#endedProcesses();
       if (end?.kind === "done" && end.redirected)
@@ -219,6 +228,14 @@ export class ShellSession {
     await shell.process.close();
     this.#place = shell.place;
     this.warm();
+  }
+
+  async #forgetOld(): Promise<void> {
+    if (this.#processes.size <= REMEMBERED) return;
+    const old = [...this.#processes.values()].find((one) => one.told && one.process.ended !== undefined);
+    if (old === undefined) return;
+    this.#processes.delete(old.name);
+    await old.process.close();
   }
 
   #endedProcesses(): string[] {

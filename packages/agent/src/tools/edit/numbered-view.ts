@@ -1,6 +1,6 @@
 /** Most characters of one view, and of one line in it. */
-export const VIEW_LIMIT = 16_000;
-export const LINE_LIMIT = 1_000;
+const VIEW_LIMIT = 16_000;
+const LINE_LIMIT = 1_000;
 
 /** Lines with their numbers, cut where `limit` is reached; `last` is the number of the last line shown. */
 export function numberLines(lines: readonly string[], first: number, limit: number = VIEW_LIMIT): { text: string; last: number } {

@@ -52,7 +52,7 @@ export async function statIfThere(files: SandboxFiles, path: string): Promise<Fi
   }
 }
 
-export function binaryFile(path: WorkspacePath, bytes: Uint8Array): GuildError {
+function binaryFile(path: WorkspacePath, bytes: Uint8Array): GuildError {
   return new GuildError("failed_precondition", `${path.shown} is a binary file (${bytes.length.toLocaleString("en")} bytes)`, {
     remedy: "use bash, for example file or xxd",
   });

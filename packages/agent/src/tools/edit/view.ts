@@ -33,7 +33,7 @@ export async function view(
 }
 
 /** Lines of a text that is at hand. */
-export function viewLines(name: string, lines: readonly string[], range: ViewRange | undefined, notes: readonly string[]): ToolResult {
+function viewLines(name: string, lines: readonly string[], range: ViewRange | undefined, notes: readonly string[]): ToolResult {
   const [first, last] = checkRange(range, lines.length);
   const about = [`${lines.length} ${lines.length === 1 ? "line" : "lines"}`, ...notes].join(", ");
   const data = { path: name, lines: lines.length };
