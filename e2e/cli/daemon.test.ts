@@ -18,6 +18,10 @@ interface Up {
 async function up(home: Home, ...args: string[]): Promise<Up> {
   const { code, stdout, stderr } = await home.guild(["up", "--json", ...args]);
   assert.equal(code, 0, stderr);
+  return upOf(stdout);
+}
+
+function upOf(stdout: string): Up {
   return jsonLines(stdout)[0] as unknown as Up;
 }
 
@@ -126,7 +130,7 @@ describe("two users on one machine", { skip: process.getuid?.() !== 0 && "only r
         for (const path of [home.directory, join(home.directory, "guild")]) chownSync(path, uid, uid);
         const { code, stdout, stderr } = await home.guild(["up", "--json"], { uid });
         assert.equal(code, 0, stderr);
-        started.push(jsonLines(stdout)[0] as unknown as Up);
+        started.push(upOf(stdout));
       }
       assert.notEqual(started[0]?.pid, started[1]?.pid);
       for (const [index, one] of started.entries()) {

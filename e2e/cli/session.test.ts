@@ -8,6 +8,11 @@ import { Home, jsonLines, repository } from "./guild.ts";
 
 type Line = Record<string, unknown>;
 
+/** The body of an event. */
+function detail(event: Line | undefined, kind: string): Line {
+  return (event?.[kind] ?? {}) as Line;
+}
+
 describe("guild session", () => {
   let home: Home;
   before(() => void (home = new Home()));
@@ -119,8 +124,14 @@ describe("guild session", () => {
     writeFileSync(join(directory, "go"), "");
     assert.equal((await running.finished).code, 130);
     let all = await events(session);
-    assert.equal((all.at(-1)?.["turn_ended"] as Line)["reason"], "TURN_END_REASON_PAUSED");
-    assert.equal((all.find((event) => event["kind"] === "action_finished")?.["action_finished"] as Line)["status"], "ACTION_STATUS_OK");
+    assert.equal(detail(all.at(-1), "turn_ended")["reason"], "TURN_END_REASON_PAUSED");
+    assert.equal(
+      detail(
+        all.find((event) => event["kind"] === "action_finished"),
+        "action_finished",
+      )["status"],
+      "ACTION_STATUS_OK",
+    );
 
     const resumed = home.start(["session", "resume", session, "--json"]);
     await resumed.until(/action_started/);
@@ -128,7 +139,10 @@ describe("guild session", () => {
     assert.equal((await resumed.finished).code, 130);
     all = await events(session);
     assert.equal(
-      (all.findLast((event) => event["kind"] === "action_finished")?.["action_finished"] as Line)["status"],
+      detail(
+        all.findLast((event) => event["kind"] === "action_finished"),
+        "action_finished",
+      )["status"],
       "ACTION_STATUS_INTERRUPTED",
     );
     assert.equal((await home.guild(["session", "resume", session])).code, 0);

@@ -33,7 +33,7 @@ function atTerminal(home: Home, args: string[]) {
         };
         waiting.add(look);
         look();
-        void finished.then(() => reject(new Error(`ended before ${pattern}: ${screen.text}`)));
+        finished.then(() => reject(new Error(`ended before ${pattern}: ${screen.text}`)), reject);
       }),
   };
 }

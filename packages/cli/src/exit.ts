@@ -1,4 +1,4 @@
-import { type ErrorCode, GuildError } from "@guildhall/core";
+import type { ErrorCode, GuildError } from "@guildhall/core";
 import { TurnEndReason } from "@guildhall/protocol";
 
 /** Exit codes of `guild`; part of its interface. */

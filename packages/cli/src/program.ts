@@ -67,7 +67,7 @@ function addRun(program: Command, context: Context, run: Run): void {
 
 function addSession(program: Command, context: Context, run: Run): void {
   const session = program.command("session").description("list, follow, steer, rewind and export sessions");
-  const commands = (): Promise<typeof import("./commands/session.ts")> => import("./commands/session.ts");
+  const commands = () => import("./commands/session.ts");
   session
     .command("list")
     .description("newest first")
@@ -105,7 +105,7 @@ function addSession(program: Command, context: Context, run: Run): void {
 }
 
 function addHistory(session: Command, context: Context, run: Run): void {
-  const commands = (): Promise<typeof import("./commands/history.ts")> => import("./commands/history.ts");
+  const commands = () => import("./commands/history.ts");
   session
     .command("export <id>")
     .description("the whole session as JSON lines, to stdout or a file")
@@ -133,7 +133,7 @@ function addHistory(session: Command, context: Context, run: Run): void {
 
 function addTools(program: Command, context: Context, run: Run): void {
   const tool = program.command("tool").description("the agent's tools, without a model");
-  const commands = (): Promise<typeof import("./commands/tool.ts")> => import("./commands/tool.ts");
+  const commands = () => import("./commands/tool.ts");
   tool
     .command("list")
     .addOption(json())
@@ -157,13 +157,13 @@ function addTools(program: Command, context: Context, run: Run): void {
     .option("--sandbox <name>", "isolation provider")
     .option("--limit <k=v>", "cpu_seconds, memory_bytes, processes, file_bytes, wall_seconds, open_files; may be repeated", collect, [])
     .passThroughOptions()
-    .action((command, args, options) =>
+    .action((command: string, args: string[], options) =>
       run(import("./commands/sandbox.ts").then((module) => module.exec(context, [command, ...args], options))),
     );
 }
 
 function addDaemon(program: Command, context: Context, run: Run): void {
-  const commands = (): Promise<typeof import("./commands/daemon.ts")> => import("./commands/daemon.ts");
+  const commands = () => import("./commands/daemon.ts");
   program
     .command("up")
     .description("start the daemon")

@@ -1,3 +1,5 @@
+import type { Agent, IncomingMessage as Incoming } from "node:http";
+import type * as Http from "node:http";
 import { createRequire } from "node:module";
 
 import { create, type DescMessage, type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -6,7 +8,7 @@ import { type ErrorCode, GuildError } from "@guildhall/core";
 import { ErrorDetailSchema } from "@guildhall/protocol";
 
 // As an ES module `node:http` reads all its exports, and thereby loads undici: 50 ms that a command has no use for.
-const http = createRequire(import.meta.url)("node:http") as typeof import("node:http");
+const http = createRequire(import.meta.url)("node:http") as typeof Http;
 
 /** Calls over a Unix socket. */
 export interface Wire {
@@ -29,9 +31,6 @@ export function openWire(socketPath: string): Wire {
     close: () => agent.destroy(),
   };
 }
-
-type Agent = import("node:http").Agent;
-type Incoming = import("node:http").IncomingMessage;
 
 function callOf(socketPath: string, agent: Agent, method: DescMethod): (input: unknown) => unknown {
   const { methodKind: kind } = method;

@@ -47,7 +47,7 @@ export function exec(context: Context, command: string[], options: ExecOptions):
         if (kind.case === "stderr") stderr.write(kind.value);
         if (kind.case === "exit") exit = kind.value;
       }
-      return exitOf(context, exit);
+      return await exitOf(context, exit);
     } finally {
       stop();
       client.close();

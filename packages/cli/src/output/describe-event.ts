@@ -88,7 +88,7 @@ export function totals(of: { steps: number; tokens: number; costUsd: number; cos
 }
 
 /** The part of a call's arguments that says what it does. */
-export function callSummary(call: ToolCall): string {
+function callSummary(call: ToolCall): string {
   const args = parseObject(call.arguments);
   if (args === undefined) return call.arguments;
   const { command, path, pattern, query, thought, summary, message, text } = args;

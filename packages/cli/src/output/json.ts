@@ -22,6 +22,6 @@ export function statusName(status: SessionStatus): string {
 }
 
 /** A message with the protocol's field names; fields without a value are left out. */
-export function asJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Record<string, unknown> {
+function asJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Record<string, unknown> {
   return toJson(schema, message, { useProtoFieldName: true }) as Record<string, unknown>;
 }

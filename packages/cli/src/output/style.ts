@@ -16,8 +16,7 @@ export function createStyle(color: boolean): Style {
 }
 
 /** Text that came from elsewhere, made harmless for a terminal: no control characters but tabs and line ends. */
-export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex
+function printable(text: string): string {
   return text.replace(/\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)/g, "").replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "");
 }
 

@@ -13,10 +13,11 @@ export interface Paths {
   data: string;
   /** Logs and the like: may be deleted at any time. */
   state: string;
-  /** Sockets and the lock of the running daemon; 0700 and owned by the person. */
+  /** Sockets; 0700 and owned by the person. */
   runtime: string;
   settingsFile: string;
   socket: string;
+  /** Held by the running daemon: there is one a data directory. */
   lock: string;
   log: string;
   /** Token of the TCP address, 0600. */
@@ -53,7 +54,7 @@ export function resolvePaths(input: PathsInput): Paths {
     runtime,
     settingsFile: join(config, "settings.toml"),
     socket: join(runtime, "daemon.sock"),
-    lock: join(runtime, "daemon.lock"),
+    lock: join(data, "daemon.lock"),
     log: join(state, "daemon.log"),
     token: join(data, "token"),
   };

@@ -67,7 +67,12 @@ export function describeSettings(): SettingInfo[] {
 
 function info(key: string, meta: Record<string, unknown>): SettingInfo {
   const variable = typeof meta["variable"] === "string" ? meta["variable"] : `GUILD_${key.toUpperCase().replaceAll(".", "_")}`;
-  return { key, description: String(meta["description"] ?? ""), secret: meta["secret"] === true, variable };
+  return {
+    key,
+    description: typeof meta["description"] === "string" ? meta["description"] : "",
+    secret: meta["secret"] === true,
+    variable,
+  };
 }
 
 function section<Shape extends z.ZodRawShape>(shape: Shape): z.ZodPrefault<z.ZodObject<Shape, z.core.$strict>> {

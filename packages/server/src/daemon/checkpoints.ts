@@ -25,7 +25,7 @@ export function createCheckpointStores(directory: string): CheckpointStores {
     async close() {
       const opened = await Promise.allSettled(stores.values());
       stores.clear();
-      await Promise.all(opened.map((store) => (store.status === "fulfilled" ? store.value.close() : undefined)));
+      for (const store of opened) if (store.status === "fulfilled") await store.value.close();
     },
   };
 }

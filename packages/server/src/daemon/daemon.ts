@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, watch } from "node:fs";
 
 import { type FaultPoints, GuildError } from "@guildhall/core";
 import { ensureRuntimeDirectory, type Paths } from "@guildhall/core/paths";
@@ -53,8 +53,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       }),
     );
     const ready = Promise.withResolvers<RequestHandler>();
-    ready.promise.catch(() => undefined);
-    storage.catch(() => undefined);
+    // Their failures are thrown below, where they are awaited; until then nobody listens.
+    for (const early of [ready.promise, storage]) early.catch(() => undefined);
     const { listenOnSocket, listenOnTcp, parseAddress } = await import("../rpc/listen.ts");
 
     const ended = Promise.withResolvers<void>();
@@ -108,6 +108,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         log.info("ended");
       })().then(ended.resolve, ended.reject);
     };
+    // Something that tidies temporary directories took the socket away: nobody could reach this daemon any more.
+    const watcher = watch(paths.runtime, () => {
+      if (stopping !== undefined || existsSync(paths.socket)) return;
+      log.warn("the socket was removed: ending");
+      stop({ now: false });
+    });
+    watcher.unref();
     return { addresses, stop, ended: ended.promise };
   } catch (error) {
     lock.release();

@@ -13,7 +13,7 @@ export interface Sandboxes {
 }
 
 /** Names that `--sandbox` takes. */
-export const sandboxNames = ["bubblewrap", "host"] as const;
+const sandboxNames = ["bubblewrap", "host"] as const;
 
 export function createSandboxes(options: { settings(): Settings; dataDir: string }): Sandboxes {
   const made = new Map<string, Promise<SandboxProvider>>();
@@ -47,7 +47,7 @@ export function createSandboxes(options: { settings(): Settings; dataDir: string
     async close() {
       const providers = await Promise.allSettled(made.values());
       made.clear();
-      await Promise.all(providers.map((provider) => (provider.status === "fulfilled" ? provider.value.close() : undefined)));
+      for (const provider of providers) if (provider.status === "fulfilled") await provider.value.close();
     },
   };
 }

@@ -14,7 +14,6 @@ import {
   type ToolRegistry,
 } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
-import { readSettings } from "@guildhall/core/settings";
 import { ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
 import { errorInterceptor } from "../rpc/errors.ts";
@@ -32,6 +31,7 @@ import { SessionHost } from "../worker/session-host.ts";
 import { createToolBench } from "../worker/tool-bench.ts";
 import { openWorkbench } from "../worker/workbench.ts";
 import { createCheckpointStores } from "./checkpoints.ts";
+import { currentSettings } from "./current-settings.ts";
 import { toFindings } from "./findings.ts";
 import type { Log } from "./log.ts";
 import { createSandboxes } from "./sandboxes.ts";
@@ -61,13 +61,13 @@ export interface Services {
   close(): Promise<void>;
 }
 
-/** The composition root: every concrete part is chosen here. Settings are read anew for each request that needs them. */
+/** The composition root: every concrete part is chosen here. Settings are those of the moment of each request. */
 export async function composeServices(options: ServicesOptions): Promise<Services> {
   const { paths, storage, log: journal } = options;
   const { log, blobs } = storage;
   const clock = systemClock();
   const ids = sortableIds(clock);
-  const readAll = () => readSettings(paths.settingsFile, options.env);
+  const readAll = currentSettings(paths.settingsFile, options.env);
   const settings = () => readAll().settings;
   const sharedDatabase = settings().database.url !== "";
   const { createBuiltInTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
@@ -190,7 +190,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   });
 
   return {
-    handler: (request, response) => handler(request as Parameters<typeof handler>[0], response as Parameters<typeof handler>[1]),
+    handler,
     async warmUp() {
       await Promise.all([openModels(), sandboxes.provider("")]);
     },

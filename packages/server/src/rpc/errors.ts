@@ -5,7 +5,7 @@ import { ErrorDetailSchema } from "@guildhall/protocol";
 import type { Log } from "../daemon/log.ts";
 
 /** The gRPC status of each error code. */
-export const rpcStatus: Readonly<Record<ErrorCode, Code>> = {
+const rpcStatus: Readonly<Record<ErrorCode, Code>> = {
   invalid_argument: Code.InvalidArgument,
   not_found: Code.NotFound,
   already_exists: Code.AlreadyExists,

@@ -88,13 +88,19 @@ function createFront({ handler, connected }: ListenOptions): Front {
       sockets.delete(socket);
       ended();
     });
-    void sniff(socket).then((head) => {
-      if (head === undefined) return socket.destroy();
-      if (!head.subarray(0, http2Preface.length).equals(http2Preface)) {
-        socket.unshift(head);
-        http1.emit("connection", socket);
-        return socket.resume();
-      }
+    sniff(socket).then(
+      (head) => pass(socket, head),
+      () => socket.destroy(),
+    );
+  });
+  const pass = (socket: net.Socket, head: Buffer | undefined): void => {
+    if (head === undefined) {
+      socket.destroy();
+    } else if (!head.subarray(0, http2Preface.length).equals(http2Preface)) {
+      socket.unshift(head);
+      http1.emit("connection", socket);
+      socket.resume();
+    } else {
       http2Server ??= http2.createServer(handler);
       // An HTTP/2 session does not see what was put back into its socket: it gets a pipe.
       const [near, far] = duplexPair();
@@ -102,9 +108,9 @@ function createFront({ handler, connected }: ListenOptions): Front {
       near.write(head);
       socket.pipe(near).pipe(socket);
       near.on("close", () => socket.destroy());
-      return socket.on("close", () => near.destroy());
-    });
-  });
+      socket.on("close", () => near.destroy());
+    }
+  };
   return {
     server,
     cut: async () =>

@@ -79,7 +79,7 @@ export class SessionHost {
     this.checkFree(record.workspace, record.session);
     for (const other of this.#hosted.values()) {
       // What a resting session left running in the same workspace would get in the way of this one.
-      if (other !== hosted && other.workspace === record.workspace) void this.#cool(other);
+      if (other !== hosted && other.workspace === record.workspace) this.#coolSoon(other);
     }
     clearTimeout(hosted.cooling);
     const rest = this.#deps.busy();
@@ -90,7 +90,7 @@ export class SessionHost {
       .finally(() => {
         hosted.run = undefined;
         this.#deps.deltas.clear(record.session);
-        hosted.cooling = setTimeout(() => void this.#cool(hosted), this.#deps.keepWarmMs);
+        hosted.cooling = setTimeout(() => this.#coolSoon(hosted), this.#deps.keepWarmMs);
         hosted.cooling.unref();
         rest();
         for (const wake of hosted.waiters.splice(0)) wake();
@@ -146,7 +146,7 @@ export class SessionHost {
         hosted.abort.abort(new GuildError("cancelled", "the daemon ends", { cause: error }));
       });
     }
-    await Promise.all([...this.#hosted.values()].map((hosted) => hosted.run));
+    await Promise.all([...this.#hosted.values()].map((hosted) => hosted.run ?? Promise.resolve()));
     await Promise.all([...this.#hosted.values()].map((hosted) => this.#cool(hosted)));
   }
 
@@ -215,6 +215,10 @@ export class SessionHost {
     const own = GuildError.from(error);
     hosted.failure = own;
     if (own.code !== "cancelled") this.#deps.journal.error(`${hosted.key.session}: the run broke off`, error);
+  }
+
+  #coolSoon(hosted: Hosted): void {
+    this.#cool(hosted).catch((error: unknown) => this.#deps.journal.error(`${hosted.key.session}: its sandbox did not end well`, error));
   }
 
   async #cool(hosted: Hosted): Promise<void> {

@@ -82,7 +82,7 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
         // Input that the command does not take any more is no fault: its exit tells what happened.
         feeding.catch(() => undefined);
         for await (const { stream, bytes } of execution.output) {
-          if (stream !== "control") yield { kind: { case: stream, value: bytes as Uint8Array<ArrayBuffer> } };
+          if (stream !== "control") yield { kind: { case: stream, value: bytes } };
         }
         const exit = await execution.exit;
         yield { kind: { case: "exit", value: { code: exit.code ?? 0, signal: exit.signal ?? "", limit: exit.limit ?? "" } } };

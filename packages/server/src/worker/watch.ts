@@ -54,7 +54,13 @@ export async function* watchSession(
   try {
     // Over already, with nothing to come.
     if (options.untilTurnEnd && !record.turnOpen && record.lastSeq < options.from) return;
-    if (options.untilTurnEnd) void host.rested(key.session, either).then(() => box.rested());
+    const tellWhenRested = (): void => {
+      host.rested(key.session, either).then(
+        () => box.rested(),
+        (error: unknown) => box.end(error),
+      );
+    };
+    if (options.untilTurnEnd) tellWhenRested();
     let seen = options.from - 1;
     for await (const { events, deltas, rested } of box.items()) {
       const change = turnChange(events.map((event) => event.body));
@@ -70,12 +76,13 @@ export async function* watchSession(
         const now = await log.getSession(key);
         if (now.lastSeq <= seen && !now.turnOpen) return;
         if (now.turnOpen && !host.isRunning(key.session)) throw (await host.rested(key.session)) ?? orphaned(key.session);
-        if (host.isRunning(key.session)) void host.rested(key.session, either).then(() => box.rested());
+        if (host.isRunning(key.session)) tellWhenRested();
       }
     }
   } finally {
     leave();
     ended.abort();
+    // Whatever ended it was told through the mailbox.
     await pump.catch(() => undefined);
   }
 }
@@ -108,7 +115,7 @@ function createMailbox(): {
   let mail: Mail = { events: [], deltas: [], rested: false };
   let taken = Promise.withResolvers<void>();
   let arrived = Promise.withResolvers<void>();
-  let end: { error?: unknown } | undefined;
+  let end: { error?: GuildError } | undefined;
   return {
     async events(events) {
       while (mail.events.length > 0 && end === undefined) await taken.promise;
@@ -124,7 +131,7 @@ function createMailbox(): {
       arrived.resolve();
     },
     end(error) {
-      end = error === undefined ? {} : { error };
+      end = error === undefined ? {} : { error: GuildError.from(error) };
       arrived.resolve();
     },
     async *items() {

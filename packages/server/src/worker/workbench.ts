@@ -38,13 +38,16 @@ export function openWorkbench(
   let closing: Promise<void> | undefined;
   const sandbox = deps.provider(of.provider).then(async (provider) => {
     const opened = await provider.create({ id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: sandboxLeaseMs });
-    void opened.gone.then(() => (broken = true));
+    const fall = (): void => {
+      broken = true;
+    };
+    opened.gone.then(fall, fall);
     return opened;
   });
   sandbox.catch(() => (broken = true));
   const toolSession = sandbox.then((opened) => createToolSession({ sandbox: opened, blobs: deps.blobs, masker: of.masker }));
   const checkpointer = sandbox.then((opened) => deps.checkpointer(opened));
-  // Who awaits them hears of it; that nobody may is no fault.
+  // Who awaits them hears of a failure; that nobody may is no fault.
   for (const part of [toolSession, checkpointer]) part.catch(() => undefined);
   return {
     sandbox,
@@ -57,6 +60,7 @@ export function openWorkbench(
       closing ??= (async () => {
         broken = true;
         const parts = await Promise.allSettled([toolSession.then((tools) => tools.close()), checkpointer.then((own) => own.close())]);
+        // A sandbox that never was needs no end.
         const opened = await sandbox.catch(() => undefined);
         await opened?.dispose();
         const failed = parts.find((part) => part.status === "rejected" && opened !== undefined);
