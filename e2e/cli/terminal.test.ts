@@ -10,7 +10,7 @@ import { type Finished, Home, program, repository } from "./guild.ts";
 /** `guild` at a terminal, which util-linux's script(1) gives it: what it shows, and a keyboard. */
 function atTerminal(home: Home, args: string[]) {
   const quoted = [process.execPath, program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-  const child = spawn("script", ["--quiet", "--return", "--flush", "--command", quoted, "/dev/null"], {
+  const child = spawn("/usr/bin/script", ["--quiet", "--return", "--flush", "--command", quoted, "/dev/null"], {
     cwd: home.directory,
     env: { ...home.env, TERM: "xterm-256color", COLUMNS: "100", SHELL: "/bin/sh" },
   });
