@@ -13,7 +13,7 @@ import { openVectorStore } from "./vector-store.ts";
 const model = { id: "counting", dimension: 4 };
 
 /** Says what it was asked. */
-function countingEmbedder(): Embedder & { asked: string[]; failing: boolean; hold?: Promise<void> } {
+function countingEmbedder(): Embedder & { asked: string[]; failing: boolean; hold: Promise<void> | undefined } {
   const embedder = {
     model,
     asked: [] as string[],
@@ -32,7 +32,7 @@ function countingEmbedder(): Embedder & { asked: string[]; failing: boolean; hol
     },
     close: () => Promise.resolve(),
   };
-  return embedder as Embedder & typeof embedder & { hold?: Promise<void> };
+  return embedder;
 }
 
 embedderContract("the embedding cache", () => Promise.resolve(cachedEmbedder(countingEmbedder())));

@@ -36,7 +36,8 @@ export function cachedEmbedder(inner: Embedder, options: EmbeddingCacheOptions =
   function keep(key: string, vector: Float32Array): void {
     memory.delete(key);
     memory.set(key, vector);
-    if (memory.size > entries) for (const [oldest] of memory.entries().take(1)) memory.delete(oldest);
+    const oldest = memory.size > entries ? memory.keys().next() : undefined;
+    if (oldest?.done === false) memory.delete(oldest.value);
   }
 
   async function find(wanted: ReadonlyMap<string, string>): Promise<Map<string, Float32Array>> {
@@ -90,7 +91,7 @@ export function cachedEmbedder(inner: Embedder, options: EmbeddingCacheOptions =
           one.then(over, over);
         }
       }
-      const vectors = Promise.all(keys.map((key) => results.get(key) ?? new Float32Array(inner.model.dimension)));
+      const vectors = Promise.all(keys.map(async (key) => (await results.get(key)) ?? new Float32Array(inner.model.dimension)));
       return await untilAborted(vectors, signal);
     },
     async close() {

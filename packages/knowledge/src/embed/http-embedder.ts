@@ -108,7 +108,7 @@ async function httpEmbedder(kind: string, options: HttpEmbedderOptions, dialect:
   async function embed(texts: readonly string[], dimension: number, signal?: AbortSignal): Promise<Float32Array[]> {
     const either = signal === undefined ? closed.signal : AbortSignal.any([signal, closed.signal]);
     either.throwIfAborted();
-    const vectors = texts.map(() => new Float32Array(dimension));
+    const vectors: Float32Array[] = texts.map(() => new Float32Array(dimension));
     const places = [...texts.keys()].filter((at) => texts[at] !== "");
     for (let start = 0; start < places.length; start += batch) {
       const some = places.slice(start, start + batch);
