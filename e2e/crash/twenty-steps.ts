@@ -4,7 +4,7 @@ import type { FakeReply } from "@guildhall/core/testing";
 export const STEPS = 20;
 
 /** Where each step leaves its number, a line a time that it ran. */
-export const EFFECTS = "effects.log";
+const EFFECTS = "effects.log";
 
 export const GOAL = "Leave twenty marks.";
 
