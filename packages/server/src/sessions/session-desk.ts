@@ -55,12 +55,12 @@ export class SessionDesk {
     const sandbox = request.sandbox === "" ? settings.sandbox.provider : request.sandbox;
     this.#deps.checkSandbox(sandbox);
     approvalPolicy(request.approvalPolicy);
-    if (request.goal !== "") host.checkFree(workspace);
-    const credentials = { ...settings.keys, ...request.credentials };
-    const model = await this.#chooseModel(request.model, request.baseUrl, settings, credentials);
-    const { systemPrompt, tools } = await this.#deps.introduce(workspace, sandbox, request.unattended);
-    const events: EventBody[] = [
-      body.sessionStarted({
+    const release = request.goal === "" ? () => undefined : host.claim(workspace);
+    try {
+      const credentials = { ...settings.keys, ...request.credentials };
+      const model = await this.#chooseModel(request.model, request.baseUrl, settings, credentials);
+      const { systemPrompt, tools } = await this.#deps.introduce(workspace, sandbox, request.unattended);
+      const started = body.sessionStarted({
         workspace,
         model: model.spec,
         modelReason: model.reason,
@@ -71,20 +71,22 @@ export class SessionDesk {
         version: VERSION,
         systemPrompt,
         tools,
-      }),
-    ];
-    if (request.goal !== "") events.push(body.messageReceived({ text: request.goal, messageId: ids.next("msg") }));
-    const record = await log.createSession({
-      tenant: TENANT,
-      session: ids.next("ses"),
-      title: titleOf(request.goal),
-      workspace,
-      actor,
-      events,
-      ...(request.requestId === "" ? {} : { requestId: request.requestId }),
-    });
-    if (record.turnOpen) host.ensureRunning(record, { credentials, unattended: request.unattended });
-    return { record, modelReason: model.reason };
+      });
+      const goal = body.messageReceived({ text: request.goal, messageId: ids.next("msg") });
+      const record = await log.createSession({
+        tenant: TENANT,
+        session: ids.next("ses"),
+        title: titleOf(request.goal),
+        workspace,
+        actor,
+        events: request.goal === "" ? [started] : [started, goal],
+        ...(request.requestId === "" ? {} : { requestId: request.requestId }),
+      });
+      if (record.turnOpen) host.ensureRunning(record, { credentials, unattended: request.unattended });
+      return { record, modelReason: model.reason };
+    } finally {
+      release();
+    }
   }
 
   async get(session: string): Promise<SessionRecord> {

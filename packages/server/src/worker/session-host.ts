@@ -40,6 +40,7 @@ export class SessionHost {
   readonly #deps: SessionHostDeps;
   readonly #worker: string;
   readonly #hosted = new Map<string, Hosted>();
+  readonly #claimed = new Set<string>();
   #stopping = false;
 
   constructor(deps: SessionHostDeps) {
@@ -60,7 +61,23 @@ export class SessionHost {
     return this.#hosted.get(session)?.run !== undefined;
   }
 
-  /** Throws `failed_precondition` when another session works in the workspace, or the daemon is about to end. */
+  /**
+   * Keeps the workspace free for a session that is about to be created, until the result is called. Throws `failed_precondition` when a session
+   * works in it or is about to, `unavailable` when the daemon is about to end.
+   */
+  claim(workspace: string): () => void {
+    this.checkFree(workspace);
+    if (this.#claimed.has(workspace)) {
+      throw new GuildError("failed_precondition", "another session is about to begin in this workspace", {
+        subject: workspace,
+        remedy: "wait for it, or work in a copy",
+      });
+    }
+    this.#claimed.add(workspace);
+    return () => void this.#claimed.delete(workspace);
+  }
+
+  /** Throws as `claim` does, claims aside. */
   checkFree(workspace: string, except?: string): void {
     if (this.#stopping) throw new GuildError("unavailable", "the daemon is about to end", { remedy: "run the command again" });
     for (const [session, hosted] of this.#hosted) {
