@@ -20,7 +20,7 @@ describe("PostgreSQL of our own", () => {
   let template: string;
   let postgres: Postgres;
   const make = (runtime = "run") =>
-    new Postgres({ dataDir: join(root, "data"), runtimeDir: join(root, runtime), binariesDir: join(root, "bin") });
+    new Postgres({ dataDir: join(root, "data"), runtimeDir: join(root, runtime), binariesDir: join(template, "bin") });
   before(async () => {
     template = await mkdtemp(join(tmpdir(), "guildhall-template-"));
     // As root the server runs as another user, who must get to its programs.
@@ -32,7 +32,6 @@ describe("PostgreSQL of our own", () => {
   after(() => rm(template, { recursive: true, force: true }));
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), "guildhall-postgres-"));
-    await chmod(root, 0o755);
     postgres = make();
   });
   afterEach(async () => {
@@ -64,7 +63,7 @@ describe("PostgreSQL of our own", () => {
     it("outlives the process that started it, and the next one adopts it", async () => {
       const program = `
       import { Postgres } from ${JSON.stringify(import.meta.resolve("./postgres.ts"))};
-      await new Postgres({ dataDir: "${root}/data", runtimeDir: "${root}/run", binariesDir: "${root}/bin" }).ensure();
+      await new Postgres({ dataDir: "${root}/data", runtimeDir: "${root}/run", binariesDir: "${template}/bin" }).ensure();
       process.kill(process.pid, "SIGKILL");`;
       const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: "inherit" });
       await once(child, "exit");
