@@ -12,6 +12,7 @@ import {
   ModelChangedSchema,
   ModelFailedSchema,
   ModelRepliedSchema,
+  NetworkDecidedSchema,
   NoticeGivenSchema,
   SessionForkedSchema,
   SessionRewoundSchema,
@@ -40,6 +41,7 @@ export const body = {
   modelChanged: maker("modelChanged", ModelChangedSchema),
   sessionRewound: maker("sessionRewound", SessionRewoundSchema),
   sessionForked: maker("sessionForked", SessionForkedSchema),
+  networkDecided: maker("networkDecided", NetworkDecidedSchema),
 };
 
 function maker<Case extends EventBody["case"], Schema extends DescMessage>(kind: Case, schema: Schema) {

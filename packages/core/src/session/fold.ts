@@ -85,6 +85,7 @@ function apply(state: SessionState, event: Event): SessionState {
       return rewound(state, body.value);
     case "sessionForked":
       return forked(state, body.value);
+    case "networkDecided":
     case "turnEnded":
     case undefined:
       return state;
