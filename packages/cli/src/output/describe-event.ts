@@ -67,6 +67,12 @@ export function describeEvent(event: Event, memory: EventMemory, style: Style, w
       return [style.warn(`rewound to event ${body.value.toSeq}`)];
     case "sessionForked":
       return [style.dim(`forked from ${body.value.parentSessionId} at event ${body.value.atSeq}`)];
+    case "networkDecided":
+      return body.value.decisions
+        .filter((decision) => !decision.allowed)
+        .map(({ method, host, port, path, reason }) =>
+          style.warn(`network: ${method} ${host}:${port}${path} refused: ${oneLine(reason, width - 30)}`),
+        );
     case "turnEnded": {
       const words = turnEndWords[body.value.reason] ?? "ended";
       const tone =
