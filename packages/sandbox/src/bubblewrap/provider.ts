@@ -49,7 +49,7 @@ export class BubblewrapProvider implements SandboxProvider {
     const toolkit = findToolkit(this.#options.toolkitDir);
     const program = findBubblewrap();
     const limits = withDefaults(spec.limits);
-    const hierarchies = (this.#hierarchies ??= findHierarchies());
+    const hierarchies = (this.#hierarchies ??= sweptHierarchies());
     if (limits.cpus !== undefined && hierarchies.cpu === undefined) {
       throw new GuildError("unsupported", "a share of CPUs cannot be enforced here: no cgroup for it is ours to write", {
         remedy: "run as root, have systemd delegate the cpu controller, or leave `cpus` out",
@@ -87,7 +87,9 @@ export class BubblewrapProvider implements SandboxProvider {
           tmpfsBytes: Math.max(2 ** 20, Math.floor(limits.memoryBytes / 2)),
           seccompFd: SECCOMP_FD,
           init: [
-            ...["--connection", String(CONNECTION_FD), "--workspace", workspace.path, "--processes", String(limits.processes)],
+            ...["--connection", String(CONNECTION_FD), "--workspace", workspace.path],
+            // Where a cgroup counts, it is to be the one that refuses, since it can tell.
+            ...["--processes", String(limits.processes + (hierarchies.pids === undefined ? 0 : 64))],
             ...(hierarchies.memory === undefined
               ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
               : []),
@@ -149,6 +151,12 @@ export class BubblewrapProvider implements SandboxProvider {
     this.#users.delete(workspace);
     await removePlaceholders(guard.placeholders);
   }
+}
+
+function sweptHierarchies(): Hierarchies {
+  const hierarchies = findHierarchies();
+  SandboxGroup.sweep(hierarchies);
+  return hierarchies;
 }
 
 /** Where bubblewrap finds what it mounts, and what the launcher is told to prepare. */

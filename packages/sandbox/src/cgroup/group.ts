@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -6,6 +6,8 @@ import { GuildError, type ExitStatus, type SandboxLimits, type SandboxUsage } fr
 
 import type { Hierarchies } from "./hierarchies.ts";
 
+const PREFIX = "guildhall-";
+const OLD_MS = 60_000;
 const CPU_PERIOD_US = 100_000;
 
 /** Processes of the sandbox's own making (bubblewrap, init), on top of what it may have. */
@@ -28,7 +30,7 @@ export class SandboxGroup {
 
   /** Makes the groups that are possible here and sets their limits. Throws `failed_precondition` when one cannot be made. */
   static create(hierarchies: Hierarchies, id: string, limits: SandboxLimits & { memoryBytes: number; processes: number }): SandboxGroup {
-    const name = `guildhall-${id}`;
+    const name = PREFIX + id;
     const wanted = [hierarchies.memory, hierarchies.pids, hierarchies.cpu, hierarchies.unified].filter((path) => path !== undefined);
     const group = new SandboxGroup(
       hierarchies,
@@ -57,6 +59,22 @@ export class SandboxGroup {
       });
     }
     return group;
+  }
+
+  /** Removes groups that a process which was killed has left: empty ones, older than any start takes. */
+  static sweep(hierarchies: Hierarchies, now = Date.now()): void {
+    const parents = [hierarchies.memory, hierarchies.pids, hierarchies.cpu, hierarchies.unified].filter((path) => path !== undefined);
+    for (const parent of new Set(parents)) {
+      for (const name of readdirSync(parent)) {
+        if (!name.startsWith(PREFIX)) continue;
+        try {
+          if (statSync(join(parent, name)).ctimeMs < now - OLD_MS) rmdirSync(join(parent, name));
+        } catch (error) {
+          const code = (error as NodeJS.ErrnoException).code;
+          if (code !== "EBUSY" && code !== "ENOENT" && code !== "EACCES" && code !== "EPERM") throw error; // in use, gone, not ours
+        }
+      }
+    }
   }
 
   /** Names the limit that ended a process, where the kernel acted through the group. */

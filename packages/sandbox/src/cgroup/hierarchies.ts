@@ -31,7 +31,7 @@ export function findHierarchies(read: (path: string) => string = (path) => readF
     for (const name of names.split(",")) {
       const mount = mounts.get(name);
       if (mount === undefined || (name !== "memory" && name !== "pids" && name !== "cpu")) continue;
-      const directory = join(mount, path);
+      const directory = path === "/" ? mount : join(mount, path);
       if (!writable(directory)) continue;
       found[name] = directory;
       found.version = 1;
@@ -47,7 +47,7 @@ function findUnified(
   read: (path: string) => string,
   writable: (path: string) => boolean,
 ): void {
-  const own = join(mount, path);
+  const own = path === "/" ? mount : join(mount, path);
   if (writable(own)) found.unified = own;
   for (let at = own; at.startsWith(mount); at = join(at, "..")) {
     const handed = tryRead(read, join(at, "cgroup.subtree_control")).split(/\s+/);
