@@ -27,8 +27,8 @@ export function parseIgnorePattern(line: string): IgnorePattern | undefined {
     return glob && { negative, directoryOnly, matches: (_, name) => glob(name) };
   }
   const parts: Array<Glob | typeof ANY_DEPTH> = [];
-  for (const part of text.split("/")) {
-    const glob = part === "**" ? ANY_DEPTH : compileGlob(part);
+  for (const part of components(text)) {
+    const glob = /^\*\*+$/.test(part) ? ANY_DEPTH : compileGlob(part);
     if (glob === undefined) return undefined;
     parts.push(glob);
   }
@@ -46,6 +46,26 @@ function trimSpaces(line: string): string {
   let backslashes = 0;
   while (backslashes < end && line[end - 1 - backslashes] === "\\") backslashes++;
   return line.slice(0, backslashes % 2 === 1 ? end + 1 : end);
+}
+
+/** Parts of a pattern between its slashes; one within brackets is none, an escaped one is. */
+function components(text: string): string[] {
+  const parts: string[] = [];
+  let part = "";
+  for (let at = 0; at < text.length; at++) {
+    let taken = text[at] ?? "";
+    if (taken === "\\" && text[at + 1] === "/") continue;
+    if (taken === "/") {
+      parts.push(part);
+      part = "";
+      continue;
+    }
+    const end = taken === "\\" ? at + 1 : taken === "[" ? (readClass(text, at + 1)?.end ?? at) : at;
+    taken = text.slice(at, end + 1);
+    part += taken;
+    at = end;
+  }
+  return [...parts, part];
 }
 
 /** `**` stands for any number of components; at the end for at least one. Going back to the last `**` is enough, as with `*`. */
