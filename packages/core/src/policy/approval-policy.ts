@@ -1,5 +1,6 @@
 import { Risk } from "@guildhall/protocol";
 
+import { canonicalJson } from "../canonical-json.ts";
 import { GuildError } from "../errors.ts";
 import type { Approvals, ProposedAction } from "../ports/safety.ts";
 import { actionDigest } from "./action-digest.ts";
@@ -28,7 +29,7 @@ export function approvalPolicy(name: string, options: ApprovalOptions = {}): App
     judge: (action) => {
       const reason = exempt.has(action.tool) ? undefined : reasonToAsk(policy, action);
       if (reason === undefined) return { decision: "allow" };
-      return { decision: "ask", reason, rule: `allow ${action.tool}`, digest: actionDigest(action) };
+      return { decision: "ask", reason, rule: exactRule(action), digest: actionDigest(action) };
     },
   };
 }
@@ -41,10 +42,19 @@ function reasonToAsk(policy: ApprovalPolicy, action: ProposedAction): string | u
       return "every action is asked about";
     case "risky":
       if (action.risk === Risk.LOW || action.risk === Risk.MEDIUM) return undefined;
-      return action.risk === Risk.HIGH ? "its risk is high" : "its risk is not known";
+      return `${action.risk === Risk.HIGH ? "its risk is high" : "its risk is not known"}${because(action.reasons)}`;
     default:
       return policy satisfies never;
   }
+}
+
+function because(reasons: readonly string[] = []): string {
+  return reasons.length === 0 ? "" : `: ${reasons.join("; ")}`;
+}
+
+/** Allows this one action and nothing else: a rule that a person is shown must not mean more than what is asked about. */
+function exactRule({ tool, arguments: input, workspace }: ProposedAction): string {
+  return `allow ${tool} ${canonicalJson(input)} in ${workspace}`;
 }
 
 function isPolicy(name: string): name is ApprovalPolicy {

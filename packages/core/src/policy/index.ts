@@ -2,3 +2,4 @@
 export { actionDigest } from "./action-digest.ts";
 export { APPROVAL_POLICIES, type ApprovalOptions, type ApprovalPolicy, approvalPolicy } from "./approval-policy.ts";
 export { sharedBudget, unlimitedBudgets } from "./budgets.ts";
+export { isNetworkOpen, type NetworkLimits, type NetworkPolicy, type NetworkRule, type SecretRule } from "./network-rule.ts";
