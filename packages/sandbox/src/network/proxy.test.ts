@@ -11,9 +11,10 @@ import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { callbackify } from "node:util";
 
+import type { NetworkRule } from "@guildhall/core";
+
 import { createSessionAuthority, type SessionAuthority } from "./certificates.ts";
 import { startNetworkProxy, type NetworkDecision, type NetworkProxy } from "./proxy.ts";
-import type { NetworkRule } from "./rules.ts";
 
 const PUBLIC = "93.184.216.34";
 
@@ -45,7 +46,11 @@ describe("the network proxy", () => {
           headers: message.headers,
           body: Buffer.concat(chunks).toString(),
         });
-        if (message.url === "/large") response.end(Buffer.alloc(3_000_000));
+        if (message.url === "/echo") {
+          response.setHeader("x-echo", message.headers.authorization ?? "");
+          response.write(`you sent ${(message.headers.authorization ?? "").slice(0, 12)}`);
+          setImmediate(() => response.end((message.headers.authorization ?? "").slice(12)));
+        } else if (message.url === "/large") response.end(Buffer.alloc(3_000_000));
         else response.end(`hello from ${message.headers.host}`);
       });
     });
@@ -53,11 +58,11 @@ describe("the network proxy", () => {
     await once(upstream, "listening");
     const { port } = upstream.address() as AddressInfo;
     proxy = await startNetworkProxy({
-      socketPath,
+      listen: socketPath,
       authority,
-      rules: () => rules,
+      layers: () => [rules],
       resolve: async (host) => names.get(host) ?? Promise.reject(new Error("NXDOMAIN")),
-      secrets: { grants: () => [{ secret: "token", placeholder: "placeholder-1", host: "api.example.com" }], value: () => "real" },
+      secrets: { grants: () => [{ secret: "token", placeholder: "placeholder-1", host: "api.example.com" }], value: () => "real-value" },
       report: (decision) => decisions.push(decision),
       limits: { bytes: 10_000_000 },
       testing: {
@@ -129,7 +134,7 @@ describe("the network proxy", () => {
     assert.deepEqual(dialled, [PUBLIC]);
     assert.equal(seen[0]?.url, "/a?b=c");
     assert.deepEqual(decisions, [
-      { allowed: true, rule: "r", reason: "allowed by r", host: "example.com", port: 443, method: "GET", path: "/a" },
+      { allowed: true, rule: "r", reason: "allowed by r", host: "example.com", port: 443, method: "GET", path: "/a", secrets: [] },
     ]);
   });
 
@@ -225,11 +230,22 @@ describe("the network proxy", () => {
     given([{ id: "r", host: "*.example.com" }], { "api.example.com": [PUBLIC], "other.example.com": [PUBLIC] });
     const headers = { authorization: "Bearer placeholder-1" };
     await get("https://api.example.com/", { headers });
-    assert.equal(seen[0]?.headers.authorization, "Bearer real");
+    assert.equal(seen[0]?.headers.authorization, "Bearer real-value");
     const { status, body } = await get("https://other.example.com/", { headers });
     assert.equal(status, 403);
     assert.match(body, /token is not granted/);
     assert.equal(seen.length, 1);
+    assert.deepEqual(
+      decisions.map(({ secrets }) => secrets),
+      [["token"], []],
+    );
+  });
+
+  it("does not pass a secret on that a server echoes, however it is cut", async () => {
+    given([{ id: "r", host: "*.example.com" }], { "api.example.com": [PUBLIC] });
+    const { body } = await get("https://api.example.com/echo", { headers: { authorization: "Bearer placeholder-1" } });
+    assert.equal(seen[0]?.headers.authorization, "Bearer real-value");
+    assert.equal(body, "you sent Bearer ***");
   });
 
   it("passes bodies both ways and drops hop-by-hop headers", async () => {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Server as SocketServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { callbackify } from "node:util";
@@ -9,7 +10,7 @@ import { type SecretGrant, substitute } from "../secrets/placeholder.ts";
 import { parseHost, whyNotPublic } from "./address.ts";
 import type { SessionAuthority } from "./certificates.ts";
 import { TrafficMeter, type TrafficLimits } from "./meter.ts";
-import { judgeRequest, mayConnect, type NetworkRule, type OutgoingRequest } from "./rules.ts";
+import { judgeRequest, type Layers, mayConnect, type OutgoingRequest } from "./rules.ts";
 import { closeUpstreams, forward, type Upstream } from "./upstream.ts";
 
 /** What the proxy decided of one request or tunnel; every one is reported, and nothing else leaves the sandbox. */
@@ -22,13 +23,15 @@ export interface NetworkDecision {
   port: number;
   method: string;
   path: string;
+  /** Names of the secrets that were put in. */
+  secrets: string[];
 }
 
 export interface NetworkProxyOptions {
-  /** Unix socket to listen on; the sandbox's only way out. */
-  socketPath: string;
+  /** The sandbox's only way out: a Unix socket to listen on, or one that somebody else listens on for us. Closed with the proxy. */
+  listen: string | SocketServer;
   /** Rules in force now. */
-  rules(): readonly NetworkRule[];
+  layers(): Layers;
   authority: SessionAuthority;
   /** All addresses of a name. */
   resolve(host: string): Promise<string[]>;
@@ -63,20 +66,23 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
       response.end(`guildhall: ${reason}\n`);
     };
     if (request === undefined) return refuse("a request that cannot be understood, or whose names differ");
-    const verdict = judgeRequest(options.rules(), request);
+    const verdict = judgeRequest(options.layers(), request);
     if (!verdict.allowed) return refuse(verdict.reason);
     const secrets = substitute(options.secrets?.grants() ?? [], (name) => options.secrets?.value(name), request, message.headers);
     if (!secrets.allowed) return refuse(secrets.reason);
-    const upstream = await pin(request, secrets.headers);
+    const upstream = await pin(request, secrets);
     if (typeof upstream === "string") return refuse(upstream);
     const limit = meter.admit();
     if (limit !== undefined) return refuse(limit);
-    report(request, verdict);
+    report(request, verdict, secrets.used);
     await forward(message, response, upstream, meter);
   }
 
   /** Where the request really goes; a string says why it does not. */
-  async function pin(request: OutgoingRequest & { target: string }, replaced: Upstream["replaced"]): Promise<Upstream | string> {
+  async function pin(
+    request: OutgoingRequest & { target: string },
+    secrets: { headers: Upstream["replaced"]; used: readonly string[] },
+  ): Promise<Upstream | string> {
     let addresses: string[];
     try {
       addresses = await options.resolve(request.host);
@@ -90,12 +96,17 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
       if (reason !== undefined) return `${request.host} leads to ${reason}`;
     }
     const place = options.testing?.dial(address, request.port) ?? { host: address, port: request.port };
-    return { ...place, request, replaced, ca: options.testing?.ca };
+    const hidden = secrets.used.flatMap((name) => options.secrets?.value(name) ?? []);
+    return { ...place, request, replaced: secrets.headers, hidden, ca: options.testing?.ca };
   }
 
-  function report(request: Omit<OutgoingRequest, "secure">, verdict: { allowed: boolean; rule: string; reason: string }): void {
+  function report(
+    request: Omit<OutgoingRequest, "secure">,
+    verdict: { allowed: boolean; rule: string; reason: string },
+    secrets: string[] = [],
+  ): void {
     const { host, port, method, path } = request;
-    options.report({ ...verdict, host, port, method, path });
+    options.report({ ...verdict, host, port, method, path, secrets });
   }
 
   function tunnel(message: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -104,7 +115,7 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
     const verdict =
       place === undefined
         ? { allowed: false, rule: "", reason: "tunnels lead to names, not to bare addresses" }
-        : mayConnect(options.rules(), place.host, place.port);
+        : mayConnect(options.layers(), place.host, place.port);
     if (place === undefined || !verdict.allowed) {
       report(asked, verdict);
       socket.end(`HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nguildhall: ${verdict.reason}\n`);
@@ -145,15 +156,20 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
   });
-  await rm(options.socketPath, { force: true });
-  outer.listen(options.socketPath);
-  await once(outer, "listening");
+  const listener: SocketServer = typeof options.listen === "string" ? outer : options.listen;
+  if (typeof options.listen === "string") {
+    await rm(options.listen, { force: true });
+    outer.listen(options.listen);
+    await once(outer, "listening");
+  } else {
+    options.listen.on("connection", (socket) => outer.emit("connection", socket));
+  }
   return {
     async close() {
       for (const socket of sockets) socket.destroy();
       closeUpstreams(meter);
-      outer.close();
-      await once(outer, "close");
+      listener.close();
+      await once(listener, "close");
     },
   };
 }

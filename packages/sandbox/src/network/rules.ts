@@ -1,20 +1,4 @@
-/** One line of a network policy. What is not named does not matter. */
-export interface NetworkRule {
-  /** Shown in decisions: `npm`, `policy.toml:12`. */
-  id: string;
-  /** `example.com`, or `*.example.com` for every name below it (itself not). */
-  host: string;
-  /** Default 443 only. */
-  ports?: readonly number[];
-  /** Upper case. Default all. */
-  methods?: readonly string[];
-  /** A path, or with a final `*` all paths that begin so. Default all. */
-  paths?: readonly string[];
-  /** Plain HTTP too, for hosts that have no TLS. Default false. */
-  plain?: boolean;
-  /** Default allow. A refusal wins over every permission. */
-  refuse?: boolean;
-}
+import type { NetworkRule } from "@guildhall/core";
 
 /** A request as the proxy has understood it; host canonical (`parseHost`). */
 export interface OutgoingRequest {
@@ -33,8 +17,27 @@ export interface NetworkVerdict {
   reason: string;
 }
 
-/** What the rules say of one request. Pure. */
-export function judgeRequest(rules: readonly NetworkRule[], request: OutgoingRequest): NetworkVerdict {
+/** Rules of which each layer must allow a request: the operator's, and further ones that narrow it. */
+export type Layers = readonly (readonly NetworkRule[])[];
+
+const CLOSED: NetworkVerdict = { allowed: false, rule: "", reason: "the network is closed" };
+
+/** What all layers say of one request: the first refusal, else what the first layer allows it by. Pure. */
+export function judgeRequest(layers: Layers, request: OutgoingRequest): NetworkVerdict {
+  return decide(layers, (rules) => judgeLayer(rules, request));
+}
+
+/** Whether a tunnel to this host and port can lead to anything allowed, before its requests are known. */
+export function mayConnect(layers: Layers, host: string, port: number): NetworkVerdict {
+  return decide(layers, (rules) => mayLead(rules, host, port));
+}
+
+function decide(layers: Layers, judge: (rules: readonly NetworkRule[]) => NetworkVerdict): NetworkVerdict {
+  const verdicts = layers.map(judge);
+  return verdicts.find((verdict) => !verdict.allowed) ?? verdicts[0] ?? CLOSED;
+}
+
+function judgeLayer(rules: readonly NetworkRule[], request: OutgoingRequest): NetworkVerdict {
   const matching = rules.filter((rule) => matches(rule, request));
   const refusal = matching.find((rule) => rule.refuse === true);
   if (refusal !== undefined) return { allowed: false, rule: refusal.id, reason: `refused by ${refusal.id}` };
@@ -43,8 +46,7 @@ export function judgeRequest(rules: readonly NetworkRule[], request: OutgoingReq
   return { allowed: false, rule: "", reason: whyNone(rules, request) };
 }
 
-/** Whether a tunnel to this host and port can lead to anything allowed, before its requests are known. */
-export function mayConnect(rules: readonly NetworkRule[], host: string, port: number): NetworkVerdict {
+function mayLead(rules: readonly NetworkRule[], host: string, port: number): NetworkVerdict {
   const rule = rules.find((candidate) => candidate.refuse !== true && matchesHost(candidate.host, host) && matchesPort(candidate, port));
   return rule === undefined
     ? { allowed: false, rule: "", reason: `no rule allows ${host}:${port}` }
@@ -69,9 +71,23 @@ function matchesPort(rule: NetworkRule, port: number): boolean {
   return rule.ports?.includes(port) ?? (port === 443 || (port === 80 && rule.plain === true) || rule.refuse === true);
 }
 
-/** Compared after normalisation of the request, so that `/a/../b` and `%2e%2e` cannot slip by a prefix. */
-function matchesPath(pattern: string, path: string): boolean {
-  return pattern.endsWith("*") ? path.startsWith(pattern.slice(0, -1)) : path === pattern;
+/**
+ * `*` stands for any text. Compared after normalisation of the request, so that `/a/../b` and `%2e%2e` cannot slip by a prefix. In linear
+ * time for what people write: each piece is looked for once, from where the one before ended.
+ */
+export function matchesPath(pattern: string, path: string): boolean {
+  const pieces = pattern.split("*");
+  const [first = "", ...rest] = pieces;
+  const last = rest.pop();
+  if (last === undefined) return path === pattern;
+  if (!path.startsWith(first)) return false;
+  let at = first.length;
+  for (const piece of rest) {
+    const found = path.indexOf(piece, at);
+    if (found === -1) return false;
+    at = found + piece.length;
+  }
+  return path.length - last.length >= at && path.endsWith(last);
 }
 
 function whyNone(rules: readonly NetworkRule[], request: OutgoingRequest): string {

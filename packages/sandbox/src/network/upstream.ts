@@ -4,6 +4,8 @@ import { Agent as SecureAgent, request as secureRequest } from "node:https";
 import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
+import { createMasker, GuildError, type Masker } from "@guildhall/core";
+
 import type { TrafficMeter } from "./meter.ts";
 import type { OutgoingRequest } from "./rules.ts";
 
@@ -18,6 +20,8 @@ export interface Upstream {
   };
   /** Headers whose placeholders were replaced by secrets. */
   replaced: Record<string, string | string[]>;
+  /** Values of those secrets: a server that echoes them is not passed on with them. */
+  hidden: readonly string[];
   ca: string | undefined;
 }
 
@@ -47,7 +51,16 @@ export function closeUpstreams(meter: TrafficMeter): void {
 async function exchange(message: IncomingMessage, response: ServerResponse, upstream: Upstream, meter: TrafficMeter): Promise<void> {
   const { request } = upstream;
   const agents = agentsOf(meter);
-  const headers: Record<string, string | string[]> = { ...endToEnd(message.headers), ...upstream.replaced };
+  const masker =
+    upstream.hidden.length === 0
+      ? undefined
+      : createMasker(upstream.hidden.flatMap((value) => [value, Buffer.from(value).toString("latin1")]));
+  const headers: Record<string, string | string[]> = {
+    ...endToEnd(message.headers),
+    ...upstream.replaced,
+    // What is compressed cannot be looked through.
+    ...(masker === undefined ? {} : { "accept-encoding": "identity" }),
+  };
   const common = {
     host: upstream.host,
     port: upstream.port,
@@ -72,8 +85,41 @@ async function exchange(message: IncomingMessage, response: ServerResponse, upst
   // A server may answer, or fail, before it has read the whole request: the answer decides.
   sent.catch(() => undefined);
   const [answer] = (await answered) as [IncomingMessage];
-  response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers));
-  await pipeline(answer, counter(meter), response);
+  if (masker === undefined) {
+    response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers));
+    await pipeline(answer, counter(meter), response);
+    return;
+  }
+  const encoding = answer.headers["content-encoding"] ?? "identity";
+  if (encoding !== "identity") {
+    answer.destroy();
+    throw new GuildError("unsupported", `${request.host} answers compressed to a request with a secret, though asked not to`);
+  }
+  response.writeHead(answer.statusCode ?? 502, maskedHeaders(endToEnd(answer.headers), masker, request.method));
+  await pipeline(answer, counter(meter), hide(masker), response);
+}
+
+/** Masking changes lengths, so that the length goes; but an answer without a body keeps it. */
+function maskedHeaders(headers: Record<string, string | string[]>, masker: Masker, method: string): Record<string, string | string[]> {
+  const masked: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (name === "content-length" && method !== "HEAD" && value !== "0") continue;
+    masked[name] = typeof value === "string" ? masker.mask(value) : value.map((line) => masker.mask(line));
+  }
+  return masked;
+}
+
+/** Bytes go through as Latin-1, one character each, so that nothing but a secret changes. */
+function hide(masker: Masker): Transform {
+  const stream = masker.stream();
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done: TransformCallback) {
+      done(null, Buffer.from(stream.push(chunk.toString("latin1")), "latin1"));
+    },
+    flush(done: TransformCallback) {
+      done(null, Buffer.from(stream.end(), "latin1"));
+    },
+  });
 }
 
 function agentsOf(meter: TrafficMeter): Agents {

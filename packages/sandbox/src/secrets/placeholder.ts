@@ -1,4 +1,4 @@
-import { matchesHost, type OutgoingRequest } from "../network/rules.ts";
+import { matchesHost, matchesPath, type OutgoingRequest } from "../network/rules.ts";
 
 /** A secret's use by one session: where its value may go, and nowhere else. */
 export interface SecretGrant {
@@ -10,7 +10,7 @@ export interface SecretGrant {
   host: string;
   /** Upper case; default all. */
   methods?: readonly string[];
-  /** A path, or with a final `*` all that begin so; default all. */
+  /** Paths; `*` stands for any text. Default all. */
   paths?: readonly string[];
 }
 
@@ -79,6 +79,6 @@ function reaches(grant: SecretGrant, request: OutgoingRequest): boolean {
     request.secure &&
     matchesHost(grant.host, request.host) &&
     (grant.methods?.includes(request.method) ?? true) &&
-    (grant.paths?.some((path) => (path.endsWith("*") ? request.path.startsWith(path.slice(0, -1)) : path === request.path)) ?? true)
+    (grant.paths?.some((path) => matchesPath(path, request.path)) ?? true)
   );
 }
