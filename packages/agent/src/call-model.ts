@@ -25,6 +25,7 @@ export async function callModel(run: Run): Promise<void> {
   run.snapshots.begin();
 
   const { state } = run.journal;
+  const judged = run.judged();
   const outcome = await withinBudget(run, state, () => run.journal.effect((signal) => ask(run, state, signal), run.signal));
   switch (outcome.kind) {
     case "stopped":
@@ -36,6 +37,7 @@ export async function callModel(run: Run): Promise<void> {
     case "replied": {
       // Whatever the reply says, so that a log does not depend on which of the two was faster.
       const unsaved = await firstSnapshot(run);
+      await judged;
       return run.commit((now) => [...run.snapshots.event(now), replied(run, outcome.reply, state.seq, now), ...unsaved]);
     }
     default:

@@ -54,7 +54,7 @@ export function openCalls(state: SessionState, rules: Rules): OpenCalls {
       held.push(prepared);
       continue;
     }
-    const ruling = judge(state, call, prepared, rules);
+    const ruling = judge(state, state.seq + result.events.length + 1, call, prepared, rules);
     switch (ruling.verdict) {
       case "start":
         result.events.push(
@@ -85,8 +85,11 @@ type Ruling =
   | { verdict: "ask"; request: EventBody }
   | { verdict: "wait"; until: number };
 
-/** The policy's word, and a person's where it wants one. A decision holds for the digest that was asked about and for nothing else. */
-function judge(state: SessionState, call: OpenCall, prepared: PreparedCall, rules: Rules): Ruling {
+/**
+ * The policy's word, and a person's where it wants one. A decision holds for the digest that was asked about and for nothing else. A question
+ * is named by `seq`, where it will stand in the log: so no other ever has its name, not even after a rewind.
+ */
+function judge(state: SessionState, seq: number, call: OpenCall, prepared: PreparedCall, rules: Rules): Ruling {
   // An intent that is durable was allowed when it was written.
   if (call.started) return { verdict: "start" };
   const verdict = rules.approvals.judge({
@@ -94,6 +97,7 @@ function judge(state: SessionState, call: OpenCall, prepared: PreparedCall, rule
     tool: call.tool,
     arguments: prepared.input,
     risk: prepared.risk,
+    ...(prepared.reasons === undefined ? {} : { reasons: prepared.reasons }),
     workspace: state.info.workspace,
   });
   if (verdict.decision === "allow") return { verdict: "start" };
@@ -101,10 +105,8 @@ function judge(state: SessionState, call: OpenCall, prepared: PreparedCall, rule
 
   const { approval } = call;
   if (approval === undefined || approval.digest !== verdict.digest) {
-    const times = (approval?.times ?? 0) + 1;
     const request = body.approvalRequested({
-      // The reply's sequence is never used again, not even after a rewind; so neither is this id.
-      approvalId: `apr_${call.replySeq}_${call.index}${times > 1 ? `_${times}` : ""}`,
+      approvalId: `apr_${seq}`,
       callId: call.callId,
       actionDigest: verdict.digest,
       risk: prepared.risk,

@@ -3,6 +3,7 @@ import type {
   Budgets,
   Checkpointer,
   Clock,
+  CommandJudge,
   EventLog,
   FaultPoints,
   Masker,
@@ -43,6 +44,8 @@ export interface RunDeps {
   checkpointer?: Promise<Checkpointer>;
   /** Default: the session's own policy (`SessionStarted.approval_policy`). */
   approvals?: Approvals;
+  /** Loads the analysis of commands; called only where the session's policy asks by risk, beside the first model call. Default: none. */
+  commandJudge?(): Promise<CommandJudge>;
   /** How long a question to a person stands, milliseconds. Default 24 hours. */
   approvalTtlMs?: number;
   /** Budgets above the session's own limits. Default: none. */

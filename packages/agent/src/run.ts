@@ -1,6 +1,7 @@
 import {
   approvalPolicy,
   body,
+  type CommandJudge,
   type EventBody,
   GuildError,
   ModelError,
@@ -43,6 +44,8 @@ export class Run {
   readonly rendered: Rendered = new WeakMap();
   /** The end of the turn, once this run has written it. */
   end: TurnEnded | undefined;
+  #judge: CommandJudge | undefined;
+  #judging: Promise<void> | undefined;
   /** Undefined: this is no replay. */
   readonly recorded: Recorded | undefined;
 
@@ -67,6 +70,7 @@ export class Run {
   /** The first append of an open turn: who works here now, and what that does to calls left open. */
   async begin(): Promise<void> {
     if (!this.journal.state.turn.open) return;
+    if (this.journal.state.open.length > 0) await this.judged();
     const lease = body.leaseTaken({ workerId: this.deps.worker, epoch: this.journal.epoch });
     const failure = await this.openModel();
     await this.commit((state) => {
@@ -92,6 +96,22 @@ export class Run {
       return next.do === "record" ? next.events : [];
     });
     for (const event of events) if (event.case === "turnEnded") this.end = event.value;
+  }
+
+  /** Sees to it that the risk of calls can be told; returns at once when it can, or need not. Never rejects: what cannot be told is high. */
+  judged(): Promise<void> {
+    const { commandJudge } = this.deps;
+    const policy = this.journal.state.info.approvalPolicy;
+    if (commandJudge === undefined || this.recorded !== undefined || policy === "never") return Promise.resolve();
+    return (this.#judging ??= commandJudge().then(
+      (judge) => void (this.#judge = judge),
+      (error: unknown) => {
+        const judge = (): never => {
+          throw GuildError.from(error);
+        };
+        this.#judge = { judge };
+      },
+    ));
   }
 
   /** Opens the model that the session names, if another is open; returns the events that end the turn when that fails. */
@@ -151,7 +171,7 @@ export class Run {
       now: deps.clock.now().getTime(),
       unattended: deps.unattended,
       draining: this.#draining,
-      prepare: (call) => recorded?.prepare(call) ?? prepareCall(deps.tools, call),
+      prepare: (call) => recorded?.prepare(call) ?? prepareCall(deps.tools, call, this.#judge),
       held: (callId) => recorded?.held(callId) ?? false,
       approvals: deps.approvals ?? approvalPolicy(journal.state.info.approvalPolicy),
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,

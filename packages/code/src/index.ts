@@ -1,4 +1,5 @@
 /** Understanding of code: syntax trees, what commands do, search and rewriting by structure. */
+export { createCommandJudge } from "./shell/command-judge.ts";
 export * from "./shell/parser.ts";
 export type { ShellRisk } from "./shell/finding.ts";
 export { judgeShell } from "./shell/risk.ts";

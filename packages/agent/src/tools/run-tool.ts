@@ -1,5 +1,15 @@
-import { GuildError, type Masker, type Resource, type Tool, type ToolContext, type ToolRegistry, type ToolResult } from "@guildhall/core";
-import type { Risk, ToolCall } from "@guildhall/protocol";
+import {
+  type ActionRisk,
+  type CommandJudge,
+  GuildError,
+  type Masker,
+  type Resource,
+  type Tool,
+  type ToolContext,
+  type ToolRegistry,
+  type ToolResult,
+} from "@guildhall/core";
+import { Risk, type ToolCall } from "@guildhall/protocol";
 
 import { boundText } from "./bounded-text.ts";
 import { closest } from "./closest.ts";
@@ -14,12 +24,21 @@ export interface PreparedCall {
   tool: Tool;
   input: unknown;
   risk: Risk;
+  /** Why, where it was analysed. */
+  reasons?: readonly string[];
   resources: Resource[];
   repeatable: boolean;
 }
 
-/** Finds the tool and validates the arguments; what the model did wrong comes back as the observation of the call. Never throws. */
-export function prepareCall(registry: ToolRegistry, call: RawCall): { prepared: PreparedCall } | { refused: ToolResult } {
+/**
+ * Finds the tool and validates the arguments; what the model did wrong comes back as the observation of the call. With `judge` the risk
+ * comes from analysis where the tool knows one. Never throws.
+ */
+export function prepareCall(
+  registry: ToolRegistry,
+  call: RawCall,
+  judge?: CommandJudge,
+): { prepared: PreparedCall } | { refused: ToolResult } {
   const tool = registry.get(call.tool);
   if (tool === undefined) {
     const names = registry.list().map((one) => one.name);
@@ -36,13 +55,23 @@ export function prepareCall(registry: ToolRegistry, call: RawCall): { prepared: 
         callId: call.callId,
         tool,
         input,
-        risk: tool.risk(input),
+        ...riskOf(tool, input, judge),
         resources: tool.resources(input),
         repeatable: tool.repeatable(input),
       },
     };
   } catch (error) {
     return refused(`The call of ${tool.name} was not run: ${GuildError.from(error).line}`);
+  }
+}
+
+/** What cannot be told is high. */
+function riskOf(tool: Tool, input: unknown, judge: CommandJudge | undefined): ActionRisk {
+  try {
+    if (judge !== undefined && tool.assess !== undefined) return tool.assess(input, judge);
+    return { risk: tool.risk(input), reasons: [] };
+  } catch (error) {
+    return { risk: Risk.HIGH, reasons: [`its risk could not be told (${GuildError.from(error).message})`] };
   }
 }
 

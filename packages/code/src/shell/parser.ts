@@ -10,7 +10,8 @@ export interface ShellParser {
 
 export async function createShellParser(): Promise<ShellParser> {
   const require = createRequire(import.meta.url);
-  await Parser.init();
+  // In a bundle the package cannot find its own file.
+  await Parser.init({ locateFile: () => require.resolve("web-tree-sitter/web-tree-sitter.wasm") });
   const bash = await Language.load(require.resolve("@vscode/tree-sitter-wasm/wasm/tree-sitter-bash.wasm"));
   const parser = new Parser();
   parser.setLanguage(bash);

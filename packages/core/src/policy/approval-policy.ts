@@ -39,7 +39,7 @@ function reasonToAsk(policy: ApprovalPolicy, action: ProposedAction): string | u
     case "never":
       return undefined;
     case "always":
-      return "every action is asked about";
+      return `every action is asked about${because(action.reasons)}`;
     case "risky":
       if (action.risk === Risk.LOW || action.risk === Risk.MEDIUM) return undefined;
       return `${action.risk === Risk.HIGH ? "its risk is high" : "its risk is not known"}${because(action.reasons)}`;

@@ -6,7 +6,21 @@ export interface ProposedAction {
   /** Validated arguments. */
   arguments: unknown;
   risk: Risk;
+  /** Why the risk is what it is, in words; for the person who is asked. */
+  reasons?: readonly string[];
   workspace: string;
+}
+
+/** What an action may do at its worst, and why. */
+export interface ActionRisk {
+  risk: Risk;
+  /** One a finding that reached the risk, in words; none for what is low. */
+  reasons: string[];
+}
+
+/** Tells from a script's syntax what it may do. What it cannot understand is high, and so is whatever makes it throw. */
+export interface CommandJudge {
+  judge(script: string): ActionRisk;
 }
 
 export type Verdict =

@@ -1,7 +1,8 @@
 import type { BlobRef, Risk } from "@guildhall/protocol";
 import type { z } from "zod";
+
 import type { BlobStore } from "./blob-store.ts";
-import type { Masker } from "./safety.ts";
+import type { ActionRisk, CommandJudge, Masker } from "./safety.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** Something that a call reads or writes. Calls run side by side unless one writes what another touches. `*` is everything. */
@@ -48,7 +49,10 @@ export interface Tool<Schema extends z.ZodType = z.ZodType> {
   readonly description: string;
   readonly schema: Schema;
   readonly source: string;
+  /** By its looks alone: cheap, always there. */
   risk(input: z.output<Schema>): Risk;
+  /** The same by analysis, with reasons; in place of `risk` where a policy asks by it. Absent: `risk` says all there is. */
+  assess?(input: z.output<Schema>, judge: CommandJudge): ActionRisk;
   resources(input: z.output<Schema>): Resource[];
   /** Running it again after a crash does no harm and tells the same. */
   repeatable(input: z.output<Schema>): boolean;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   type Checkpointer,
+  type CommandJudge,
   createMasker,
   type FaultPoints,
   type ModelProvider,
@@ -94,6 +95,9 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       createModelProvider({ clock, random: Math.random, proxy: options.env }),
     ));
 
+  let commandJudge: Promise<CommandJudge> | undefined;
+  const openCommandJudge = () => (commandJudge ??= import("@guildhall/code").then(({ createCommandJudge }) => createCommandJudge()));
+
   const workbenchDeps = { provider: (name: string) => sandboxes.provider(name), checkpointer: openCheckpointer, blobs, ids };
   const hub = createDeltaHub();
   const host = new SessionHost({
@@ -113,6 +117,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     prepareRun: (record, run) => ({
       tools: toolsOf(record.workspace),
       takeover: !sharedDatabase,
+      commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
       openModel: async ({ spec, baseUrl, step }) =>
         (await openModels()).open({ spec, step, credentials: { ...run.credentials }, ...(baseUrl === "" ? {} : { baseUrl }) }),

@@ -1,11 +1,12 @@
 import { posix } from "node:path";
 
-import { GuildError, type ToolContext, type ToolResult, type ToolSession } from "@guildhall/core";
+import { type ActionRisk, type CommandJudge, GuildError, type ToolContext, type ToolResult, type ToolSession } from "@guildhall/core";
 import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { defineTool } from "../define-tool.ts";
 import { commandRisk } from "./command-risk.ts";
+import { isTyped } from "./keys.ts";
 import { type CallLimits, describeExit, exitCode, type ShellOutcome, ShellSession } from "./shell-session.ts";
 
 export interface BashOptions {
@@ -56,6 +57,7 @@ export function createBashTool(options: BashOptions = {}) {
       "Run commands in a persistent bash: directory, variables and functions carry over. A command that takes longer than timeout_s runs on; continue it with input. Long output is shortened; the whole is kept.",
     schema,
     risk: ({ command }) => (command === undefined ? Risk.LOW : commandRisk(command)),
+    assess: (input, judge) => highest([assessCommand(input.command, judge), assessInput(input.input, judge)]),
     resources: (input) => [
       { name: input.process === undefined ? "shell:main" : `shell:${input.process}`, access: "write" },
       { name: "workspace", access: "write" },
@@ -72,6 +74,22 @@ export function createBashTool(options: BashOptions = {}) {
       }
     },
   });
+}
+
+function assessCommand(command: string | undefined, judge: CommandJudge): ActionRisk {
+  return command === undefined ? { risk: Risk.LOW, reasons: [] } : judge.judge(command);
+}
+
+/** What is typed may go to a shell, so it is judged as a script for one; an answer or a key is none. */
+function assessInput(input: string | undefined, judge: CommandJudge): ActionRisk {
+  if (input === undefined || !isTyped(input) || /^\s*[\w.-]{0,20}\s*$/.test(input)) return { risk: Risk.LOW, reasons: [] };
+  const { risk, reasons } = judge.judge(input);
+  return { risk, reasons: reasons.map((reason) => `as a command, what is typed would be a risk: ${reason}`) };
+}
+
+function highest(risks: ActionRisk[]): ActionRisk {
+  const risk = risks.reduce<Risk>((most, one) => (one.risk > most ? one.risk : most), Risk.LOW);
+  return { risk, reasons: risks.filter((one) => one.risk === risk).flatMap(({ reasons }) => reasons) };
 }
 
 /** Starts a session's shell before it is needed. */

@@ -54,6 +54,12 @@ export function readInput(input: string): TerminalInput {
   return { bytes: Buffer.from(input.endsWith("\n") ? input : `${input}\n`) };
 }
 
+/** Whether an `input` argument types text; else it is keys, a signal, or nothing. */
+export function isTyped(input: string): boolean {
+  const words = input.trim().split(/\s+/);
+  return input !== "" && readInput(input).signal === undefined && !words.every((word) => keySequence(word) !== undefined);
+}
+
 /** `C-c` and `Ctrl-C`, `M-x`, and the names above; undefined: no key. */
 function keySequence(name: string): string | undefined {
   const control = /^(?:C|Ctrl|CTRL|ctrl)[-+]([A-Za-z@[\\\]^_?])$/.exec(name)?.[1];
