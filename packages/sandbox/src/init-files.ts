@@ -5,6 +5,8 @@ import { CANCEL_WALK, FrameBuilder, FromInit, ToInit, type FrameReader } from ".
 import { initError } from "./wire/init-error.ts";
 
 const READ_CHUNK = 1 << 20;
+/** What an agent makes must not fill the host's memory. */
+const LARGEST_READ = 2 ** 29;
 const WRITE_CHUNK = 1 << 20;
 const WALK_WINDOW = 1 << 20;
 const NO_MODE = 0xffff_ffff;
@@ -44,6 +46,12 @@ export class InitFiles implements SandboxFiles {
         version = found;
         parts.push(bytes);
         at += bytes.length;
+        if (at - (range.offset ?? 0) > LARGEST_READ) {
+          throw new GuildError("resource_exhausted", `${path} is too large to be read at once`, {
+            subject: path,
+            remedy: "read it in ranges",
+          });
+        }
         if (bytes.length < want || at >= end) return parts.length === 1 ? bytes : Buffer.concat(parts);
       }
     }

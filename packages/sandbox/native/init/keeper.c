@@ -45,14 +45,6 @@ static int become(const struct start_plan *plan) {
   } else if (dup2(plan->in, 0) < 0 || dup2(plan->out, 1) < 0 || dup2(plan->err, 2) < 0)
     return errno;
   if (plan->control >= 0 && dup2(plan->control, 3) < 0) return errno;
-  /* First to go when memory runs out, before this init and before the host's own. */
-  int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (oom >= 0) {
-    if (write(oom, "500", 3) < 0) {
-      /* Read-only /proc: the order of victims is then the kernel's own. */
-    }
-    close(oom);
-  }
   if (plan->file.set && setrlimit(RLIMIT_FSIZE, &plan->file.value) != 0) return errno;
   if (plan->files.set && setrlimit(RLIMIT_NOFILE, &plan->files.value) != 0) return errno;
   if (plan->cpu.set && setrlimit(RLIMIT_CPU, &plan->cpu.value) != 0) return errno;

@@ -73,6 +73,17 @@ bool told_to_shut_down(void) { return shutting_down; }
 
 static uint64_t number(const char *text) { return text == NULL ? 0 : strtoull(text, NULL, 10); }
 
+/* Commands, which inherit it, go before the host's own processes when memory runs out. Before `hide`, which closes the way to it. */
+static void offer_as_victim(void) {
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return; /* read-only /proc: the order of victims is then the kernel's own */
+  if (write(fd, "500", 3) < 0) fputs("guild-init: oom_score_adj cannot be written\n", stderr);
+  close(fd);
+}
+
+/* Commands run under our own uid: they are not to read or write our memory, nor that of keepers, nor to take our descriptors. */
+static void hide(void) { prctl(PR_SET_DUMPABLE, 0); }
+
 static const char *parse_options(char **argv) {
   const char *workspace = NULL;
   for (char **arg = argv + 1; arg[0] != NULL && arg[1] != NULL; arg += 2) {
@@ -111,6 +122,8 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGCHLD, SIG_IGN); /* the kernel reaps what comes to us */
   if (!options.pid_one) signal(SIGTERM, SIG_IGN);
+  offer_as_victim();
+  hide();
   settle_descriptors();
   /* Walks hold a descriptor a level, executions a few each; commands get limits of their own. */
   struct rlimit files;

@@ -52,5 +52,13 @@ describe("the system call filter", () => {
     assert.equal(answers.get("x32"), 38);
   });
 
+  it("keeps its init and keepers from those that they run", async () => {
+    const script =
+      "for p in 1 $PPID; do cat /proc/$p/maps /proc/$p/environ; ls /proc/$p/fd; head -c 1 /proc/$p/mem; echo x > /proc/$p/mem; done; kill -9 1; kill -STOP 1; true";
+    const done = await runScript(sandbox, script);
+    assert.equal(done.stdout, "");
+    assert.equal((await runScript(sandbox, "cat /proc/self/oom_score_adj")).stdout, "500\n");
+  });
+
   it("lets ordinary changes of mode pass", () => assert.equal(answers.get("plain-chmod"), 0));
 });

@@ -127,7 +127,7 @@ export class BubblewrapProvider implements SandboxProvider {
       return sandbox;
     } catch (error) {
       await free();
-      throw error;
+      throw explained(error, workspace.path);
     } finally {
       closeSync(seccomp);
     }
@@ -151,6 +151,16 @@ export class BubblewrapProvider implements SandboxProvider {
     this.#users.delete(workspace);
     await removePlaceholders(guard.placeholders);
   }
+}
+
+/** Adds what can be done where the reason is known. */
+function explained(error: unknown, workspace: string): unknown {
+  if (!GuildError.is(error, "failed_precondition") || !error.message.includes("cannot map the owner")) return error;
+  return new GuildError("unsupported", `the file system of ${workspace} has no id-mapped mounts, which a sandbox started by root needs`, {
+    subject: workspace,
+    remedy: "run guild as the owner of the workspace, or keep the workspace on ext4, xfs or btrfs",
+    cause: error,
+  });
 }
 
 function sweptHierarchies(): Hierarchies {

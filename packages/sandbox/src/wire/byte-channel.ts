@@ -23,6 +23,8 @@ export class ByteChannel implements FrameListener {
   readonly #connection: InitConnection;
   readonly #chunks: OutputChunk[] = [];
   #head = 0;
+  /** Bytes in chunks that nobody has taken. */
+  #held = 0;
   #owed = 0;
   #outputEnded = false;
   #takers: Array<(result: IteratorResult<OutputChunk>) => void> = [];
@@ -80,6 +82,7 @@ export class ByteChannel implements FrameListener {
     if (drop) {
       this.#chunks.length = 0;
       this.#head = 0;
+      this.#held = 0;
     }
     this.#outputEnded = true;
     if (this.#head < this.#chunks.length) return;
@@ -91,6 +94,8 @@ export class ByteChannel implements FrameListener {
     const take = this.#takers.shift();
     if (take === undefined) {
       this.#chunks.push(chunk);
+      this.#held += chunk.bytes.length;
+      if (this.#held > OUTPUT_WINDOW) this.#connection.end("its init broke the protocol");
       return;
     }
     this.#repay(chunk.bytes.length);
@@ -105,6 +110,7 @@ export class ByteChannel implements FrameListener {
         this.#chunks.length = 0;
         this.#head = 0;
       }
+      this.#held -= chunk.bytes.length;
       this.#repay(chunk.bytes.length);
       return Promise.resolve({ done: false, value: chunk });
     }

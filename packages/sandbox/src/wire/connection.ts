@@ -11,6 +11,9 @@ export interface FrameListener {
   gone(reason: string): void;
 }
 
+/** More than any answer of an honest init. */
+const LARGEST_FRAME = 64 * 1024 * 1024;
+
 interface Waiting {
   resolve(result: InitResult): void;
   reject(error: GuildError): void;
@@ -133,8 +136,9 @@ export class InitConnection {
       this.#pendingLength = 0;
     }
     let at = 0;
-    while (buffer.length - at >= 4) {
+    while (buffer.length - at >= 4 && !this.#over) {
       const length = buffer.readUInt32LE(at);
+      if (length < 5 || length > LARGEST_FRAME) return this.end("its init broke the protocol");
       if (buffer.length - at < length + 4) break;
       this.#frame(buffer.readUInt8(at + 4), buffer.readUInt32LE(at + 5), buffer.subarray(at + 9, at + 4 + length));
       at += 4 + length;
@@ -146,7 +150,16 @@ export class InitConnection {
   }
 
   #frame(type: number, id: number, payload: Buffer): void {
-    const reader = new FrameReader(payload);
+    // What runs inside may have got hold of the init: nothing that it says may throw out of here.
+    try {
+      this.#dispatch(type, id, new FrameReader(payload));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.end("its init broke the protocol");
+    }
+  }
+
+  #dispatch(type: number, id: number, reader: FrameReader): void {
     if (type === FromInit.result) {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
