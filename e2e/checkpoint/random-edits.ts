@@ -1,16 +1,19 @@
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
   constants,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 
@@ -38,7 +41,7 @@ function randomEdit(root: string, random: Random, options: { ignoreRules: boolea
   const at = (path: string) => join(root, path);
   const write = (path: string) => {
     mkdirSync(dirname(at(path)), { recursive: true });
-    writeFileSync(at(path), content(), { flag: NOT_THROUGH_LINKS });
+    overwrite(at(path), content());
   };
 
   const edits: Record<string, () => string> = {
@@ -84,7 +87,7 @@ function randomEdit(root: string, random: Random, options: { ignoreRules: boolea
     ignore: () => {
       const rules = random.pick(["*.log\n", "out/\n", "/a\n", "*\n!*.txt\n!*/\n", "**/b/c\n", ""]);
       return told(join(random.chance(0.5) || directories.length === 0 ? "" : random.pick(directories), ".gitignore"), (path) =>
-        writeFileSync(at(path), rules, { flag: NOT_THROUGH_LINKS }),
+        overwrite(at(path), rules),
       );
     },
   };
@@ -116,7 +119,14 @@ export function listing(root: string, directory = ""): Array<{ path: string; kin
 }
 
 /** Whoever runs these tests may be root: nothing here may reach a file outside by a link that an earlier edit made. */
-const NOT_THROUGH_LINKS = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+function overwrite(path: string, content: string): void {
+  const file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW);
+  try {
+    writeSync(file, content);
+  } finally {
+    closeSync(file);
+  }
+}
 
 function told(path: string, edit: (path: string) => void): string {
   edit(path);

@@ -36,6 +36,7 @@ export class FileIntake {
     const before = known.tree.get(path);
     if (before instanceof DirectoryNode) known.forget(path);
     const file = before instanceof DirectoryNode ? undefined : before;
+    if (reread && stat.kind === "file" && stat.links > 1) known.tree.touchedLinks.add(inodeNumber(stat.inode));
     if (stat.kind === "other" || stat.kind === "directory") return known.leaveOut(path, "neither file, directory nor link");
 
     const coverage = known.coverage(path, false);
@@ -85,18 +86,28 @@ export class FileIntake {
     });
   }
 
-  /** Reads files again whose content another name may have changed, the tracker telling only of the name that was used. */
-  async visitTouchedLinks(): Promise<void> {
+  /**
+   * Reads files again whose content another name may have changed, the tracker telling only of the name that was used. Returns the
+   * directories whose ignore rules have changed by this.
+   */
+  async visitTouchedLinks(): Promise<string[]> {
     await this.drain();
     const { tree } = this.#known;
-    if (tree.touchedLinks.size === 0) return;
+    if (tree.touchedLinks.size === 0) return [];
+    const ignoreFiles: Array<{ path: string; id: string }> = [];
     for (const [path, file] of tree.files()) {
       if (!tree.touchedLinks.has(file.inode)) continue;
+      if (path === ".gitignore" || path.endsWith("/.gitignore")) ignoreFiles.push({ path, id: file.id });
       const stat = await this.stat(path);
       if (stat?.kind === "file") await this.visit(path, stat, true);
     }
     await this.drain();
     tree.touchedLinks.clear();
+    const changed = ignoreFiles.filter(({ path, id }) => {
+      const now = tree.get(path);
+      return now !== undefined && !(now instanceof DirectoryNode) && now.id !== id;
+    });
+    return changed.map(({ path }) => directoryOf(path));
   }
 
   /** Undefined: there is nothing, or nothing that can be reached. */

@@ -51,7 +51,8 @@ export async function scanPaths(paths: string[], sandbox: Sandbox, known: KnownW
     if (path !== "" && known.coverage(path, true) === "ignored") known.leaveOut(path, "ignored directories");
     else await explore(path, sandbox, known, intake);
   }
-  await intake.visitTouchedLinks();
+  for (const path of await intake.visitTouchedLinks()) await explore(path, sandbox, known, intake);
+  await intake.drain();
 }
 
 const TRACKED_AT_ONCE = 4096;
@@ -89,6 +90,7 @@ async function listDirectories(path: string, sandbox: Sandbox, known: KnownWorks
     else known.forget(path);
     return [];
   }
+  known.omissions.delete(path);
   known.tree.makeDirectory(path).trackedOnly = path !== "" && known.coverage(path, true) === "tracked";
   if (entries.some(({ name, kind }) => name === ".gitignore" && kind === "file")) await readIgnoreFile(path, sandbox, known);
   const found: string[] = [];
