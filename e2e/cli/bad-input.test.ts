@@ -96,6 +96,10 @@ describe("bad input ends in one line that says what to do, and the right exit co
     oneLine(await home.guild(["session", "interrupt", session]), 1, /nobody works on this session/);
   });
 
+  it("a home that is no absolute path", async () => {
+    oneLine(await home.guild(["session", "list"], { env: { GUILD_HOME: "relative" } }), 2, /GUILD_HOME is no absolute path/);
+  });
+
   it("a failed call of a tool is a result, not an error of ours", async () => {
     const failed = await home.guild(["tool", "call", "no_such_tool", "--json"], { cwd: workspace });
     assert.equal(failed.code, 1);

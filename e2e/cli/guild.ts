@@ -6,8 +6,8 @@ import { dirname, join } from "node:path";
 
 /** The repository. */
 export const root = dirname(dirname(import.meta.dirname));
-/** Source of the client, run unbuilt. */
-export const program = join(root, "packages/cli/src/main.ts");
+/** The client: its source, run unbuilt, or with `GUILD_TEST_BUNDLE` what ships. */
+export const program = join(root, process.env["GUILD_TEST_BUNDLE"] ? "dist/guild.js" : "packages/cli/src/main.ts");
 
 export interface Finished {
   code: number | null;

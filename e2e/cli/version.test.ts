@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
-import http2 from "node:http2";
+import http from "node:http";
+import type net from "node:net";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
@@ -17,10 +18,10 @@ async function otherDaemon(test: TestContext, home: Home, info: { protocolMin: n
   const { socket } = resolvePaths({ env: home.env, home: home.directory, uid: process.getuid?.() ?? 0, tmp: tmpdir() });
   mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
   const seen = { shutdowns: 0 };
-  const sessions = new Set<http2.ServerHttp2Session>();
+  const sockets = new Set<net.Socket>();
   const close = () => {
     server.close();
-    for (const session of sessions) session.destroy();
+    for (const socket of sockets) socket.destroy();
   };
   const system: Partial<ServiceImpl<typeof SystemService>> = {
     getInfo: () => ({ version: "0.0.9+old", ...info }),
@@ -30,12 +31,12 @@ async function otherDaemon(test: TestContext, home: Home, info: { protocolMin: n
       return {};
     },
   };
-  const server = http2.createServer(
+  const server = http.createServer(
     connectNodeAdapter({
       routes: (router) => router.service(SystemService, system).service(SessionService, { listSessions: () => ({ sessions: [] }) }),
     }),
   );
-  server.on("session", (session) => sessions.add(session));
+  server.on("connection", (socket: net.Socket) => sockets.add(socket));
   await new Promise<void>((resolve) => server.listen(socket, resolve));
   test.after(close);
   return seen;

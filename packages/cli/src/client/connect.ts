@@ -68,7 +68,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
     wire.close();
     const reason =
       GuildError.is(error, "unavailable") && error.cause instanceof Error && "code" in error.cause ? error.cause.code : undefined;
-    if (reason === "ENOENT" || reason === "ECONNREFUSED") return undefined;
+    if (typeof reason === "string" && notThere.has(reason)) return undefined;
     if (reason !== "EACCES") throw error;
     throw new GuildError("permission_denied", "the daemon's socket cannot be opened", {
       subject: socket,
@@ -77,6 +77,9 @@ export async function connectToRunning(context: Context): Promise<Connection | u
     });
   }
 }
+
+/** Nothing is there, nobody listens there any more, or whoever did was just ending. */
+const notThere: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"]);
 
 /** Asks the daemon to end, and waits until it has: it cuts the connections as its last act. */
 export async function shutDown(connection: Connection, now: boolean): Promise<void> {

@@ -1,4 +1,4 @@
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 
 import { type Paths, resolvePaths } from "@guildhall/core/paths";
 
@@ -15,11 +15,11 @@ export interface Context {
   color: boolean;
 }
 
-/** The context of this process. `home` comes from HOME, as for every other program. */
+/** The context of this process. Throws what `resolvePaths` throws. */
 export function processContext(): Context {
   const uid = process.getuid?.() ?? 0;
   const env = process.env;
-  const paths = resolvePaths({ env, home: env["HOME"] ?? "/", uid, tmp: tmpdir() });
+  const paths = resolvePaths({ env, home: env["HOME"] ?? homedir(), uid, tmp: tmpdir() });
   const color = process.stdout.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
   return { env, cwd: process.cwd(), uid, paths, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, color };
 }

@@ -36,12 +36,16 @@ export interface PathsInput {
 const longestSocketPath = 103;
 
 /**
- * XDG base directories; `GUILD_HOME` puts everything into one folder. The runtime directory is named after the data directory, so that
- * there is one daemon a data directory. Touches no disk.
+ * XDG base directories (relative ones are ignored, as the specification says); `GUILD_HOME` puts everything but sockets into one folder. The runtime directory is named after the data directory, so that
+ * there is one daemon a data directory. Touches no disk. Throws
+ * `invalid_argument` for a relative `GUILD_HOME`.
  */
 export function resolvePaths(input: PathsInput): Paths {
   const { env, home, uid, tmp } = input;
-  const own = absolute(env["GUILD_HOME"]);
+  const own = env["GUILD_HOME"] === "" ? undefined : env["GUILD_HOME"];
+  if (own !== undefined && !isAbsolute(own)) {
+    throw new GuildError("invalid_argument", "GUILD_HOME is no absolute path", { subject: own, remedy: "give the full path" });
+  }
   const base = (variable: string, fallback: string): string => join(absolute(env[variable]) ?? join(home, fallback), "guildhall");
   const config = own === undefined ? base("XDG_CONFIG_HOME", ".config") : join(own, "config");
   const data = own === undefined ? base("XDG_DATA_HOME", ".local/share") : join(own, "data");

@@ -1,5 +1,5 @@
 import { closeSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -19,7 +19,7 @@ async function main(): Promise<void> {
   });
   const env = { ...process.env };
   const uid = process.getuid?.() ?? 0;
-  const paths = resolvePaths({ env, home: env["HOME"] ?? "/", uid, tmp: tmpdir() });
+  const paths = resolvePaths({ env, home: env["HOME"] ?? homedir(), uid, tmp: tmpdir() });
   if (values.doctor === true) {
     const { examine } = await import("./doctor.ts");
     process.stdout.write(`${JSON.stringify(await examine({ paths, env, uid }))}\n`);

@@ -165,7 +165,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const leasedElsewhere = (record: SessionRecord): boolean =>
     sharedDatabase && record.leaseExpires !== undefined && record.leaseExpires.getTime() > clock.now().getTime();
   const describer = createSessionDescriber(log, (record) => host.isRunning(record.session) || leasedElsewhere(record));
-  const actor = `person:${userInfo().username}`;
+  const actor = `person:${userName(options.uid)}`;
 
   const handler = connectNodeAdapter({
     interceptors: [errorInterceptor(journal)],
@@ -212,6 +212,15 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       await storage.stopDatabase();
     },
   };
+}
+
+/** Not every user id has a name, in containers for example. */
+function userName(uid: number): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid-${uid}`;
+  }
 }
 
 /** A watch may go on for days; beyond this a deadline is no deadline, milliseconds. */

@@ -224,7 +224,9 @@ export class SessionHost {
       );
       if (end.reason === TurnEndReason.FAILED) this.#deps.journal.warn(`${session}: turn failed: ${end.summary}`);
       // A message that came while the turn was ending has opened the next one.
+      const before = current.lastSeq;
       current = await log.getSession(hosted.key);
+      if (current.lastSeq === before) break;
     } while (current.turnOpen && !this.#stopping);
   }
 
