@@ -34,7 +34,7 @@ describe("guild approval", () => {
     return { session, workspace, code, stdout };
   }
 
-  /** The session's last event of a kind, once it is there. */
+  /** The session as it is shown, once it is done. */
   async function ended(session: string): Promise<Record<string, unknown>> {
     for (let tries = 0; ; tries += 1) {
       const { stdout } = await home.guild(["session", "show", session, "--json"]);
