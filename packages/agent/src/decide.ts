@@ -1,10 +1,10 @@
-import { type Approvals, body, type EventBody, type SessionState } from "@guildhall/core";
+import { type Approvals, body, type EventBody, type OpenCall, type SessionState } from "@guildhall/core";
 import { ActionStatus, Control, TurnEndReason } from "@guildhall/protocol";
 
 import { NO_CALL_NOTICE, NOT_RUN, ORPHANED, STUCK, stuckNotice } from "./notices.ts";
 import { openCalls } from "./open-calls.ts";
 import { stuckRule } from "./stuck.ts";
-import type { prepareCall, PreparedCall, RawCall } from "./tools/index.ts";
+import type { prepareCall, PreparedCall } from "./tools/index.ts";
 
 /** What a decision depends on besides the log. */
 export interface Rules {
@@ -19,9 +19,9 @@ export interface Rules {
   /** The worker is about to leave: begin nothing new. */
   draining: boolean;
   /** Finds a call's tool and reads its arguments. */
-  prepare(call: RawCall): ReturnType<typeof prepareCall>;
+  prepare(call: OpenCall): ReturnType<typeof prepareCall>;
   /** The call is not to begin yet, for a reason that only a recording knows. */
-  held(callId: string): boolean;
+  held(call: OpenCall): boolean;
   approvals: Approvals;
   /** How long a question to a person stands, milliseconds. */
   approvalTtlMs: number;

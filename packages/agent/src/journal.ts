@@ -17,6 +17,8 @@ import { Control } from "@guildhall/protocol";
 import type { FaultPoint } from "./fault-points.ts";
 
 const PAGE = 1_000;
+/** Of one append. */
+const MOST_EVENTS = 10_000;
 
 export interface JournalOptions {
   log: EventLog;
@@ -93,6 +95,8 @@ export class Journal {
       let ahead = foldBodies(state, events, written);
       for (let more = consequences(ahead); more.length > 0; more = consequences(ahead)) {
         events.push(...more);
+        if (events.length > MOST_EVENTS)
+          throw new GuildError("internal", "what follows from a state must come to an end", { subject: key.session });
         ahead = foldBodies(ahead, more, written);
       }
       if (events.length === 0) return events;

@@ -50,7 +50,7 @@ export function openCalls(state: SessionState, rules: Rules): OpenCalls {
       result.running.push(prepared);
       continue;
     }
-    if (hold || rules.held(call.callId) || held.some((earlier) => conflict(earlier.resources, prepared.resources))) {
+    if (hold || rules.held(call) || held.some((earlier) => conflict(earlier.resources, prepared.resources))) {
       held.push(prepared);
       continue;
     }

@@ -71,7 +71,7 @@ export class Run {
   async begin(): Promise<void> {
     if (!this.journal.state.turn.open) return;
     if (this.journal.state.open.length > 0) await this.judged();
-    const lease = body.leaseTaken({ workerId: this.deps.worker, epoch: this.journal.epoch });
+    const lease = body.leaseTaken({ workerId: this.deps.worker, epoch: this.journal.epoch, unattended: this.deps.unattended });
     const failure = await this.openModel();
     await this.commit((state) => {
       const restarted = this.deps.toolsKept !== true && state.observations.length > 0;
@@ -172,7 +172,7 @@ export class Run {
       unattended: deps.unattended,
       draining: this.#draining,
       prepare: (call) => recorded?.prepare(call) ?? prepareCall(deps.tools, call, this.#judge),
-      held: (callId) => recorded?.held(callId) ?? false,
+      held: (call) => recorded?.held(call) ?? false,
       approvals: deps.approvals ?? approvalPolicy(journal.state.info.approvalPolicy),
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,
       priceKnown: model.info?.price !== undefined,

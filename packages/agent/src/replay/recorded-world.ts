@@ -9,11 +9,14 @@ import {
   type Clock,
   type ErrorCode,
   type Event,
+  type EventBody,
   GuildError,
   type Model,
   ModelError,
   type ModelFailureKind,
+  type OpenCall,
   type Sandbox,
+  type SessionState,
   type Tool,
   type ToolSession,
 } from "@guildhall/core";
@@ -52,12 +55,12 @@ export class RecordedWorld implements Recorded {
   }
 
   deps(): RunDeps {
-    const [lease] = this.#run;
+    const lease = this.#run[0]?.body.case === "leaseTaken" ? this.#run[0].body.value : undefined;
     const checkpoints = this.#recording.events.some((event) => event.body.case === "checkpointMade");
     return {
       log: replayLog(this.#recording),
       key: { tenant: "replay", session: this.#session },
-      worker: lease?.body.case === "leaseTaken" ? lease.body.value.workerId : "",
+      worker: lease?.workerId ?? "",
       openModel: async () => this.#openModel(),
       tools: new ToolSet(),
       toolSession: this.#toolSession(),
@@ -66,36 +69,33 @@ export class RecordedWorld implements Recorded {
       approvals: this.#approvals(),
       budgets: this.#budgets(),
       clock: this.#clock(),
-      unattended: this.#unattended(),
+      unattended: lease?.unattended ?? false,
       listener: { waiting: (reason) => this.#waiting(reason) },
     };
   }
 
-  /** Risk and repeatability as they were. */
-  prepare(call: { callId: string; tool: string }): { prepared: PreparedCall } | { refused: { status: "error"; output: string } } {
+  /** Arguments refused as they were; risk and repeatability as they were. */
+  prepare(call: OpenCall): { prepared: PreparedCall } | { refused: { status: "error"; output: string } } {
     const { callId } = call;
-    const of = this.#recording.events.filter(({ body }) => concerns(body, callId));
-    const started = of.find(({ body }) => body.case === "actionStarted")?.body;
-    const asked = of.find(({ body }) => body.case === "approvalRequested")?.body;
-    const finished = of.find(({ body }) => body.case === "actionFinished")?.body;
-    if (started === undefined && finished?.case === "actionFinished" && finished.value.status === ActionStatus.ERROR) {
-      return { refused: { status: "error", output: finished.value.output } };
+    const next = this.#imminent(callId)?.body;
+    if (call.started === undefined && next?.case === "actionFinished" && next.value.status === ActionStatus.ERROR) {
+      return { refused: { status: "error", output: next.value.output } };
     }
-    const intent = started?.case === "actionStarted" ? started.value : undefined;
-    const risk = intent?.risk ?? (asked?.case === "approvalRequested" ? asked.value.risk : Risk.UNSPECIFIED);
+    const known = next?.case === "actionStarted" || next?.case === "approvalRequested" ? next.value : undefined;
+    const repeatable = next?.case === "actionStarted" ? next.value.repeatable : (call.started?.repeatable ?? false);
+    const risk = known?.risk ?? call.approval?.risk ?? Risk.UNSPECIFIED;
     const resources = [{ name: `file:/${callId}`, access: "write" as const }];
-    return { prepared: { callId, tool: recordedTool(call.tool), input: {}, risk, resources, repeatable: intent?.repeatable ?? false } };
+    return { prepared: { callId, tool: recordedTool(call.tool), input: {}, risk, resources, repeatable } };
   }
 
   /** Nothing was heard of the call before others came in: it waited for a call before it, or its worker was about to leave. */
-  held(callId: string): boolean {
-    const { events, present } = this.#recording;
-    if (this.#imminent(callId) !== undefined) return false;
-    return !events.slice(0, present).some(({ body }) => body.case === "approvalRequested" && body.value.callId === callId);
+  held(call: OpenCall): boolean {
+    return this.#imminent(call.callId) === undefined && call.approval === undefined;
   }
 
-  condense(): Finished["event"] | undefined {
-    const next = this.#recording.next();
+  /** The recorded condensation, where it came next. */
+  condense(state: SessionState): EventBody | undefined {
+    const next = this.#recording.events[state.seq];
     return next?.body.case === "contextCondensed" ? next.body : undefined;
   }
 
@@ -203,8 +203,10 @@ export class RecordedWorld implements Recorded {
           if (reason !== undefined) return { decision: "refuse", reason };
         }
         const { events, present } = this.#recording;
-        const before = events.slice(0, present).findLast(({ body }) => body.case === "approvalRequested" && body.value.callId === callId);
-        const question = next?.case === "approvalRequested" ? next : before?.body;
+        const before = events
+          .slice(0, present)
+          .findLast(({ body }) => body.case === "approvalRequested" && body.value.callId === callId)?.body;
+        const question = next?.case === "approvalRequested" ? next : before;
         if (question?.case !== "approvalRequested") return { decision: "allow" };
         const { reason, rule, actionDigest: digest } = question.value;
         return { decision: "ask", reason, rule, digest };
@@ -261,17 +263,6 @@ export class RecordedWorld implements Recorded {
       throw this.#recording.differs(next.seq, `recorded ${next.body.case}; now a person is waited for`);
     }
     this.#waitedAt = this.#recording.present;
-  }
-
-  /** Whether somebody was there to ask shows in how the turn went. */
-  #unattended(): boolean {
-    const { events, present } = this.#recording;
-    const begin = events.slice(0, present).findLastIndex(({ body }) => body.case === "turnEnded") + 1;
-    const length = events.slice(begin).findIndex(({ body }) => body.case === "turnEnded") + 1;
-    return events.slice(begin, length === 0 ? undefined : begin + length).some(({ body }) => {
-      if (body.case === "noticeGiven") return body.value.kind === "invalid_reply";
-      return body.case === "turnEnded" && body.value.reason === TurnEndReason.NEEDS_APPROVAL;
-    });
   }
 
   /** The failure by which the recorded run ended, if it was of this kind. */

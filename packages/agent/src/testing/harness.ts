@@ -87,11 +87,12 @@ export class Harness {
     return this.control(Control.INTERRUPT);
   }
 
-  /** Decides the question that is open. */
+  /** Decides the first question that is open, else the last that was asked. */
   async decide(granted: boolean, changes: { actionDigest?: string; comment?: string } = {}): Promise<void> {
-    const asked = (await this.events()).findLast((event) => event.body.case === "approvalRequested")?.body;
-    if (asked?.case !== "approvalRequested") throw new RangeError("nothing was asked");
-    const { approvalId, actionDigest } = asked.value;
+    const open = (await this.state()).open.find((call) => call.approval !== undefined && call.approval.decision === undefined)?.approval;
+    const last = (await this.events()).findLast((event) => event.body.case === "approvalRequested")?.body;
+    if (last?.case !== "approvalRequested") throw new RangeError("nothing was asked");
+    const { approvalId, actionDigest } = open === undefined ? last.value : { approvalId: open.approvalId, actionDigest: open.digest };
     await this.input(body.approvalDecided({ approvalId, actionDigest, granted, ...changes }));
   }
 

@@ -35,50 +35,53 @@ export function assertValidRequest(messages: readonly PromptMessage[]): void {
   assert.deepEqual(owed, [], "every call has its observation");
 }
 
-/** What must hold of every log that runs have written, whatever stopped them. */
+/** What must hold of every log that runs have written, whatever stopped them and wherever it was rewound to. */
 export function assertValidLog(events: readonly Event[]): void {
-  const calls = new Set<string>();
-  const started = new Map<string, boolean>();
-  const finished = new Set<string>();
-  let step = 0;
+  const ids = new Set<string>();
+  let now: LogState = { step: 0, open: new Map() };
+  const past: LogState[] = [now];
   let epoch = 0;
   for (const [index, event] of events.entries()) {
-    assert.equal(event.seq, index + 1, "gapless");
-    const { body } = event;
+    const { seq, body } = event;
+    assert.equal(seq, index + 1, "gapless");
     if (event.epoch !== 0) {
-      assert.ok(event.epoch >= epoch, `event ${event.seq}: epochs only grow`);
+      assert.ok(event.epoch >= epoch, `event ${seq}: epochs only grow`);
       epoch = event.epoch;
     }
+    now = { step: now.step, open: new Map(now.open) };
     switch (body.case) {
       case "modelReplied":
-        assert.deepEqual(
-          [...calls].filter((call) => !finished.has(call)),
-          [],
-          `event ${event.seq}: the model is asked with every call observed`,
-        );
-        step += 1;
-        assert.equal(body.value.step, step, `event ${event.seq}: steps count up`);
+        assert.deepEqual([...now.open.keys()], [], `event ${seq}: the model is asked with every call observed`);
+        now.step += 1;
+        assert.equal(body.value.step, now.step, `event ${seq}: steps count up`);
         for (const { callId } of body.value.toolCalls) {
-          assert.ok(!calls.has(callId), `event ${event.seq}: call ${callId} is new`);
-          calls.add(callId);
+          assert.ok(!ids.has(callId), `event ${seq}: call ${callId} is new`);
+          ids.add(callId);
+          now.open.set(callId, "made");
         }
         break;
       case "actionStarted": {
         const { callId, repeatable } = body.value;
-        assert.ok(calls.has(callId) && !finished.has(callId), `event ${event.seq}: ${callId} is open`);
-        assert.notEqual(started.get(callId), false, `event ${event.seq}: ${callId} is not begun twice`);
-        started.set(callId, repeatable);
+        assert.ok(now.open.has(callId), `event ${seq}: ${callId} is open`);
+        assert.notEqual(now.open.get(callId), "started", `event ${seq}: ${callId} is not begun twice`);
+        now.open.set(callId, repeatable ? "repeatable" : "started");
         break;
       }
-      case "actionFinished": {
-        const { callId } = body.value;
-        assert.ok(calls.has(callId), `event ${event.seq}: ${callId} was called`);
-        assert.ok(!finished.has(callId), `event ${event.seq}: ${callId} has one observation`);
-        finished.add(callId);
+      case "actionFinished":
+        assert.ok(now.open.delete(body.value.callId), `event ${seq}: ${body.value.callId} is open, and gets one observation`);
         break;
-      }
+      case "sessionRewound":
+        now = past[body.value.toSeq] ?? now;
+        break;
       default:
         break;
     }
+    past.push(now);
   }
+}
+
+interface LogState {
+  step: number;
+  /** Calls without an observation, and how far they came. */
+  open: Map<string, "made" | "repeatable" | "started">;
 }

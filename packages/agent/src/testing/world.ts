@@ -7,12 +7,14 @@ import { defineTool, finishTool, taskTrackerTool, thinkTool, ToolSet } from "../
 /** What the agent of a test works on: a value that only effects change, with a record of every effect. */
 export class World {
   /** Names of the things done, in the order in which they were done; a name twice is an effect twice. */
-  readonly done: string[] = [];
+  done: string[] = [];
   /** Names of the things looked at; looking twice does no harm. */
   readonly seen: string[] = [];
   /** Runs while `do` and `look` run. */
   during: ((name: string, signal: AbortSignal) => Promise<void> | void) | undefined;
   captures = 0;
+  /** What was done before the last rewind; it may be done again. */
+  readonly undone: string[] = [];
 
   readonly tools: ToolSet;
 
@@ -20,12 +22,17 @@ export class World {
     this.tools = new ToolSet([this.#do(), this.#look(), thinkTool, taskTrackerTool, finishTool] as Tool[]);
   }
 
+  rewind(): void {
+    this.undone.push(...this.done);
+    this.done = [];
+  }
+
   /** Checkpoints whose tree names the state of the world. */
   checkpointer(): Checkpointer {
     return {
       capture: async (): Promise<Checkpoint> => {
         this.captures += 1;
-        return { tree: `tree-${this.done.length}`, changedFiles: 1, storedBytes: 1, omitted: "" };
+        return { tree: `tree-${this.undone.length + this.done.length}`, changedFiles: 1, storedBytes: 1, omitted: "" };
       },
       restore: async (): Promise<TreeChange[]> => [],
       diff: async (): Promise<TreeChange[]> => [],

@@ -216,7 +216,7 @@ function approvalRequested(state: SessionState, value: ApprovalRequested): Sessi
   const expires = value.expires === undefined ? Infinity : timestampMs(value.expires);
   return changeOpen(state, value.callId, (call) => ({
     ...call,
-    approval: { approvalId, digest, risk, reason, rule, expires, times: (call.approval?.times ?? 0) + 1, decision: undefined },
+    approval: { approvalId, digest, risk, reason, rule, expires, decision: undefined },
   }));
 }
 
@@ -266,14 +266,14 @@ function forked(state: SessionState, { parentSessionId, workspace }: SessionFork
   return { ...atRest(state, state), epoch: 0, info, spent: EMPTY_SESSION.spent };
 }
 
-/** Between turns, with nothing asked of anybody and no call that a worker could take for its own. */
+/** Between turns, with nothing asked of anybody (what was asked is asked anew) and no call that a worker could take for its own. */
 function atRest(then: SessionState, now: SessionState): SessionState {
   return {
     ...then,
     epoch: now.epoch,
     control: undefined,
     recent: [],
-    open: then.open.map((call) => ({ ...call, started: call.started && { ...call.started, epoch: -1 } })),
+    open: then.open.map((call) => ({ ...call, approval: undefined, started: call.started && { ...call.started, epoch: -1 } })),
     turn: { ...then.turn, number: now.turn.number, open: false, end: undefined },
   };
 }

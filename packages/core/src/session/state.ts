@@ -145,8 +145,6 @@ export interface ApprovalState {
   readonly rule: string;
   /** Milliseconds since 1970; Infinity: never. */
   readonly expires: number;
-  /** How often it was asked. */
-  readonly times: number;
   readonly decision: { readonly granted: boolean; readonly comment: string } | undefined;
 }
 
