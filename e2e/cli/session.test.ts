@@ -175,6 +175,22 @@ describe("guild session", () => {
     assert.ok(all.some((event) => (event["action_finished"] as Line | undefined)?.["status"] === "ACTION_STATUS_INTERRUPTED"));
   });
 
+  it("is taken up again by itself after a crash where the settings say so", async () => {
+    const directory = workspace();
+    const model = script(bash("touch there; while [ ! -e go ]; do sleep 0.05; done", { timeout_s: 600 }), finish);
+    const running = home.start(["run", "go", "--workspace", directory, "--model", model, "--json"]);
+    const shown = await running.until(/"action_started"/);
+    const session = String(jsonLines(shown.split("\n")[0] ?? "")[0]?.["id"]);
+    while (!existsSync(join(directory, "there"))) await new Promise((resolve) => setTimeout(resolve, 20));
+    process.kill(Number(jsonLines((await home.guild(["up", "--json"])).stdout)[0]?.["pid"]), "SIGKILL");
+    assert.match((await running.finished).stderr, new RegExp(`continue with: guild session resume ${session}`));
+    assert.equal((await home.guild(["up"], { env: { GUILD_DAEMON_RESUME_ORPHANS: "true" } })).code, 0);
+    const followed = home.start(["session", "events", session, "--follow", "--json"]);
+    await followed.until(/turn_ended/);
+    followed.child.kill("SIGKILL");
+    assert.equal(detail((await events(session)).at(-1), "turn_ended")["reason"], "TURN_END_REASON_DONE");
+  });
+
   it("an action that needs approval ends an unattended run with exit code 4, and runs once with --yes", async () => {
     const directory = workspace();
     const risky = bash("rm -rf ../../../../*; echo risky >ran");

@@ -71,7 +71,7 @@ describe("an ordinary user", { skip: !isRoot && "the other tests run as one" }, 
 describe("a full disk", { skip: !isRoot && "only root can mount a small one" }, () => {
   it("ends the session with one line, loses nothing, and the session goes on when there is room again", async () => {
     const disk = mkdtempSync("/tmp/guild-disk-");
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=400m", "tmpfs", disk]);
+    execFileSync("/usr/bin/mount", ["-t", "tmpfs", "-o", "size=400m", "tmpfs", disk]);
     const home = new Home(disk);
     try {
       const outside = new Home();
@@ -101,7 +101,7 @@ describe("a full disk", { skip: !isRoot && "only root can mount a small one" }, 
       await outside.remove();
     } finally {
       await home.remove();
-      execFileSync("umount", ["--lazy", disk]);
+      execFileSync("/usr/bin/umount", ["--lazy", disk]);
       rmSync(disk, { recursive: true });
     }
   });
