@@ -21,7 +21,6 @@ export const USER_NAME = "agent";
 
 /** What programs of a Debian-like or Fedora-like /usr look for in /etc and what holds no secret. */
 const copied = [
-  "alternatives",
   "ca-certificates",
   "ca-certificates.conf",
   "crypto-policies",
@@ -43,12 +42,14 @@ const copied = [
   "protocols",
   "rpc",
   "services",
-  "ssl/certs",
   "ssl/openssl.cnf",
   "terminfo",
   "timezone",
   "xml",
 ];
+
+/** Hundreds of files each: mounted instead. */
+const mounted = ["alternatives", "ssl/certs"];
 
 /** Versioned configuration of interpreters: `java-17-openjdk`, `python3.11`. */
 const copiedPrefixes = ["java-", "python"];
@@ -66,6 +67,7 @@ export function makeSystemFiles(stateDir: string, ids: { uid: number; gid: numbe
   const work = mkdtempSync(join(stateDir, ".etc-"));
   try {
     for (const name of names) copyReadable(join("/etc", name), join(work, name));
+    for (const name of mountedSystemFiles()) mkdirSync(join(work, name), { recursive: true, mode: 0o755 });
     for (const [name, content] of Object.entries(files)) writeFileSync(join(work, name), content, { mode: 0o644 });
     chmodSync(work, 0o755);
     renameSync(work, etc);
@@ -76,8 +78,13 @@ export function makeSystemFiles(stateDir: string, ids: { uid: number; gid: numbe
   return etc;
 }
 
+/** Directories of the host's /etc that are mounted in their place over what `makeSystemFiles` makes; relative to /etc. */
+export function mountedSystemFiles(): string[] {
+  return mounted.filter((name) => lstatSync(join("/etc", name), { throwIfNoEntry: false })?.isDirectory() === true);
+}
+
 function fingerprint(names: readonly string[], files: Record<string, string>): string {
-  const hash = createHash("sha256").update(JSON.stringify(files));
+  const hash = createHash("sha256").update(JSON.stringify([files, mountedSystemFiles()]));
   for (const name of names) {
     const found = lstatSync(join("/etc", name), { throwIfNoEntry: false });
     if (found !== undefined) hash.update(`${name} ${found.size} ${found.mtimeMs} ${found.ino}\n`);
