@@ -3,6 +3,12 @@ export { createCheckpointer, type CheckpointerOptions } from "./checkpoint/check
 export { FileCheckpointStore, type FileCheckpointStoreOptions } from "./checkpoint/file-checkpoint-store.ts";
 export { DEFAULT_CHECKPOINT_RULES, type CheckpointRules } from "./checkpoint/rules.ts";
 export { createSandboxProvider, sandboxProviderNames } from "./create-provider.ts";
+export { Broker, type BrokerOptions, type WayOut } from "./network/broker.ts";
+export type { WayOutRules } from "./network/broker-messages.ts";
+export { type BrokerChannel, runBroker } from "./network/broker-process.ts";
+export type { NetworkDecision } from "./network/proxy.ts";
+export { encryptedFileSecrets, type EncryptedFileOptions } from "./secrets/encrypted-file.ts";
+export type { SecretGrant } from "./secrets/placeholder.ts";
 export { sandboxDoctor } from "./doctor.ts";
 export type { SandboxProviderOptions } from "./provider-options.ts";
 export { TOOLKIT_MOUNT } from "./toolkit.ts";

@@ -22,6 +22,12 @@ export interface SandboxSpec {
   /** Paths within the workspace that are read-only inside (relative). The provider adds `.git/hooks`, `.git/config` and the like by itself. */
   readOnly?: string[];
   env?: Record<string, string>;
+  /**
+   * The only way out of the sandbox, where there is one; default: no network at all. A directory of the host with `proxy`, the Unix socket of an
+   * HTTP proxy, `ca.pem`, the authority that it speaks for, and `bundle.pem`, the same with the system's. Inside, the usual variables point
+   * to it, before `env`. A provider that does not isolate from the network leaves it aside.
+   */
+  wayOut?: { directory: string };
   limits?: SandboxLimits;
   /** The init kills everything when it has not heard from its owner for this long, by its own monotonic clock. */
   leaseMs?: number;

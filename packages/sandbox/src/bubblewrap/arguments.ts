@@ -1,7 +1,8 @@
 import { existsSync, lstatSync, readlinkSync } from "node:fs";
 
+import { WAY_OUT_MOUNT } from "../network/way-out.ts";
 import { TOOLKIT_MOUNT } from "../toolkit.ts";
-import { HOME } from "./system-files.ts";
+import { HOME, mountedSystemFiles } from "./system-files.ts";
 
 /** A directory of the host and where it stands inside. */
 export interface Mount {
@@ -14,6 +15,8 @@ export interface BubblewrapPlan {
   /** Prepared /etc. */
   systemFiles: string;
   toolkit: string;
+  /** Directory of the way out; undefined: there is none. */
+  wayOut: string | undefined;
   /** Mounted writable, parents first. */
   writable: Mount[];
   /** Mounted over those, in order. */
@@ -29,19 +32,21 @@ export interface BubblewrapPlan {
 export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
   const size = String(plan.tmpfsBytes);
   return [
-    ...["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"],
-    ...["--as-pid-1", "--hostname", "guildhall", "--uid", String(plan.ids.uid), "--gid", String(plan.ids.gid)],
-    ...systemArguments(),
-    ...["--ro-bind", plan.systemFiles, "/etc"],
-    ...["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"],
-    ...["--perms", "1777", "--size", size, "--tmpfs", "/tmp", "--dir", "/var", "--symlink", "../tmp", "/var/tmp"],
-    ...["--perms", "0700", "--size", size, "--tmpfs", HOME],
-    ...["--ro-bind", plan.toolkit, TOOLKIT_MOUNT],
-    ...plan.writable.flatMap((one) => ["--bind", one.source, one.at]),
-    ...plan.guarded.flatMap((one) => [one.mount === "pin" ? "--bind" : "--ro-bind", one.source, one.at]),
-    ...["--remount-ro", "/", "--chdir", plan.workspace, "--seccomp", String(plan.seccompFd)],
-    ...["--", `${TOOLKIT_MOUNT}/init`, ...plan.init],
-  ];
+    ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"],
+    ["--as-pid-1", "--hostname", "guildhall", "--uid", String(plan.ids.uid), "--gid", String(plan.ids.gid)],
+    systemArguments(),
+    ["--ro-bind", plan.systemFiles, "/etc"],
+    mountedSystemFiles().flatMap((name) => ["--ro-bind", `/etc/${name}`, `/etc/${name}`]),
+    ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"],
+    ["--perms", "1777", "--size", size, "--tmpfs", "/tmp", "--dir", "/var", "--symlink", "../tmp", "/var/tmp"],
+    ["--perms", "0700", "--size", size, "--tmpfs", HOME],
+    ["--ro-bind", plan.toolkit, TOOLKIT_MOUNT],
+    plan.wayOut === undefined ? [] : ["--ro-bind", plan.wayOut, WAY_OUT_MOUNT],
+    plan.writable.flatMap((one) => ["--bind", one.source, one.at]),
+    plan.guarded.flatMap((one) => [one.mount === "pin" ? "--bind" : "--ro-bind", one.source, one.at]),
+    ["--remount-ro", "/", "--chdir", plan.workspace, "--seccomp", String(plan.seccompFd)],
+    ["--", `${TOOLKIT_MOUNT}/init`, ...plan.init],
+  ].flat();
 }
 
 const systemDirectories = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];

@@ -7,6 +7,7 @@ import { findHierarchies, type Hierarchies } from "../cgroup/hierarchies.ts";
 import { withDefaults } from "../default-limits.ts";
 import { CONNECTION_FD, startInit } from "../init-process.ts";
 import { InitSandbox } from "../init-sandbox.ts";
+import { bridgeWayOut, wayOutEnvironment } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
 import { checkedWorkspace } from "../sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, type Toolkit } from "../toolkit.ts";
@@ -46,6 +47,18 @@ export class BubblewrapProvider implements SandboxProvider {
   }
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
+    const sandbox = await this.#open(spec);
+    if (spec.wayOut === undefined) return sandbox;
+    try {
+      await bridgeWayOut(sandbox);
+      return sandbox;
+    } catch (error) {
+      await sandbox.dispose();
+      throw error;
+    }
+  }
+
+  async #open(spec: SandboxSpec): Promise<Sandbox> {
     const toolkit = findToolkit(this.#options.toolkitDir);
     const program = findBubblewrap();
     const limits = withDefaults(spec.limits);
@@ -70,8 +83,8 @@ export class BubblewrapProvider implements SandboxProvider {
     try {
       group = SandboxGroup.create(hierarchies, spec.id, limits);
       const places = asRoot
-        ? preparedPlaces(workspace, guard, systemFiles, toolkit)
-        : ownPlaces(workspace.path, guard, systemFiles, toolkit);
+        ? preparedPlaces(workspace, guard, systemFiles, toolkit, spec.wayOut?.directory)
+        : ownPlaces(workspace.path, guard, systemFiles, toolkit, spec.wayOut?.directory);
       const args = [
         ...group.directories.flatMap((directory) => ["--cgroup", directory]),
         ...(asRoot ? ["--mounts", ...places.launch, "--uid", String(ids.uid), "--gid", String(ids.gid)] : []),
@@ -81,6 +94,7 @@ export class BubblewrapProvider implements SandboxProvider {
           ids,
           systemFiles: places.systemFiles,
           toolkit: places.toolkit,
+          wayOut: places.wayOut,
           writable: places.writable,
           guarded: guard.paths.map(({ path, mount }) => ({ source: places.at(path), at: path, mount })),
           workspace: workspace.path,
@@ -111,6 +125,7 @@ export class BubblewrapProvider implements SandboxProvider {
           PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${TOOLKIT_MOUNT}/bin`,
           SHELL: `${TOOLKIT_MOUNT}/bin/bash`,
           USER: USER_NAME,
+          ...(spec.wayOut === undefined ? {} : wayOutEnvironment()),
           ...spec.env,
         },
         limits,
@@ -174,14 +189,15 @@ interface Places {
   launch: string[];
   systemFiles: string;
   toolkit: string;
+  wayOut: string | undefined;
   writable: Mount[];
   /** Source of a path within the workspace or what is outside of it. */
   at(path: string): string;
 }
 
-function ownPlaces(workspace: string, guard: Guard, systemFiles: string, toolkit: Toolkit): Places {
+function ownPlaces(workspace: string, guard: Guard, systemFiles: string, toolkit: Toolkit, wayOut: string | undefined): Places {
   const writable = [workspace, ...guard.outside].map((path) => ({ source: path, at: path }));
-  return { launch: [], systemFiles, toolkit: toolkit.directory, writable, at: (path) => path };
+  return { launch: [], systemFiles, toolkit: toolkit.directory, wayOut, writable, at: (path) => path };
 }
 
 /** As root: everything is mounted by the launcher where the unprivileged user can reach it, whoever may enter the way there. */
@@ -190,16 +206,19 @@ function preparedPlaces(
   guard: Guard,
   systemFiles: string,
   toolkit: Toolkit,
+  wayOut: string | undefined,
 ): Places {
   const roots = [workspace.path, ...guard.outside].map((path, index) => ({ at: path, source: `${PREPARED}/tree${index}` }));
   const launch = [
     ...roots.flatMap((root, index) => ["--idmap", root.at, String(workspace.uid), String(workspace.gid), `tree${index}`]),
     ...["--bind", systemFiles, "etc", "--bind", toolkit.directory, "toolkit"],
+    ...(wayOut === undefined ? [] : ["--bind", wayOut, "way-out"]),
   ];
   return {
     launch,
     systemFiles: `${PREPARED}/etc`,
     toolkit: `${PREPARED}/toolkit`,
+    wayOut: wayOut === undefined ? undefined : `${PREPARED}/way-out`,
     writable: roots,
     at: (path) => {
       const root = roots.find((one) => path === one.at || path.startsWith(`${one.at}/`));
