@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { seededRandom } from "@guildhall/core/testing";
+
 import { Bm25Index } from "./bm25.ts";
 import { tokenize } from "./tokenize.ts";
 
@@ -45,5 +47,44 @@ describe("Bm25Index", () => {
       index.search(["x"], 1, (id) => id === "a").map((hit) => hit.id),
       ["a"],
     );
+  });
+});
+
+describe("Bm25Index over many changes", () => {
+  it("answers as an index made afresh does (seed 7)", () => {
+    const random = seededRandom(7);
+    const words = Array.from({ length: 60 }, (_, at) => `w${at}`);
+    const index = new Bm25Index();
+    const there = new Map<string, string[]>();
+    for (let round = 0; round < 4_000; round += 1) {
+      const id = `d${random.below(300)}`;
+      if (random.chance(0.45)) {
+        assert.equal(index.remove(id), there.delete(id));
+      } else {
+        const tokens = Array.from({ length: 1 + random.below(8) }, () => random.pick(words));
+        index.add(id, [{ tokens, weight: 1 }]);
+        there.set(id, tokens);
+      }
+    }
+    const fresh = new Bm25Index();
+    for (const [id, tokens] of there) fresh.add(id, [{ tokens, weight: 1 }]);
+    assert.equal(index.size, there.size);
+    for (let round = 0; round < 50; round += 1) {
+      const query = [random.pick(words), random.pick(words), random.pick(words)];
+      const rounded = (one: Bm25Index) => one.search(query, 20).map((hit) => [hit.id, hit.score.toFixed(6)]);
+      assert.deepEqual(rounded(index), rounded(fresh));
+    }
+  });
+
+  it("takes the best of what may stand for a word, not the sum", () => {
+    const index = indexOf({ a: "remove delete erase", b: "remove key", c: "delete row" });
+    const term = new Map([["remov", 1], ["delet", 0.5], ["eras", 0.5]]);
+    const alone = index.search(["remov"], 3);
+    const hits = index.search([term], 3);
+    assert.deepEqual(
+      hits.map((hit) => hit.id),
+      ["b", "a", "c"],
+    );
+    assert.equal(hits.find((hit) => hit.id === "b")?.score, alone.find((hit) => hit.id === "b")?.score);
   });
 });

@@ -1,3 +1,6 @@
+import { Postings } from "./postings.ts";
+import { best } from "./top.ts";
+
 /** A found document and its score; higher is better. */
 export interface Hit {
   id: string;
@@ -17,11 +20,8 @@ export interface WeightedTokens {
   weight: number;
 }
 
-interface Document {
-  ordinal: number;
-  length: number;
-  terms: string[];
-}
+/** A word of a query and what may stand for it, each with what it counts, 0 to 1. */
+export type QueryTerm = ReadonlyMap<string, number>;
 
 /**
  * Inverted index in memory with BM25F scoring (Robertson & Zaragoza 2009: weighted term frequencies over fields, then one
@@ -30,12 +30,15 @@ interface Document {
 export class Bm25Index {
   readonly #k1: number;
   readonly #b: number;
-  readonly #documents = new Map<string, Document>();
-  readonly #ids: Array<string | undefined> = [];
-  readonly #lengths: number[] = [];
-  readonly #free: number[] = [];
-  readonly #postings = new Map<string, Map<number, number>>();
+  readonly #ordinals = new Map<string, number>();
+  #ids: Array<string | undefined> = [];
+  #lengths: number[] = [];
+  #terms: string[][] = [];
+  readonly #postings = new Map<string, Postings>();
   #total = 0;
+  /** Scores by ordinal; all zero between searches. */
+  #scores = new Float64Array(1_024);
+  #ofTerm = new Float64Array(1_024);
 
   constructor(options: Bm25Options = {}) {
     this.#k1 = options.k1 ?? 1.2;
@@ -43,7 +46,11 @@ export class Bm25Index {
   }
 
   get size(): number {
-    return this.#documents.size;
+    return this.#ordinals.size;
+  }
+
+  has(id: string): boolean {
+    return this.#ordinals.has(id);
   }
 
   /** Replaces a document of the same id. */
@@ -55,55 +62,110 @@ export class Bm25Index {
       length += tokens.length * weight;
       for (const token of tokens) frequencies.set(token, (frequencies.get(token) ?? 0) + weight);
     }
-    const ordinal = this.#free.pop() ?? this.#ids.length;
-    this.#ids[ordinal] = id;
+    const ordinal = this.#ids.push(id) - 1;
     this.#lengths[ordinal] = length;
     this.#total += length;
     for (const [term, frequency] of frequencies) {
       let postings = this.#postings.get(term);
-      if (postings === undefined) this.#postings.set(term, (postings = new Map<number, number>()));
-      postings.set(ordinal, frequency);
+      if (postings === undefined) this.#postings.set(term, (postings = new Postings()));
+      postings.push(ordinal, frequency);
     }
-    this.#documents.set(id, { ordinal, length, terms: [...frequencies.keys()] });
+    this.#ordinals.set(id, ordinal);
+    this.#terms[ordinal] = [...frequencies.keys()];
   }
 
   remove(id: string): boolean {
-    const document = this.#documents.get(id);
-    if (document === undefined) return false;
-    for (const term of document.terms) {
+    const ordinal = this.#ordinals.get(id);
+    if (ordinal === undefined) return false;
+    this.#ordinals.delete(id);
+    this.#ids[ordinal] = undefined;
+    this.#total -= this.#lengths[ordinal] ?? 0;
+    for (const term of this.#terms[ordinal] ?? []) {
       const postings = this.#postings.get(term);
-      postings?.delete(document.ordinal);
-      if (postings?.size === 0) this.#postings.delete(term);
+      if (postings === undefined) continue;
+      postings.live -= 1;
+      if (postings.live === 0) this.#postings.delete(term);
     }
-    this.#documents.delete(id);
-    this.#ids[document.ordinal] = undefined;
-    this.#free.push(document.ordinal);
-    this.#total -= document.length;
+    this.#terms[ordinal] = [];
+    if (this.#ids.length > 256 && this.#ids.length > this.#ordinals.size * 2) this.#compact();
     return true;
   }
 
   /** The best `limit` documents that `accept` lets through, best first; equal scores in order of id. */
-  search(query: readonly string[], limit: number, accept?: (id: string) => boolean): Hit[] {
-    const scores = new Map<number, number>();
-    const mean = this.#total / Math.max(1, this.#documents.size);
-    const counts = new Map<string, number>();
-    for (const term of query) counts.set(term, (counts.get(term) ?? 0) + 1);
-    for (const [term, inQuery] of counts) {
-      const postings = this.#postings.get(term);
+  search(query: ReadonlyArray<string | QueryTerm>, limit: number, accept?: (id: string) => boolean): Hit[] {
+    if (this.#scores.length < this.#ids.length) {
+      this.#scores = new Float64Array(this.#ids.length * 2);
+      this.#ofTerm = new Float64Array(this.#ids.length * 2);
+    }
+    const touched: number[] = [];
+    for (const { term, times } of distinct(query)) this.#score(term, times, touched);
+    const hits = best(this.#found(touched, accept), limit, (x, y) => y.score - x.score || (x.id < y.id ? -1 : 1));
+    for (const ordinal of touched) this.#scores[ordinal] = 0;
+    return hits;
+  }
+
+  *#found(touched: readonly number[], accept: ((id: string) => boolean) | undefined): Generator<Hit> {
+    for (const ordinal of touched) {
+      const id = this.#ids[ordinal];
+      if (id !== undefined && (accept === undefined || accept(id))) yield { id, score: this.#scores[ordinal] ?? 0 };
+    }
+  }
+
+  /** Adds one word's part; of what may stand for it the best counts, so that synonyms side by side do not add up. */
+  #score(term: QueryTerm, times: number, touched: number[]): void {
+    const single = term.size === 1;
+    const scores = this.#scores;
+    const into = single ? scores : this.#ofTerm;
+    const seen: number[] = single ? touched : [];
+    const size = this.#ordinals.size;
+    const mean = this.#total / Math.max(1, size);
+    for (const [alternative, counts] of term) {
+      const postings = this.#postings.get(alternative);
       if (postings === undefined) continue;
-      const idf = Math.log(1 + (this.#documents.size - postings.size + 0.5) / (postings.size + 0.5));
-      const weight = idf * (this.#k1 + 1) * inQuery;
-      for (const [ordinal, frequency] of postings) {
+      const idf = Math.log(1 + (size - postings.live + 0.5) / (postings.live + 0.5));
+      const weight = idf * (this.#k1 + 1) * times * counts;
+      const { ordinals, frequencies } = postings;
+      for (let at = 0; at < postings.length; at += 1) {
+        const ordinal = ordinals[at] ?? 0;
+        const frequency = frequencies[at] ?? 0;
         const norm = this.#k1 * (1 - this.#b + (this.#b * (this.#lengths[ordinal] ?? 0)) / mean);
-        scores.set(ordinal, (scores.get(ordinal) ?? 0) + (weight * frequency) / (frequency + norm));
+        const part = (weight * frequency) / (frequency + norm);
+        const before = into[ordinal] ?? 0;
+        if (before === 0) seen.push(ordinal);
+        if (single) into[ordinal] = before + part;
+        else if (part > before) into[ordinal] = part;
       }
     }
-    const hits: Hit[] = [];
-    for (const [ordinal, score] of scores) {
-      const id = this.#ids[ordinal];
-      if (id !== undefined && (accept === undefined || accept(id))) hits.push({ id, score });
+    if (single) return;
+    for (const ordinal of seen) {
+      if (scores[ordinal] === 0) touched.push(ordinal);
+      scores[ordinal] = (scores[ordinal] ?? 0) + (into[ordinal] ?? 0);
+      into[ordinal] = 0;
     }
-    hits.sort((x, y) => y.score - x.score || (x.id < y.id ? -1 : 1));
-    return hits.slice(0, limit);
   }
+
+  /** Numbers the documents anew, without the gaps that removals left. */
+  #compact(): void {
+    const renumbered = new Int32Array(this.#ids.length).fill(-1);
+    const kept = [...this.#ids.keys()].filter((ordinal) => this.#ids[ordinal] !== undefined);
+    for (const [to, from] of kept.entries()) renumbered[from] = to;
+    this.#ids = kept.map((from) => this.#ids[from]);
+    this.#lengths = kept.map((from) => this.#lengths[from] ?? 0);
+    this.#terms = kept.map((from) => this.#terms[from] ?? []);
+    for (const [ordinal, id] of this.#ids.entries()) if (id !== undefined) this.#ordinals.set(id, ordinal);
+    for (const postings of this.#postings.values()) postings.renumber(renumbered);
+  }
+}
+
+/** The words of a query once each, with how often they stand there. */
+function distinct(query: ReadonlyArray<string | QueryTerm>): Iterable<{ term: QueryTerm; times: number }> {
+  const words = new Map<string, { term: QueryTerm; times: number }>();
+  for (const one of query) {
+    const term = typeof one === "string" ? new Map([[one, 1]]) : one;
+    const [key = ""] = term.keys();
+    const known = words.get(key);
+    if (known === undefined) words.set(key, { term, times: 1 });
+    else known.times += 1;
+  }
+  return words.values();
 }

@@ -30,7 +30,8 @@ const PART = /\p{Lu}+(?!\p{Ll})\p{N}*|\p{Lu}?\p{Ll}+\p{N}*|\p{N}+\p{Ll}*|[\p{Lo}
 
 const stems = new Map<string, string>();
 
-function stem(word: string): string {
+/** Porter stem of a word in lower case. */
+export function stem(word: string): string {
   const known = stems.get(word);
   if (known !== undefined) return known;
   const found = stemmer(word);

@@ -1,0 +1,37 @@
+/** Where a term stands: document numbers and weighted frequencies side by side. Removed documents stay until they are renumbered away. */
+export class Postings {
+  ordinals = new Uint32Array(2);
+  frequencies = new Float32Array(2);
+  length = 0;
+  /** How many of them are of documents that are still there. */
+  live = 0;
+
+  push(ordinal: number, frequency: number): void {
+    if (this.length === this.ordinals.length) {
+      const capacity = this.length * 2;
+      const ordinals = new Uint32Array(capacity);
+      ordinals.set(this.ordinals);
+      this.ordinals = ordinals;
+      const frequencies = new Float32Array(capacity);
+      frequencies.set(this.frequencies);
+      this.frequencies = frequencies;
+    }
+    this.ordinals[this.length] = ordinal;
+    this.frequencies[this.length] = frequency;
+    this.length += 1;
+    this.live += 1;
+  }
+
+  /** `renumbered` gives each document's new number, −1 where it is gone. */
+  renumber(renumbered: Int32Array): void {
+    let to = 0;
+    for (let from = 0; from < this.length; from += 1) {
+      const ordinal = renumbered[this.ordinals[from] ?? 0] ?? -1;
+      if (ordinal < 0) continue;
+      this.ordinals[to] = ordinal;
+      this.frequencies[to] = this.frequencies[from] ?? 0;
+      to += 1;
+    }
+    this.length = to;
+  }
+}

@@ -1,0 +1,114 @@
+import type { Embedder, VectorIndex } from "@guildhall/core";
+
+import type { Hit } from "../lexical/bm25.ts";
+import type { RetrievalDocument } from "./document.ts";
+import { NEIGHBOURS } from "./fields.ts";
+import type { Threads } from "./threads.ts";
+
+/** Documents that go to the embedder at once. */
+const BATCH = 64;
+
+/** Keeps a vector index in step with the documents, behind the lexical one by what the embedder needs. */
+export class DenseArm {
+  readonly #embedder: Embedder;
+  readonly #vectors: VectorIndex;
+  readonly #threads: Threads;
+  /** Waiting to be embedded, in order. */
+  readonly #waiting = new Map<string, { document: RetrievalDocument; text: string }>();
+  /** Own vectors of pieces of threads: a neighbour's coming changes how they are mixed, not them. */
+  readonly #own = new Map<string, { document: RetrievalDocument; vector: Float32Array }>();
+  #work: Promise<void> | undefined;
+
+  constructor(embedder: Embedder, vectors: VectorIndex, threads: Threads) {
+    this.#embedder = embedder;
+    this.#vectors = vectors;
+    this.#threads = threads;
+  }
+
+  get lag(): number {
+    return this.#waiting.size;
+  }
+
+  add(document: RetrievalDocument, text: string): void {
+    this.#waiting.set(document.id, { document, text });
+    // Whoever waits for it (`settled`) is told of a failure; until then the documents stay waiting.
+    this.settled().catch(() => undefined);
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    const around = new Set<string>();
+    for (const id of ids) {
+      this.#waiting.delete(id);
+      const own = this.#own.get(id);
+      this.#own.delete(id);
+      if (own !== undefined) for (const one of this.#threads.around(own.document, NEIGHBOURS.length)) around.add(one.id);
+    }
+    await this.#vectors.remove(ids);
+    await this.#store(around, new Map());
+  }
+
+  settled(): Promise<void> {
+    this.#work ??= this.#embedWaiting().finally(() => (this.#work = undefined));
+    return this.#work;
+  }
+
+  async search(query: string, limit: number, accept?: (id: string) => boolean, signal?: AbortSignal): Promise<Hit[]> {
+    const [vector] = await this.#embedder.embed([query], signal);
+    if (vector === undefined) return [];
+    if (accept === undefined) return await this.#vectors.search(vector, limit);
+    const size = await this.#vectors.size();
+    for (let wanted = limit * 2; ; wanted *= 4) {
+      const found = await this.#vectors.search(vector, Math.min(wanted, size));
+      const hits = found.filter((hit) => accept(hit.id)).slice(0, limit);
+      if (hits.length >= limit || wanted >= size) return hits;
+    }
+  }
+
+  async #embedWaiting(): Promise<void> {
+    // Documents that are added in one go are embedded together.
+    await Promise.resolve();
+    while (this.#waiting.size > 0) {
+      const batch = [...this.#waiting.values()].slice(0, BATCH);
+      const vectors = await this.#embedder.embed(batch.map((one) => one.text));
+      const fresh = new Map<string, Float32Array>();
+      const touched = new Set<string>();
+      for (const [at, one] of batch.entries()) {
+        const { id } = one.document;
+        const vector = vectors[at];
+        // Removed or replaced meanwhile.
+        if (vector === undefined || this.#waiting.get(id) !== one) continue;
+        this.#waiting.delete(id);
+        fresh.set(id, vector);
+        touched.add(id);
+        if (one.document.thread === undefined || one.document.order === undefined) continue;
+        this.#own.set(id, { document: one.document, vector });
+        for (const neighbour of this.#threads.around(one.document, NEIGHBOURS.length)) touched.add(neighbour.id);
+      }
+      await this.#store(touched, fresh);
+    }
+  }
+
+  async #store(ids: Iterable<string>, fresh: ReadonlyMap<string, Float32Array>): Promise<void> {
+    const items: Array<{ id: string; vector: Float32Array }> = [];
+    for (const id of ids) {
+      const own = this.#own.get(id);
+      const vector = own === undefined ? fresh.get(id) : this.#withNeighbours(own.document, own.vector);
+      if (vector !== undefined) items.push({ id, vector });
+    }
+    if (items.length > 0) await this.#vectors.add(items);
+  }
+
+  #withNeighbours(document: RetrievalDocument, own: Float32Array): Float32Array {
+    const mixed = Float32Array.from(own);
+    for (const { id, distance } of this.#threads.around(document, NEIGHBOURS.length)) {
+      const vector = this.#own.get(id)?.vector;
+      const weight = NEIGHBOURS[distance - 1] ?? 0;
+      if (vector === undefined) continue;
+      for (let at = 0; at < mixed.length; at += 1) mixed[at] = (mixed[at] ?? 0) + weight * (vector[at] ?? 0);
+    }
+    let square = 0;
+    for (const value of mixed) square += value * value;
+    const length = Math.sqrt(square);
+    return length > 0 ? mixed.map((value) => value / length) : mixed;
+  }
+}

@@ -1,0 +1,189 @@
+import { type Embedder, GuildError, type VectorIndex } from "@guildhall/core";
+
+import { Bm25Index, type Hit, type QueryTerm } from "../lexical/bm25.ts";
+import { tokenize } from "../lexical/tokenize.ts";
+import { LANGUAGE_NAMES } from "./code-fields.ts";
+import { DenseArm } from "./dense-arm.ts";
+import type { Profile, RetrievalDocument } from "./document.ts";
+import { analyse, type Analysed, BM25_OPTIONS, NEIGHBOURS } from "./fields.ts";
+import { fuse } from "./fuse.ts";
+import { withSynonyms } from "./synonyms.ts";
+import { Threads } from "./threads.ts";
+
+export interface HybridIndexOptions {
+  profile: Profile;
+  /** Without the two, retrieval is lexical. The index must hold vectors of the embedder's model. */
+  embedder?: Embedder;
+  vectors?: VectorIndex;
+  /** What the dense arm counts, 0 to 1; the lexical one counts the rest. Default 0.3, chosen for USE-Lite. */
+  denseWeight?: number;
+}
+
+export type Arm = "lexical" | "dense" | "mix";
+
+export interface SearchOptions {
+  limit: number;
+  arm?: Arm;
+  accept?: (id: string) => boolean;
+  signal?: AbortSignal;
+}
+
+export interface SearchResult {
+  hits: Hit[];
+  /** Why the dense arm took no part although it should have; the hits are then lexical. */
+  degraded?: string;
+}
+
+/** Hits of each arm that are mixed. */
+const POOL = 100;
+
+/**
+ * Lexical and dense retrieval over one collection. What is added is found lexically at once and densely as soon as the embedder is
+ * through (`settled`, `lag`). A failing embedder never fails a mixed search: it is told in `degraded`.
+ */
+export class HybridIndex {
+  readonly #profile: Profile;
+  readonly #denseWeight: number;
+  readonly #lexical: Bm25Index;
+  readonly #dense: DenseArm | undefined;
+  readonly #documents = new Map<string, { document: RetrievalDocument; analysed: Analysed | undefined }>();
+  readonly #threads = new Threads();
+  readonly #languages = new Map<string, number>();
+
+  constructor(options: HybridIndexOptions) {
+    this.#profile = options.profile;
+    this.#denseWeight = options.denseWeight ?? 0.3;
+    this.#lexical = new Bm25Index(BM25_OPTIONS[options.profile]);
+    const { embedder, vectors } = options;
+    this.#dense = embedder === undefined || vectors === undefined ? undefined : new DenseArm(embedder, vectors, this.#threads);
+  }
+
+  get size(): number {
+    return this.#documents.size;
+  }
+
+  /** Documents that are not embedded yet. */
+  get lag(): number {
+    return this.#dense?.lag ?? 0;
+  }
+
+  get(id: string): RetrievalDocument | undefined {
+    return this.#documents.get(id)?.document;
+  }
+
+  *documents(): Generator<RetrievalDocument> {
+    for (const { document } of this.#documents.values()) yield document;
+  }
+
+  /** Replaces documents of the same id. Lexically visible when it returns. */
+  add(documents: readonly RetrievalDocument[]): void {
+    const touched = new Map<string, RetrievalDocument>();
+    for (const document of documents) {
+      this.#forget(document.id, touched);
+      const analysed = analyse(document);
+      if (analysed.language !== undefined) this.#count(analysed.language, 1);
+      this.#threads.add(document);
+      const threaded = document.thread !== undefined && document.order !== undefined;
+      this.#documents.set(document.id, { document, analysed: threaded ? analysed : undefined });
+      this.#dense?.add(document, analysed.dense);
+      if (!threaded) this.#lexical.add(document.id, analysed.fields);
+      else for (const { id } of [document, ...this.#threads.around(document, NEIGHBOURS.length)]) this.#touch(id, touched);
+    }
+    this.#reindex(touched);
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    const touched = new Map<string, RetrievalDocument>();
+    for (const id of ids) this.#forget(id, touched);
+    this.#reindex(touched);
+    await this.#dense?.remove(ids);
+  }
+
+  /** When all that was added before is found densely too. Rejects with what kept the embedder from it; the next call tries again. */
+  async settled(): Promise<void> {
+    await this.#dense?.settled();
+  }
+
+  /** A document in another state (uses, importance): no words changed, so nothing is indexed again. */
+  update(id: string, change: Partial<Pick<RetrievalDocument, "importance" | "uses">>): void {
+    const known = this.#documents.get(id);
+    if (known !== undefined) known.document = { ...known.document, ...change };
+  }
+
+  /** Best first. An empty query finds nothing. */
+  async search(query: string, options: SearchOptions): Promise<SearchResult> {
+    const { limit, accept, signal, arm = "mix" } = options;
+    if (query.trim() === "" || limit <= 0) return { hits: [] };
+    const pool = Math.max(limit, POOL);
+    const lexical = (count: number): Hit[] => this.#lexical.search(this.#terms(query), count, accept);
+    if (arm === "lexical") return { hits: lexical(limit) };
+    if (this.#dense === undefined) {
+      if (arm === "mix") return { hits: lexical(limit) };
+      throw new GuildError("failed_precondition", "this index has no vectors", { remedy: "configure an embedder" });
+    }
+    if (arm === "dense") return { hits: await this.#dense.search(query, limit, accept, signal) };
+    const words = lexical(pool);
+    try {
+      const meanings = await this.#dense.search(query, pool, accept, signal);
+      const weight = this.#denseWeight;
+      const mixed = fuse([
+        { hits: words, weight: 1 - weight },
+        { hits: meanings, weight },
+      ]);
+      return { hits: mixed.slice(0, limit) };
+    } catch (error) {
+      signal?.throwIfAborted();
+      return { hits: words.slice(0, limit), degraded: GuildError.from(error).line };
+    }
+  }
+
+  #terms(query: string): QueryTerm[] {
+    const tokens = tokenize(query);
+    if (this.#profile === "prose") return tokens.map((token) => new Map([[token, 1]]));
+    const told = tokens.filter((token) => !this.#saysNothing(token));
+    return withSynonyms(told.length > 0 ? told : tokens);
+  }
+
+  /** The name of the one language in which nearly all here is written. */
+  #saysNothing(token: string): boolean {
+    for (const [language, count] of this.#languages) {
+      if (count > this.#documents.size * 0.9 && LANGUAGE_NAMES[language]?.includes(token) === true) return true;
+    }
+    return false;
+  }
+
+  #forget(id: string, touched: Map<string, RetrievalDocument>): void {
+    const known = this.#documents.get(id);
+    if (known === undefined) return;
+    const { document } = known;
+    const language = analyse(document).language;
+    if (language !== undefined) this.#count(language, -1);
+    this.#documents.delete(id);
+    this.#lexical.remove(id);
+    this.#threads.remove(document);
+    touched.delete(id);
+    for (const neighbour of this.#threads.around(document, NEIGHBOURS.length)) this.#touch(neighbour.id, touched);
+  }
+
+  #touch(id: string, touched: Map<string, RetrievalDocument>): void {
+    const known = this.#documents.get(id);
+    if (known !== undefined) touched.set(id, known.document);
+  }
+
+  /** Pieces of threads are indexed with some of their neighbours' words. */
+  #reindex(touched: ReadonlyMap<string, RetrievalDocument>): void {
+    for (const [id, document] of touched) {
+      const own = this.#documents.get(id)?.analysed ?? analyse(document);
+      const around = this.#threads.around(document, NEIGHBOURS.length).flatMap((neighbour) => {
+        const context = NEIGHBOURS[neighbour.distance - 1] ?? 0;
+        const fields = this.#documents.get(neighbour.id)?.analysed?.fields ?? [];
+        return fields.map(({ tokens, weight }) => ({ tokens, weight: weight * context }));
+      });
+      this.#lexical.add(id, [...own.fields, ...around]);
+    }
+  }
+
+  #count(language: string, by: number): void {
+    this.#languages.set(language, (this.#languages.get(language) ?? 0) + by);
+  }
+}
