@@ -1,6 +1,6 @@
 import { sandboxContract } from "@guildhall/core/testing";
 
 import { HostProvider } from "./host-provider.ts";
-import { providerFixture } from "./provider.fixture.ts";
+import { providerFixture } from "./testing/provider-fixture.ts";
 
 sandboxContract("host", () => providerFixture(() => new HostProvider()), { isolated: false });

@@ -75,7 +75,12 @@ export class HostProvider implements SandboxProvider {
       const own = (group = SandboxGroup.create(hierarchies, spec.id, limits));
       const init = await startInit(toolkit.launch, [
         ...own.directories.flatMap((directory) => ["--cgroup", directory]),
-        ...["--", toolkit.init, "--connection", String(CONNECTION_FD), "--workspace", workspace.path],
+        "--",
+        toolkit.init,
+        "--connection",
+        String(CONNECTION_FD),
+        "--workspace",
+        workspace.path,
         ...(hierarchies.memory === undefined
           ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
           : []),

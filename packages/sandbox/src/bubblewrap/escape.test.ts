@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import type { Sandbox } from "@guildhall/core";
 import { runScript, type SandboxFixture } from "@guildhall/core/testing";
 
-import { providerFixture } from "../provider.fixture.ts";
+import { providerFixture } from "../testing/provider-fixture.ts";
 import { BubblewrapProvider } from "./provider.ts";
 
 const run = promisify(execFile);

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import type { Sandbox } from "@guildhall/core";
 import { failsWith, runScript, type SandboxFixture } from "@guildhall/core/testing";
 
-import { providerFixture } from "../provider.fixture.ts";
+import { providerFixture } from "../testing/provider-fixture.ts";
 import { namedFiles } from "./git-config.ts";
 import { BubblewrapProvider } from "./provider.ts";
 

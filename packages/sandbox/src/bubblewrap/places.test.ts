@@ -12,14 +12,14 @@ import type { CapabilityReport } from "@guildhall/core";
 import { eventually, failsWith, runScript, startScript, type SandboxFixture } from "@guildhall/core/testing";
 
 import { findHierarchies } from "../cgroup/hierarchies.ts";
-import { providerFixture } from "../provider.fixture.ts";
+import { providerFixture } from "../testing/provider-fixture.ts";
 import { defaultToolkitDir } from "../toolkit.ts";
 import { BubblewrapProvider } from "./provider.ts";
 
 const run = promisify(execFile);
 const asRoot = process.geteuid?.() === 0;
 const onlyRoot = { skip: !asRoot && "only root can act for others" };
-const caseFile = (name: string): string => fileURLToPath(new URL(`./${name}.case.ts`, import.meta.url));
+const caseFile = (name: string): string => fileURLToPath(new URL(`../testing/${name}.ts`, import.meta.url));
 
 describe("bubblewrap sandboxes", () => {
   let fixture: SandboxFixture;

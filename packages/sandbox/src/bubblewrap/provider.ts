@@ -101,14 +101,14 @@ export class BubblewrapProvider implements SandboxProvider {
           tmpfsBytes: Math.max(2 ** 20, Math.floor(limits.memoryBytes / 2)),
           seccompFd: SECCOMP_FD,
           init: [
-            ...["--connection", String(CONNECTION_FD), "--workspace", workspace.path],
+            ["--connection", String(CONNECTION_FD), "--workspace", workspace.path],
             // Where a cgroup counts, it is to be the one that refuses, since it can tell.
-            ...["--processes", String(limits.processes + (hierarchies.pids === undefined ? 0 : 64))],
-            ...(hierarchies.memory === undefined
+            ["--processes", String(limits.processes + (hierarchies.pids === undefined ? 0 : 64))],
+            hierarchies.memory === undefined
               ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
-              : []),
-            ...(spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)]),
-          ],
+              : [],
+            spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)],
+          ].flat(),
         }),
       ];
       const init = await startInit(toolkit.launch, args, [seccomp]);
@@ -210,10 +210,10 @@ function preparedPlaces(
 ): Places {
   const roots = [workspace.path, ...guard.outside].map((path, index) => ({ at: path, source: `${PREPARED}/tree${index}` }));
   const launch = [
-    ...roots.flatMap((root, index) => ["--idmap", root.at, String(workspace.uid), String(workspace.gid), `tree${index}`]),
-    ...["--bind", systemFiles, "etc", "--bind", toolkit.directory, "toolkit"],
-    ...(wayOut === undefined ? [] : ["--bind", wayOut, "way-out"]),
-  ];
+    roots.flatMap((root, index) => ["--idmap", root.at, String(workspace.uid), String(workspace.gid), `tree${index}`]),
+    ["--bind", systemFiles, "etc", "--bind", toolkit.directory, "toolkit"],
+    wayOut === undefined ? [] : ["--bind", wayOut, "way-out"],
+  ].flat();
   return {
     launch,
     systemFiles: `${PREPARED}/etc`,

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 
 import { GuildError } from "@guildhall/core";
 
-import { FrameBuilder, FrameReader, FromInit, PROTOCOL_VERSION } from "./frame.ts";
+import { type FrameBuilder, FrameReader, FromInit, PROTOCOL_VERSION } from "./frame.ts";
 
 /** Receives the frames of one id that are no results: output, exit, parts of a walk. */
 export interface FrameListener {
@@ -79,8 +79,11 @@ export class InitConnection {
   drained(): Promise<void> {
     if (this.#over || !this.#stream.writableNeedDrain) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#stream.once("drain", resolve);
-      void this.gone.then(() => resolve());
+      const done = (): void => {
+        this.#stream.off("drain", done).off("close", done);
+        resolve();
+      };
+      this.#stream.on("drain", done).on("close", done);
     });
   }
 

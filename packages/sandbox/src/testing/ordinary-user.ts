@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { runScript } from "@guildhall/core/testing";
 
-import { BubblewrapProvider } from "./provider.ts";
+import { BubblewrapProvider } from "../bubblewrap/provider.ts";
 
 const home = process.argv[2] ?? "";
 const workspace = join(home, "project");
@@ -18,4 +18,4 @@ const done = await runScript(sandbox, script);
 const owner = (await stat(join(workspace, "file"))).uid;
 await sandbox.dispose();
 await provider.close();
-console.log(JSON.stringify({ usable: report.usable, stdout: done.stdout, owner }));
+process.stdout.write(JSON.stringify({ usable: report.usable, stdout: done.stdout, owner }));

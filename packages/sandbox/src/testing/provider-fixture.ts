@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 /** A provider with the toolkit built, and workspaces in the temporary directory; for tests. */
 export async function providerFixture(make: (stateDir: string) => SandboxProvider): Promise<SandboxFixture> {
-  await run(fileURLToPath(new URL("../native/build.sh", import.meta.url)));
+  await run(fileURLToPath(new URL("../../native/build.sh", import.meta.url)));
   const base = await mkdtemp(join(tmpdir(), "guildhall-sandbox-"));
   const provider = make(join(base, "state"));
   return {

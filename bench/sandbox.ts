@@ -1,0 +1,102 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import type { Sandbox } from "@guildhall/core";
+import { createSandboxProvider, sandboxProviderNames } from "@guildhall/sandbox";
+
+import { descendants } from "./process-tree.ts";
+import { percentile, table, type Figure } from "./table.ts";
+
+/** What a sandbox costs: starting it, running a command in it, moving bytes through it, and its memory. `node bench/sandbox.ts [PROVIDER…]` */
+const names = process.argv.length > 2 ? process.argv.slice(2) : sandboxProviderNames;
+const STARTS = 40;
+const COMMANDS = 300;
+const IDLE = 16;
+const MEGABYTES = 64;
+
+const run = promisify(execFile);
+
+console.log(table("bare", [...(await times("spawn true, Node", COMMANDS, () => run("/bin/true")))]));
+
+for (const name of names) {
+  const directory = await mkdtemp(join(tmpdir(), "guild-bench-"));
+  const provider = createSandboxProvider(name, { stateDir: join(directory, "state") });
+  try {
+    const workspace = join(directory, "workspace");
+    await mkdir(workspace);
+    let count = 0;
+    const open = (): Promise<Sandbox> => provider.create({ id: `bench-${process.pid}-${++count}`, workspace, leaseMs: 30_000 });
+    const opened: Sandbox[] = [];
+    const first = performance.now();
+    await (await open()).dispose();
+    const figures: Figure[] = [{ name: "first start and end", value: performance.now() - first, unit: "ms" }];
+    figures.push(...(await times("start", STARTS, async () => void opened.push(await open()), "30 ms p50")));
+    figures.push(...(await times("dispose", STARTS, async () => opened.pop()?.dispose())));
+
+    const sandbox = await open();
+    const command = async (): Promise<void> => {
+      const execution = await sandbox.exec({ argv: ["/bin/true"] });
+      for await (const _ of execution.output);
+      await execution.exit;
+    };
+    figures.push(...(await times("run true", COMMANDS, command, "bare + 2 ms")));
+    await sandbox.files.write("small", Buffer.alloc(4000));
+    figures.push(...(await times("read 4 kB", COMMANDS, () => sandbox.files.read("small"))));
+    figures.push(...(await times("write 4 kB", COMMANDS, () => sandbox.files.write("small", Buffer.alloc(4000)))));
+    const large = Buffer.alloc(MEGABYTES << 20);
+    figures.push(await rate("write", () => sandbox.files.write("large", large)));
+    figures.push(await rate("read", () => sandbox.files.read("large")));
+    figures.push(
+      await rate("output of a command", async () => {
+        const execution = await sandbox.exec({ argv: ["/bin/sh", "-c", `head -c ${MEGABYTES << 20} /dev/zero`] });
+        for await (const _ of execution.output);
+      }),
+    );
+    await sandbox.dispose();
+
+    const before = await proportionalMemory();
+    for (let at = 0; at < IDLE; at++) opened.push(await open());
+    const idle = await proportionalMemory();
+    figures.push({ name: "memory of an idle sandbox (PSS)", value: (idle - before) / IDLE / 1024, unit: "kB" });
+    await Promise.all(opened.map((one) => one.exec({ argv: ["/run/guildhall/bin/bash", "--norc"], input: true })));
+    figures.push({ name: "… with a shell", value: ((await proportionalMemory()) - before) / IDLE / 1024, unit: "kB", goal: "4096 kB" });
+    await Promise.all(opened.map((one) => one.dispose()));
+    console.log(table(name, figures));
+  } finally {
+    await provider.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function times(name: string, count: number, action: () => Promise<unknown>, goal?: string): Promise<Figure[]> {
+  const taken: number[] = [];
+  for (let round = 0; round < count; round++) {
+    const start = performance.now();
+    await action();
+    taken.push(performance.now() - start);
+  }
+  return [
+    { name: `${name}, p50`, value: percentile(taken, 50), unit: "ms", ...(goal === undefined ? {} : { goal }) },
+    { name: `${name}, p95`, value: percentile(taken, 95), unit: "ms" },
+  ];
+}
+
+async function rate(name: string, action: () => Promise<unknown>): Promise<Figure> {
+  const start = performance.now();
+  await action();
+  return { name, value: (MEGABYTES * 1000) / (performance.now() - start), unit: "MB/s" };
+}
+
+/** Bytes of memory of all processes below this one, shared pages divided. */
+async function proportionalMemory(): Promise<number> {
+  let sum = 0;
+  for (const pid of descendants([process.pid])) {
+    if (pid === process.pid) continue;
+    const text = await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => ""); // ended meanwhile
+    sum += Number(/^Pss:\s+(\d+)/m.exec(text)?.[1] ?? 0) * 1024;
+  }
+  return sum;
+}
