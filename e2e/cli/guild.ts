@@ -4,6 +4,8 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
+import { resolvePaths } from "@guildhall/core/paths";
+
 /** The repository. */
 export const root = dirname(dirname(import.meta.dirname));
 /** The client: its source, run unbuilt, or with `GUILD_TEST_BUNDLE` what ships. */
@@ -34,6 +36,7 @@ export interface StartOptions {
 /** A home of its own for one test file: settings, data and daemon are nobody else's, and nothing is left of them. */
 export class Home {
   readonly directory: string;
+  readonly #uids = new Set<number>();
 
   constructor(parent = tmpdir()) {
     this.directory = mkdtempSync(join(parent, "guild-e2e-"));
@@ -47,6 +50,7 @@ export class Home {
   }
 
   start(args: string[], options: StartOptions = {}): Started {
+    this.#uids.add(options.uid ?? process.getuid?.() ?? 0);
     const child = spawn(process.execPath, [program, ...args], {
       cwd: options.cwd ?? this.directory,
       env: { ...this.env, ...options.env },
@@ -80,6 +84,10 @@ export class Home {
   /** Ends the daemon and its database, and removes everything. */
   async remove(): Promise<void> {
     await this.guild(["down", "--now"]);
+    for (const uid of this.#uids) {
+      const { runtime } = resolvePaths({ env: this.env, home: this.directory, uid, tmp: tmpdir() });
+      rmSync(runtime, { recursive: true, force: true });
+    }
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
