@@ -13,8 +13,8 @@ export interface Workbench {
   store: FileCheckpointStore;
   sandbox: Sandbox;
   checkpointer: Checkpointer;
-  /** Ends the session and begins another, with what the former left on disk. */
-  reopen(how?: "closed" | "crashed"): Promise<void>;
+  /** Ends the session and begins another, with what the former left on disk; `forgotten`: without what was known of the workspace. */
+  reopen(how?: "closed" | "crashed" | "forgotten"): Promise<void>;
   /** Id that stock git gives to the workspace's content. */
   gitTree(): string;
   /** Runs a command in the sandbox; throws when it fails. */
@@ -51,6 +51,7 @@ export async function openWorkbench(provider: string, rules: Partial<CheckpointR
         await bench.store.close();
       }
       await bench.sandbox.dispose();
+      if (how === "forgotten") await rm(stateDir, { recursive: true, force: true });
       Object.assign(bench, await open());
     },
     gitTree() {

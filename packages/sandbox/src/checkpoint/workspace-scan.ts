@@ -122,6 +122,9 @@ async function compare(directory: string, sandbox: Sandbox, known: KnownWorkspac
     if (!isAboutTheFile(error) || directory === "") throw error;
     return [];
   }
+  for (const [path, reason] of known.omissions.entries()) {
+    if (path.startsWith(below) && reason !== "not understood" && !isListed(listing, path.slice(below.length))) known.omissions.delete(path);
+  }
   const skipped = new Set(skip.map((path) => below + path.slice(1)));
   const unknown: string[] = [];
   const compareListing = async (at: string, entries: Listing): Promise<void> => {
@@ -162,7 +165,12 @@ async function readIgnoreFile(directory: string, sandbox: Sandbox, known: KnownW
   known.ignore.setDirectory(directory, text);
 }
 
-type Listing = Map<string, { stat: FileStat; inside: Listing | undefined }>;
+type Listing = Map<string, Listed>;
+
+interface Listed {
+  stat: FileStat;
+  inside: Listing | undefined;
+}
 
 function addToListing(listing: Listing, path: string, stat: FileStat): void {
   const names = path.split("/");
@@ -176,6 +184,16 @@ function addToListing(listing: Listing, path: string, stat: FileStat): void {
     parent = entry.inside;
   }
   parent.set(name, { stat, inside: undefined });
+}
+
+function isListed(listing: Listing, path: string): boolean {
+  let inside: Listing | undefined = listing;
+  for (const name of path.split("/")) {
+    const entry: Listed | undefined = inside?.get(name);
+    if (entry === undefined) return false;
+    inside = entry.inside;
+  }
+  return true;
 }
 
 function ancestors(path: string): string[] {
