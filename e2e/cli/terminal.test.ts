@@ -73,14 +73,14 @@ describe("guild at a terminal", () => {
     const model = script("slow.json", { delay_ms: 2500, ...finish });
     const { code, stdout } = await atTerminal(home, ["run", "go", "--workspace", workspace, "--model", model]).finished;
     assert.equal(code, 0, stdout);
-    assert.match(stdout, /\r\x1b\[K[^\n]*model · \d/);
+    assert.match(stdout, /\r\x1b\[K[^\n]*(model|sandbox|working) · \d/);
     assert.match(stdout, /done[^]*1 step/);
   });
 
   it("Ctrl-C interrupts the session and says how to go on", async () => {
     const model = script("late.json", { delay_ms: 60_000, say: "late" });
     const run = atTerminal(home, ["run", "go", "--workspace", workspace, "--model", model]);
-    await run.shows(/model · /);
+    await run.shows(/(model|sandbox|working) · /);
     run.type("\x03");
     const { code, stdout } = await run.finished;
     assert.equal(code, 130, stdout);
