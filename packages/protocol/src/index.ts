@@ -1,6 +1,7 @@
 /** The public protocol `guildhall.v1`: messages, enums and service descriptors, all generated from `proto/`. */
 export * from "./gen/guildhall/v1/access_pb.ts";
 export * from "./gen/guildhall/v1/event_pb.ts";
+export * from "./gen/guildhall/v1/knowledge_pb.ts";
 export * from "./gen/guildhall/v1/model_pb.ts";
 export * from "./gen/guildhall/v1/session_pb.ts";
 export * from "./gen/guildhall/v1/system_pb.ts";
