@@ -88,9 +88,13 @@ export class RecordedWorld implements Recorded {
     return { prepared: { callId, tool: recordedTool(call.tool), input: {}, risk, resources, repeatable } };
   }
 
-  /** Nothing was heard of the call before others came in: it waited for a call before it, or its worker was about to leave. */
+  /**
+   * Nothing was heard of the call before others came in, though nobody had to be waited for: it depended on a call before it, or its worker
+   * was about to leave.
+   */
   held(call: OpenCall): boolean {
-    return this.#imminent(call.callId) === undefined && call.approval === undefined;
+    const waits = call.approval !== undefined && call.approval.decision === undefined;
+    return !waits && this.#imminent(call.callId) === undefined;
   }
 
   /** The recorded condensation, where it came next. */
@@ -105,6 +109,8 @@ export class RecordedWorld implements Recorded {
     const batch = this.#recording.upcoming((event) => event.body.case === "leaseTaken" || event.body.case === "modelReplied");
     const event = batch.find(({ body }) => body.case === "actionFinished" && body.value.callId === call.callId);
     if (event?.body.case !== "actionFinished") {
+      // Cut in the middle of an append.
+      if (this.#recording.upcoming().length === batch.length) throw this.#recording.stops("over");
       throw this.#recording.differs(this.#recording.present + 1, `call ${call.callId} runs now; it did not then`);
     }
     const end = batch.find(({ body }) => body.case === "turnEnded")?.body;
@@ -143,6 +149,8 @@ export class RecordedWorld implements Recorded {
       const { kind, message, attempts } = answer.body.value;
       throw new ModelError(kind as ModelFailureKind, message, { attempts });
     }
+    // Cut in the middle of an append.
+    if (answer.body.case === "checkpointMade") throw this.#recording.stops("over");
     if (letIn.length === 0) throw this.#recording.differs(first.seq, `recorded ${first.body.case}; now the model is asked`);
     // What came in has stopped the call.
     if (!signal.aborted) await once(signal, "abort");

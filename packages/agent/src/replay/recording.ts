@@ -32,7 +32,8 @@ export class Recording {
   readonly events: readonly Event[];
   /** Events that have happened. */
   present = 0;
-  /** The first difference; kept, because the loop takes what a model throws for a failure of the model. */
+  /** Why the run at hand has to end, and the first difference; kept, because the loop takes what a model throws for a failure of the model. */
+  stopped: ReplayStopped | undefined;
   difference: ReplayDiffers | undefined;
   readonly #freeWording: boolean;
   readonly #epochs: ReadonlySet<number>;
@@ -71,9 +72,15 @@ export class Recording {
   /** The next event of the run that goes on; stops it where the recorded one stopped. */
   nextOfRun(): Event {
     const next = this.next();
-    if (next === undefined) throw new ReplayStopped("over");
-    if (next.body.case === "leaseTaken") throw new ReplayStopped("crash");
+    if (next === undefined) throw this.stops("over");
+    if (next.body.case === "leaseTaken") throw this.stops("crash");
     return next;
+  }
+
+  /** To be thrown. */
+  stops(why: ReplayStopped["why"]): ReplayStopped {
+    this.stopped ??= new ReplayStopped(why);
+    return this.stopped;
   }
 
   /** To be thrown. */
@@ -96,19 +103,20 @@ export class Recording {
 
   /** Compares what a run appends with what is recorded, and moves the mark. */
   accept(bodies: readonly EventBody[], epoch: number, actor: string): Event[] {
-    if (this.difference !== undefined) throw this.difference;
+    const ended = this.difference ?? this.stopped;
+    if (ended !== undefined) throw ended;
     const next = this.next();
-    if (next === undefined) throw new ReplayStopped("over");
-    if (next.body.case === "leaseTaken" && bodies[0]?.case !== "leaseTaken") throw new ReplayStopped("crash");
+    if (next === undefined) throw this.stops("over");
+    if (next.body.case === "leaseTaken" && bodies[0]?.case !== "leaseTaken") throw this.stops("crash");
     const from = this.present;
     for (const [index, made] of bodies.entries()) {
       const event = this.events[from + index];
-      if (event === undefined) throw new ReplayStopped("over");
+      if (event === undefined) throw this.stops("over");
       const another = index > 0 && (!this.#isOfRun(event) || event.body.case === "leaseTaken");
       if (another) {
         // More follows now from the same state: then its worker was about to leave, unless it went on.
         const later = this.next();
-        if (later === undefined || later.body.case === "leaseTaken") throw new ReplayStopped("crash");
+        if (later === undefined || later.body.case === "leaseTaken") throw this.stops("crash");
         throw this.differs(event.seq, `recorded ${show(event.body)} between what is now one append`);
       }
       if (event.epoch !== epoch || event.actor !== actor || !this.#same(event.body, made)) {

@@ -38,6 +38,7 @@ export async function replaySession(events: readonly Event[], options: ReplayOpt
     if (next === undefined) return { identical: true, events: events.length, firstDifference: 0, difference: "" };
     const { present } = recording;
     if (next.body.case !== "leaseTaken") return differs(present, next.seq, `recorded ${next.body.case} where now the turn is over`);
+    recording.stopped = undefined;
     const world = new RecordedWorld(recording, options.session);
     try {
       await workOn(world.deps(), new AbortController().signal, world);
