@@ -1,0 +1,76 @@
+import { createHash, hash } from "node:crypto";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+
+import { GuildError } from "@guildhall/core";
+
+/** What a directory brings along that would have an effect on Guildhall: policy, hooks, tools, MCP servers, roles, environments. */
+export interface Configuration {
+  /** Of all files together: names, kinds, modes, content. Empty: there is nothing. */
+  digest: string;
+  /** Relative paths in order. */
+  files: Array<{ path: string; digest: string }>;
+  /** Text of `.guildhall/policy.toml`, read once: what was digested is what is parsed. */
+  policy: string | undefined;
+}
+
+export const PROJECT_DIRECTORY = ".guildhall";
+export const PROJECT_POLICY = ".guildhall/policy.toml";
+
+/** Files beside `.guildhall` that make an environment. */
+const BESIDE = ["flake.nix", "flake.lock"];
+
+const MOST_FILES = 2_000;
+const LARGEST_FILE = 1024 * 1024;
+
+/**
+ * Reads it all without following a link: a link counts by where it points, and its target has no effect. Throws `failed_precondition` for
+ * more than can be looked through.
+ */
+export function readConfiguration(directory: string): Configuration {
+  const files: Configuration["files"] = [];
+  let policy: string | undefined;
+  const look = (path: string): void => {
+    const full = join(directory, path);
+    const found = lstatSync(full, { throwIfNoEntry: false });
+    if (found === undefined) return;
+    if (found.isDirectory()) {
+      for (const name of readdirSync(full).toSorted()) look(`${path}/${name}`);
+      return;
+    }
+    if (files.length >= MOST_FILES) throw tooMuch(path, `more than ${MOST_FILES} files`);
+    if (found.isSymbolicLink()) {
+      files.push({ path, digest: digestOf("link", readlinkSync(full)) });
+      return;
+    }
+    if (!found.isFile()) throw tooMuch(path, "something that is no file");
+    const { content, executable } = readWhole(full, path);
+    if (path === PROJECT_POLICY) policy = content.toString("utf8");
+    files.push({ path, digest: digestOf(executable ? "program" : "file", content) });
+  };
+  for (const path of [PROJECT_DIRECTORY, ...BESIDE]) look(path);
+  const lines = files.map(({ path, digest }) => `${JSON.stringify(path)} ${digest}\n`).join("");
+  return { digest: files.length === 0 ? "" : `sha256:${hash("sha256", lines, "hex")}`, files, policy };
+}
+
+function readWhole(full: string, path: string): { content: Buffer; executable: boolean } {
+  const fd = openSync(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const { size, mode } = fstatSync(fd);
+    if (size > LARGEST_FILE) throw tooMuch(path, `a file of more than ${LARGEST_FILE} bytes`);
+    return { content: readFileSync(fd), executable: (mode & 0o111) !== 0 };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function digestOf(kind: string, content: string | Uint8Array): string {
+  return `sha256:${createHash("sha256").update(`${kind}\n`).update(content).digest("hex")}`;
+}
+
+function tooMuch(path: string, what: string): GuildError {
+  return new GuildError("failed_precondition", `the project's configuration holds ${what} and cannot be trusted`, {
+    subject: path,
+    remedy: `keep only small files in ${PROJECT_DIRECTORY}`,
+  });
+}
