@@ -36,6 +36,14 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
       { command: "view", path: "" },
     ],
   },
+  apply_patch: {
+    examples: [
+      { args: { patch: "*** Begin Patch\n*** Add File: p/q\n+1\n*** End Patch" }, status: "ok" },
+      { args: { patch: "--- a/p/q\n+++ b/p/q\n@@ -1 +1 @@\n-1\n+2\n" }, status: "ok" },
+      { args: { patch: "no patch" }, status: "error" },
+    ],
+    refused: [{}, { patch: "" }],
+  },
   search: {
     examples: [
       { args: { pattern: "a" }, status: "ok" },
@@ -84,5 +92,5 @@ test("what models are told of the tools is small and always the same", () => {
   verifies("D4");
   const offer = (): string => JSON.stringify(offerTools(new ToolSet(createBuiltInTools({ workspace: "/w" }))));
   assert.equal(offer(), offer());
-  assert.ok(offer().length <= 5_000, `${offer().length} bytes`);
+  assert.ok(offer().length <= 5_500, `${offer().length} bytes`);
 });

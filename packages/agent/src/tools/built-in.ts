@@ -3,6 +3,7 @@ import type { Tool } from "@guildhall/core";
 import { type BashOptions, createBashTool } from "./bash/bash.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";
+import { createApplyPatchTool } from "./patch/apply-patch.ts";
 import { createSearchTool } from "./search.ts";
 import { taskTrackerTool } from "./task-tracker.ts";
 import { thinkTool } from "./think.ts";
@@ -20,6 +21,7 @@ export function createBuiltInTools(options: BuiltInOptions): Tool[] {
   return [
     createBashTool(options.bash),
     createEditTool(options.workspace),
+    createApplyPatchTool(options.workspace),
     createSearchTool(options),
     thinkTool,
     taskTrackerTool,

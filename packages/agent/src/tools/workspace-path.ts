@@ -30,6 +30,11 @@ export function lexicalPath(workspace: string, path: string): string {
   return posix.resolve(workspace, path);
 }
 
+/** Files that decide what others may do or that run by themselves. */
+export function isConfiguration(workspace: string, path: string): boolean {
+  return /^(\.git|\.guildhall)(\/|$)/.test(posix.relative(workspace, lexicalPath(workspace, path)));
+}
+
 const roots = new WeakMap<Sandbox, Promise<string>>();
 
 function realWorkspace(sandbox: Sandbox): Promise<string> {

@@ -150,7 +150,8 @@ function snippet(text: string, span: Span): string {
   return shown.last < end ? `${shown.text}\n[… up to line ${end}]` : shown.text;
 }
 
-async function missingParents(files: SandboxFiles, path: string): Promise<string[]> {
+/** Directories above a path that are not there, outermost first. */
+export async function missingParents(files: SandboxFiles, path: string): Promise<string[]> {
   const missing: string[] = [];
   for (let directory = posix.dirname(path); directory !== "/"; directory = posix.dirname(directory)) {
     if ((await statIfThere(files, directory)) !== undefined) break;
@@ -164,14 +165,15 @@ async function removeIfEmpty(files: SandboxFiles, directory: string): Promise<vo
   if (stat?.kind === "directory" && (await files.list(directory)).length === 0) await files.remove(directory);
 }
 
-function remember(
+/** Keeps what an edit has replaced; `written` undefined: the file was removed. */
+export function remember(
   history: EditHistory,
   path: WorkspacePath,
   former: Omit<Parameters<EditHistory["push"]>[1], "after">,
-  written: Uint8Array,
+  written: Uint8Array | undefined,
 ): void {
-  const after = contentDigest(written);
-  history.push(path.real, { ...former, after });
+  const after = written === undefined ? undefined : contentDigest(written);
+  history.push(path.real, { ...former, after: after ?? "" });
   history.saw(path.real, after);
 }
 

@@ -1,12 +1,10 @@
-import { posix } from "node:path";
-
 import { GuildError, type ToolContext, type ToolResult } from "@guildhall/core";
 import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { defineTool } from "../define-tool.ts";
 import { isStoredOutput, viewStoredOutput } from "../output/stored-output.ts";
-import { lexicalPath, type WorkspacePath, workspacePath } from "../workspace-path.ts";
+import { isConfiguration, lexicalPath, type WorkspacePath, workspacePath } from "../workspace-path.ts";
 import { changeFile, createFile, undoEdit } from "./change.ts";
 import { EditHistory } from "./edit-history.ts";
 import { view } from "./view.ts";
@@ -30,7 +28,7 @@ export function createEditTool(workspace: string) {
     description:
       "View a file (numbered lines) or directory; create a file; replace text in it; insert lines; undo the last edit of a file.",
     schema,
-    risk: ({ command, path }) => (command === "view" ? Risk.LOW : touchesConfiguration(workspace, path) ? Risk.HIGH : Risk.MEDIUM),
+    risk: ({ command, path }) => (command === "view" ? Risk.LOW : isConfiguration(workspace, path) ? Risk.HIGH : Risk.MEDIUM),
     resources: ({ command, path }) => {
       if (isStoredOutput(path)) return [];
       return [{ name: `file:${lexicalPath(workspace, path)}`, access: command === "view" ? "read" : "write" }];
@@ -85,10 +83,4 @@ async function edit(input: EditInput, context: ToolContext): Promise<ToolResult>
 function need<T>(value: T | undefined, command: string, name: string): T {
   if (value === undefined) throw new GuildError("invalid_argument", `${command} needs ${name}`);
   return value;
-}
-
-/** Files that decide what others may do or that run by themselves. */
-function touchesConfiguration(workspace: string, path: string): boolean {
-  const relative = posix.relative(workspace, lexicalPath(workspace, path));
-  return /^(\.git|\.guildhall)(\/|$)/.test(relative);
 }
