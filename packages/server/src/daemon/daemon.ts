@@ -19,6 +19,8 @@ export interface DaemonOptions {
   version: string;
   /** TCP address to listen on too; default: the setting `daemon.listen`. */
   listen?: string;
+  /** Program and arguments that run the network's broker. */
+  brokerProgram: readonly [string, ...string[]];
 }
 
 /** The running daemon of one person. */

@@ -10,13 +10,24 @@ import { startDaemon } from "./daemon.ts";
 import { createLog } from "./log.ts";
 
 /**
- * The daemon's program. `--listen ADDR` opens a TCP address too, `--foreground` says on stdout what happens, `--doctor` examines the machine, prints its
+ * The daemon's program. `--broker` makes it the network's broker instead, a child of the daemon. `--listen ADDR` opens a TCP address too, `--foreground` says on stdout what happens, `--doctor` examines the machine, prints its
  * findings as JSON and ends. The descriptor `--ready-fd` gets one line of JSON when the daemon is ready or could not start.
  */
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { listen: { type: "string" }, foreground: { type: "boolean" }, doctor: { type: "boolean" }, "ready-fd": { type: "string" } },
+    options: {
+      listen: { type: "string" },
+      foreground: { type: "boolean" },
+      doctor: { type: "boolean" },
+      broker: { type: "boolean" },
+      "ready-fd": { type: "string" },
+    },
   });
+  if (values.broker === true) {
+    const { runBroker } = await import("@guildhall/sandbox");
+    await runBroker(process);
+    process.exit(0);
+  }
   const env = { ...process.env };
   const uid = process.getuid?.() ?? 0;
   const paths = resolvePaths({ env, home: env["HOME"] ?? homedir(), uid, tmp: tmpdir() });
@@ -41,6 +52,7 @@ async function main(): Promise<void> {
       log,
       // The program as it was started: in a bundle this module is another file.
       version: buildVersion(pathToFileURL(process.argv[1] ?? "")),
+      brokerProgram: [process.execPath, process.argv[1] ?? "", "--broker"],
       ...(values.listen === undefined ? {} : { listen: values.listen }),
     });
     let asked = 0;

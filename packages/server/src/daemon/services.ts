@@ -15,8 +15,10 @@ import {
   type ToolRegistry,
 } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
-import { ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
+import { AccessService, ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
+import { accessService } from "../network/access-service.ts";
+import { createAccess } from "../network/access.ts";
 import { errorInterceptor } from "../rpc/errors.ts";
 import type { RequestHandler } from "../rpc/listen.ts";
 import { modelService } from "../rpc/model-service.ts";
@@ -49,6 +51,8 @@ export interface ServicesOptions {
   faults?: FaultPoints;
   busy(): () => void;
   stop(how: { now: boolean }): void;
+  /** Program and arguments that run the network's broker. */
+  brokerProgram: readonly [string, ...string[]];
 }
 
 /** The daemon's services, put together. */
@@ -77,6 +81,14 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     const tools = toolSets.get(workspace) ?? new ToolSet(createBuiltInTools({ workspace }));
     toolSets.set(workspace, tools);
     return tools;
+  };
+
+  const access = createAccess({ ...options, clock, log, journal });
+  const toolsUnderPolicy = (workspace: string, sandbox: string): ToolRegistry => {
+    const { allowsTool } = access.terms(workspace, sandbox, "");
+    const tools = toolsOf(workspace).list();
+    const allowed = tools.filter((tool) => allowsTool(tool.name));
+    return allowed.length === tools.length ? toolsOf(workspace) : new ToolSet(allowed);
   };
 
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
@@ -112,10 +124,12 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     openWorkbench: async (record, masker) => {
       const [first] = await log.read(record, 1, 1);
       const provider = first?.body.case === "sessionStarted" ? first.body.value.sandbox : "";
-      return openWorkbench(workbenchDeps, { workspace: record.workspace, provider, limits: sandboxes.limits(), masker });
+      const { workspace } = record;
+      const surroundings = () => access.forSession(record, workspace, provider, masker);
+      return openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker, surroundings });
     },
     prepareRun: (record, run) => ({
-      tools: toolsOf(record.workspace),
+      tools: toolsUnderPolicy(record.workspace, ""),
       takeover: !sharedDatabase,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
@@ -130,12 +144,16 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     settings,
     models: openModels,
     checkSandbox: (name) => sandboxes.check(name),
-    introduce: async (workspace, sandbox, unattended) => ({
-      systemPrompt: systemPrompt({ workspace, sandbox, unattended }),
-      tools: toolsOf(workspace)
-        .list()
-        .map((tool) => tool.name),
-    }),
+    introduce: async (workspace, sandbox, unattended, approvals) => {
+      const { approvalPolicy, network, notices } = access.terms(workspace, sandbox, approvals);
+      const tools = toolsUnderPolicy(workspace, sandbox).list();
+      return {
+        systemPrompt: systemPrompt({ workspace, sandbox, unattended, network }),
+        tools: tools.map((tool) => tool.name),
+        approvalPolicy,
+        notices,
+      };
+    },
   });
   const history = new SessionHistory({
     log,
@@ -153,12 +171,14 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       }
     },
   });
+  const benchMasker = createMasker(Object.values(settings().keys));
   const bench = createToolBench({
     provider: (name) => sandboxes.provider(name),
     limits: () => sandboxes.limits(),
+    surroundings: (workspace, provider) => access.forTools(workspace, provider, benchMasker),
     tools: toolsOf,
     blobs,
-    masker: createMasker(Object.values(settings().keys)),
+    masker: benchMasker,
     ids,
   });
   // A database of our own has one daemon: a lease that still runs and is not ours is that of one that died.
@@ -172,6 +192,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     maxTimeoutMs: longestCall,
     routes(router) {
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
+      router.service(AccessService, accessService(access.service));
       router.service(ToolService, toolService({ bench }));
       router.service(ModelService, modelService({ models: openModels, credentials: () => settings().keys }));
       router.service(
@@ -207,6 +228,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     stopSessions: (how) => host.stop(how),
     async close() {
       await sandboxes.close();
+      await access.close();
       await checkpointStores.close();
       await storage.close();
       await storage.stopDatabase();

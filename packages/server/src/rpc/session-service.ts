@@ -27,8 +27,8 @@ export function sessionService(deps: SessionServiceDeps): ServiceImpl<typeof Ses
   const { desk, history, describer, log, actor } = deps;
   return {
     async createSession(request) {
-      const { record, modelReason } = await desk.create(request, actor);
-      return { session: await describer.describe(record), modelReason };
+      const { record, modelReason, notices } = await desk.create(request, actor);
+      return { session: await describer.describe(record), modelReason, notices };
     },
     async getSession(request) {
       return { session: await describer.describe(await desk.get(request.sessionId)) };

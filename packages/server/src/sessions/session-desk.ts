@@ -30,8 +30,13 @@ export interface SessionDeskDeps {
   ids: Ids;
   settings(): Settings;
   models(): Promise<ModelProvider>;
-  /** First tier of the prompt and the tools of a new session. */
-  introduce(workspace: string, sandbox: string, unattended: boolean): Promise<{ systemPrompt: string; tools: string[] }>;
+  /** First tier of the prompt and the tools of a new session, under the policy; `approvals`: the policy that the request names. */
+  introduce(
+    workspace: string,
+    sandbox: string,
+    unattended: boolean,
+    approvals: string,
+  ): Promise<{ systemPrompt: string; tools: string[]; approvalPolicy: string; notices: string[] }>;
   /** Throws when there is no such provider. */
   checkSandbox(name: string): void;
 }
@@ -48,7 +53,7 @@ export class SessionDesk {
   }
 
   /** Checks everything that can be checked before anything is stored: workspace, sandbox, policy, model and its key. */
-  async create(request: CreateSessionRequest, actor: string): Promise<{ record: SessionRecord; modelReason: string }> {
+  async create(request: CreateSessionRequest, actor: string): Promise<{ record: SessionRecord; modelReason: string; notices: string[] }> {
     const { log, host, ids } = this.#deps;
     const settings = this.#deps.settings();
     const workspace = checkWorkspace(request.workspace);
@@ -59,7 +64,8 @@ export class SessionDesk {
     try {
       const credentials = { ...settings.keys, ...request.credentials };
       const model = await this.#chooseModel(request.model, request.baseUrl, settings, credentials);
-      const { systemPrompt, tools } = await this.#deps.introduce(workspace, sandbox, request.unattended);
+      const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy);
+      const { systemPrompt, tools, notices } = terms;
       const started = body.sessionStarted({
         workspace,
         model: model.spec,
@@ -67,7 +73,7 @@ export class SessionDesk {
         baseUrl: model.baseUrl,
         sandbox,
         limits: limitsOf(request.limits, settings),
-        approvalPolicy: request.approvalPolicy === "" ? "risky" : request.approvalPolicy,
+        approvalPolicy: terms.approvalPolicy,
         version: VERSION,
         systemPrompt,
         tools,
@@ -83,7 +89,7 @@ export class SessionDesk {
         ...(request.requestId === "" ? {} : { requestId: request.requestId }),
       });
       if (record.turnOpen) host.ensureRunning(record, { credentials, unattended: request.unattended });
-      return { record, modelReason: model.reason };
+      return { record, modelReason: model.reason, notices };
     } finally {
       release();
     }

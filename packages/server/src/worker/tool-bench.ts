@@ -17,10 +17,14 @@ import {
 } from "@guildhall/core";
 import type { ExecRequest, ExecResponseSchema, ExecStart, ToolCall } from "@guildhall/protocol";
 
+import type { Surroundings } from "../network/surroundings.ts";
+
 export interface ToolBenchDeps {
   /** Empty name: the configured one. */
   provider(name: string): Promise<SandboxProvider>;
   limits(): SandboxLimits;
+  /** What policy gives a sandbox. */
+  surroundings(workspace: string, provider: string): Promise<Surroundings>;
   tools(workspace: string): ToolRegistry;
   blobs: BlobStore;
   masker: Masker;
@@ -41,9 +45,27 @@ export interface ToolBench {
 }
 
 export function createToolBench(deps: ToolBenchDeps): ToolBench {
-  const open = async (workspace: string, provider: string, limits: SandboxLimits = {}): Promise<Sandbox> => {
+  const open = async (
+    workspace: string,
+    provider: string,
+    limits: SandboxLimits = {},
+  ): Promise<{ sandbox: Sandbox; close(): Promise<void> }> => {
     const chosen = await deps.provider(provider);
-    return await chosen.create({ id: deps.ids.next("sbx"), workspace, limits: { ...deps.limits(), ...limits } });
+    const around = await deps.surroundings(workspace, chosen.name);
+    try {
+      const spec = { id: deps.ids.next("sbx"), workspace, limits: { ...deps.limits(), ...limits } };
+      const sandbox = await chosen.create({ ...spec, ...around.spec });
+      return {
+        sandbox,
+        close: async () => {
+          await sandbox.dispose();
+          await around.close();
+        },
+      };
+    } catch (error) {
+      await around.close();
+      throw error;
+    }
   };
   return {
     async list() {
@@ -51,7 +73,7 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
       return offerTools(tools).map((tool) => ({ ...tool, source: tools.get(tool.name)?.source ?? "" }));
     },
     async *call(workspace, provider, calls, signal) {
-      const sandbox = await open(workspace, provider);
+      const { sandbox, close } = await open(workspace, provider);
       const session = createToolSession({ sandbox, blobs: deps.blobs, masker: deps.masker });
       try {
         for (const call of calls) {
@@ -60,7 +82,7 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
         }
       } finally {
         await session.close();
-        await sandbox.dispose();
+        await close();
       }
     },
     async *exec(start, requests, signal) {
@@ -68,7 +90,7 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
       if (program === undefined || program === "")
         throw new GuildError("invalid_argument", "no command is given", { remedy: "write it after --" });
       const limits = readLimits(start.limits);
-      const sandbox = await open(start.workspace, start.sandbox, limits.sandbox);
+      const { sandbox, close } = await open(start.workspace, start.sandbox, limits.sandbox);
       try {
         const spec: ExecSpec = {
           argv: [program, ...args],
@@ -88,7 +110,7 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
         yield { kind: { case: "exit", value: { code: exit.code ?? 0, signal: exit.signal ?? "", limit: exit.limit ?? "" } } };
         await execution.close();
       } finally {
-        await sandbox.dispose();
+        await close();
       }
     },
   };

@@ -10,6 +10,8 @@ import {
   type SandboxProvider,
 } from "@guildhall/core";
 
+import type { Surroundings } from "../network/surroundings.ts";
+
 /** What a session works with: its sandbox, the tools' state in it and the checkpoints of its workspace. Kept warm between turns. */
 export interface Workbench {
   readonly sandbox: Promise<Sandbox>;
@@ -32,12 +34,23 @@ export interface WorkbenchDeps {
 /** Opens everything at once and returns before any of it is there; what fails rejects the promise of that part. */
 export function openWorkbench(
   deps: WorkbenchDeps,
-  of: { workspace: string; provider: string; limits: SandboxLimits; masker: Masker },
+  of: {
+    workspace: string;
+    provider: string;
+    limits: SandboxLimits;
+    masker: Masker;
+    /** What policy gives the sandbox; default nothing: no network, no secrets. */
+    surroundings?: () => Promise<Surroundings>;
+  },
 ): Workbench {
   let broken = false;
   let closing: Promise<void> | undefined;
+  const surroundings = of.surroundings?.() ?? Promise.resolve(undefined);
+  // Awaited with the provider just below.
+  surroundings.catch(() => undefined);
   const sandbox = deps.provider(of.provider).then(async (provider) => {
-    const opened = await provider.create({ id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: sandboxLeaseMs });
+    const spec = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: sandboxLeaseMs };
+    const opened = await provider.create({ ...spec, ...(await surroundings)?.spec });
     const fall = (): void => {
       broken = true;
     };
@@ -62,7 +75,9 @@ export function openWorkbench(
         const parts = await Promise.allSettled([toolSession.then((tools) => tools.close()), checkpointer.then((own) => own.close())]);
         // A sandbox that never was needs no end.
         const opened = await sandbox.catch(() => undefined);
-        await opened?.dispose();
+        const around = await surroundings.catch(() => undefined);
+        await opened?.dispose().finally(() => around?.close());
+        if (opened === undefined) await around?.close();
         const failed = parts.find((part) => part.status === "rejected" && opened !== undefined);
         if (failed?.status === "rejected") throw GuildError.from(failed.reason);
       })();

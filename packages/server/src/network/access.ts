@@ -1,0 +1,110 @@
+import { join } from "node:path";
+
+import { APPROVAL_POLICIES, type Clock, isNetworkOpen, type EventLog, type Masker, type Secrets, type SessionKey } from "@guildhall/core";
+import type { Paths } from "@guildhall/core/paths";
+import { approvalsUnder, isToolAllowed } from "@guildhall/core/policy-file";
+import type { Broker, NetworkDecision } from "@guildhall/sandbox";
+
+import type { Log } from "../daemon/log.ts";
+import { GrantStore } from "../secrets/grants.ts";
+import { Policies } from "../trust/policies.ts";
+import { TrustStore } from "../trust/trust-store.ts";
+import type { AccessServiceDeps } from "./access-service.ts";
+import { DecisionLog } from "./decision-log.ts";
+import { type Surroundings, SurroundingsDesk } from "./surroundings.ts";
+
+export interface AccessOptions {
+  paths: Pick<Paths, "config" | "data" | "runtime">;
+  env: Readonly<Record<string, string | undefined>>;
+  clock: Clock;
+  log: EventLog;
+  journal: Log;
+  /** Program and arguments that run the broker. */
+  brokerProgram: readonly [string, ...string[]];
+}
+
+/** What policy says of a new session. */
+export interface Terms {
+  approvalPolicy: string;
+  /** The sandbox reaches the network as far as the policy allows. */
+  network: boolean;
+  allowsTool(name: string): boolean;
+  notices: string[];
+}
+
+/** What sandboxes may reach and use, put together for one daemon. */
+export interface Access {
+  readonly service: AccessServiceDeps;
+  /** `asked`: the approval policy that the session names; empty: none. */
+  terms(workspace: string, sandbox: string, asked: string): Terms;
+  /** Surroundings of a session's sandbox; its network decisions become events. */
+  forSession(key: SessionKey, workspace: string, provider: string, masker: Masker): Promise<Surroundings>;
+  /** Surroundings of a sandbox without a session; its network decisions go into the daemon's log. */
+  forTools(workspace: string, provider: string, masker: Masker): Promise<Surroundings>;
+  close(): Promise<void>;
+}
+
+export function createAccess(options: AccessOptions): Access {
+  const { paths, journal, log } = options;
+  const trust = new TrustStore({ file: join(paths.data, "trust.json"), now: () => options.clock.now() });
+  const policies = new Policies({ operatorFile: join(paths.config, "policy.toml"), trust });
+  const grants = new GrantStore(join(paths.data, "grants.json"));
+  let opened: Promise<Secrets> | undefined;
+  // The key lies apart from the store, so that a copy of the data alone opens nothing.
+  const secrets = () =>
+    (opened ??= import("@guildhall/sandbox").then(({ encryptedFileSecrets }) =>
+      encryptedFileSecrets({ file: join(paths.data, "secrets.json"), keyFile: join(paths.config, "secrets.key") }),
+    ));
+  let made: Promise<Broker> | undefined;
+  const broker = () =>
+    (made ??= import("@guildhall/sandbox").then(
+      ({ Broker: Made }) =>
+        new Made({
+          program: options.brokerProgram,
+          env: brokerEnvironment(options.env),
+          runtimeDir: paths.runtime,
+          log: (line) => journal.warn(line),
+        }),
+    ));
+  const surroundings = new SurroundingsDesk({ policies, grants, secrets, broker });
+  return {
+    service: { secrets, grants, trust, policies, surroundings },
+    terms(workspace, sandbox, asked) {
+      const { policy, notices } = policies.of(workspace);
+      return {
+        approvalPolicy: approvalsUnder(
+          policy,
+          APPROVAL_POLICIES.find((name) => name === asked),
+        ),
+        network: sandbox !== "host" && isNetworkOpen(policy.network),
+        allowsTool: (name) => isToolAllowed(policy, name),
+        notices,
+      };
+    },
+    forSession(key, workspace, provider, masker) {
+      const decisions = new DecisionLog({ log, key, masker, journal });
+      return surroundings.open({
+        workspace,
+        provider,
+        session: key.session,
+        masker,
+        report: (decision) => decisions.add(decision),
+        reported: () => decisions.flush(),
+      });
+    },
+    forTools(workspace, provider, masker) {
+      const line = ({ allowed, method, host, port, path, reason }: NetworkDecision): string =>
+        `network: ${allowed ? "allowed" : "refused"} ${method} ${host}:${port}${path} from ${workspace}: ${reason}`;
+      return surroundings.open({ workspace, provider, masker, report: (decision) => journal.info(masker.mask(line(decision))) });
+    },
+    async close() {
+      await (await made)?.close();
+    },
+  };
+}
+
+/** Nothing of the daemon's own but which further authorities the operator trusts, and the mark by which tests find what they left. */
+function brokerEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const passed = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "GUILD_TEST_RUN"];
+  return Object.fromEntries(passed.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+}

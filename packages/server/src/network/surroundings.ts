@@ -1,0 +1,104 @@
+import { isNetworkOpen, type Masker, type SandboxSpec, type Secrets, type SecretRule } from "@guildhall/core";
+import type { EffectivePolicy } from "@guildhall/core/policy-file";
+import type { Broker, NetworkDecision, WayOut, WayOutRules } from "@guildhall/sandbox";
+
+import type { GrantStore } from "../secrets/grants.ts";
+import { makePlaceholders, type Placeholders } from "../secrets/placeholders.ts";
+import type { Policies } from "../trust/policies.ts";
+
+/** What policy gives a sandbox and takes from it. */
+export interface Surroundings {
+  readonly spec: Pick<SandboxSpec, "wayOut" | "env" | "readOnly">;
+  /** After the sandbox has gone. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface SurroundingsRequest {
+  workspace: string;
+  /** Name of the sandbox provider. */
+  provider: string;
+  /** Undefined: no session, tools alone. */
+  session?: string;
+  /** Learns the values of granted secrets. */
+  masker: Masker;
+  /** Called at every decision. */
+  report(decision: NetworkDecision): void;
+  /** Called once no more decisions come. */
+  reported?(): Promise<void>;
+}
+
+export interface SurroundingsDeps {
+  policies: Policies;
+  grants: GrantStore;
+  /** Opened when the first secret is wanted. */
+  secrets(): Promise<Secrets>;
+  /** Started when the first sandbox may use the network. */
+  broker(): Promise<Broker>;
+}
+
+/**
+ * Opens the surroundings of sandboxes, and keeps those that are open up to date with grants. Where the policy opens nothing, and no path is
+ * protected, this does nothing at all.
+ */
+export class SurroundingsDesk {
+  readonly #deps: SurroundingsDeps;
+  readonly #open = new Set<() => Promise<void>>();
+
+  constructor(deps: SurroundingsDeps) {
+    this.#deps = deps;
+  }
+
+  async open(request: SurroundingsRequest): Promise<Surroundings> {
+    const { policy } = this.#deps.policies.of(request.workspace);
+    const readOnly = [...policy.readOnly];
+    // Without isolation there is no way out to guard, and nothing that a placeholder could be kept from.
+    if (request.provider === "host" || !isNetworkOpen(policy.network)) return { spec: { readOnly }, close: async () => undefined };
+    const known = new Map<string, string>();
+    const { rules, env } = await this.#rulesOf(request, policy, known);
+    const wayOut: WayOut = await (await this.#deps.broker()).open(rules, (decision) => request.report(decision));
+    const refresh = async (): Promise<void> => {
+      const now = await this.#rulesOf(request, this.#deps.policies.of(request.workspace).policy, known);
+      await wayOut.change(now.rules);
+    };
+    this.#open.add(refresh);
+    return {
+      spec: { readOnly, env, wayOut },
+      close: async () => {
+        this.#open.delete(refresh);
+        await wayOut.close();
+        await request.reported?.();
+      },
+    };
+  }
+
+  /** Brings all open ways out up to date: grants and values, policies and trust. */
+  async refresh(): Promise<void> {
+    await Promise.all([...this.#open].map((refresh) => refresh()));
+  }
+
+  /** The grants that hold for a sandbox: the operator's file's and those given by hand, without what a policy leaves out. */
+  rules(policy: EffectivePolicy, workspace: string, session: string | undefined): SecretRule[] {
+    const all = [...policy.secrets.grants, ...this.#deps.grants.for(workspace, session)];
+    return all.filter(({ secret }) => policy.secrets.only?.includes(secret) ?? true);
+  }
+
+  async #rulesOf(
+    request: SurroundingsRequest,
+    policy: EffectivePolicy,
+    known: Map<string, string>,
+  ): Promise<{ rules: WayOutRules; env: Placeholders["env"] }> {
+    const wanted = this.rules(policy, request.workspace, request.session);
+    const values: Record<string, string> = {};
+    if (wanted.length > 0) {
+      const secrets = await this.#deps.secrets();
+      for (const { secret } of wanted) {
+        const value = await secrets.get(secret);
+        if (value !== undefined) values[secret] = value;
+      }
+      request.masker.add(Object.values(values));
+    }
+    const { grants, env } = makePlaceholders(wanted, known);
+    const layers = policy.network.layers.map((layer) => [...layer]);
+    return { rules: { layers, limits: policy.network.limits, grants, values }, env };
+  }
+}
