@@ -53,7 +53,7 @@ type Outcome =
 
 async function ask(run: Run, state: SessionState, signal: AbortSignal): Promise<Outcome> {
   const { deps } = run;
-  const tools = offerTools(deps.tools).map((tool) => create(ToolSchemaSchema, tool));
+  const tools = offerTools(deps.tools, run.opened.of(state.observations)).map((tool) => create(ToolSchemaSchema, tool));
   const messages = view(state, run.context, run.rendered);
   const stop = AbortSignal.any([signal, untilDeadline(run, state, signal)]);
   await deps.faults?.hit("model:before" satisfies FaultPoint);

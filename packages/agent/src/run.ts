@@ -18,7 +18,7 @@ import { RESTART_NOTICE } from "./notices.ts";
 import { OpenedModel } from "./opened-model.ts";
 import type { RunDeps } from "./run-deps.ts";
 import { Snapshots } from "./snapshots.ts";
-import { prepareCall, type PreparedCall } from "./tools/index.ts";
+import { OpenedTools, prepareCall, type PreparedCall } from "./tools/index.ts";
 import type { Rendered } from "./view.ts";
 
 /** The parts of a run that a replay takes from the log. */
@@ -42,6 +42,7 @@ export class Run {
   readonly model: OpenedModel;
   readonly snapshots: Snapshots;
   readonly rendered: Rendered = new WeakMap();
+  readonly opened = new OpenedTools();
   /** The end of the turn, once this run has written it. */
   end: TurnEnded | undefined;
   #judge: CommandJudge | undefined;

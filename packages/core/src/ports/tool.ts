@@ -48,7 +48,10 @@ export interface Tool<Schema extends z.ZodType = z.ZodType> {
   readonly name: string;
   readonly description: string;
   readonly schema: Schema;
+  /** `built-in`, `mcp:<server>`, `project`, … */
   readonly source: string;
+  /** Seldom needed: models are shown it once they have searched for it. */
+  readonly lazy?: boolean;
   /** By its looks alone: cheap, always there. */
   risk(input: z.output<Schema>): Risk;
   /** The same by analysis, with reasons; in place of `risk` where a policy asks by it. Absent: `risk` says all there is. */
