@@ -1,4 +1,14 @@
-import { body, type EventBody, type Item, type Observation, type ReplyItem, type SessionState } from "@guildhall/core";
+import {
+  body,
+  type EventBody,
+  isMaskable,
+  isMasked,
+  itemsInView,
+  MASKED_BYTES,
+  type Observation,
+  type ReplyItem,
+  type SessionState,
+} from "@guildhall/core";
 
 import { renderTasks, tasksOf } from "./tools/index.ts";
 
@@ -16,8 +26,6 @@ export const BYTES_PER_TOKEN = 3.5;
 const RECENT_REPLIES = 4;
 /** A condensation frees at least this share of its threshold, or it is not worth breaking the provider's cache. */
 const WORTHWHILE = 0.1;
-/** Observations that masking would not make shorter, and the task list, which has to stay in view. */
-const SMALL_BYTES = 200;
 /** Most of what people said that a summary repeats, bytes. */
 const QUOTED_BYTES = 6_000;
 
@@ -53,16 +61,6 @@ export function condense(state: SessionState, budget: ContextBudget): EventBody 
   return body.contextCondensed({ throughSeq: drop, method: "truncated", summary: summaryOf(state, drop) });
 }
 
-/** UTF-8 bytes of an observation as the view shows it. */
-export function shownBytes(state: SessionState, observation: Observation): number {
-  return isMasked(state, observation) ? SMALL_BYTES / 2 : observation.bytes;
-}
-
-/** The observation is old enough to be shown as a line, and long enough for that to be shorter. */
-export function isMasked(state: SessionState, observation: Observation): boolean {
-  return observation.seq <= state.window.maskedThrough && maskable(observation);
-}
-
 /**
  * The most that a view may take, bytes. Less than the budget while the provider refuses what the estimate allows.
  */
@@ -78,17 +76,12 @@ function overflown(state: SessionState): boolean {
 
 /** What the next prompt will take: counted by the provider up to the last reply where it told, estimated from bytes after it. */
 function measure(state: SessionState): { tokens: number; bytes: number } {
-  let bytes = Buffer.byteLength(state.info.systemPrompt) + Buffer.byteLength(state.window.summary);
-  let since = 0;
-  const reply = state.lastReply;
-  for (const item of inView(state)) {
-    const shown = item.bytes + (item.kind === "reply" ? sum(observationsOf(state, item).map((one) => shownBytes(state, one))) : 0);
-    bytes += shown;
-    if (reply !== undefined && item.seq >= reply.seq) since += item === reply ? shown - item.bytes : shown;
-  }
-  const counted = reply !== undefined && reply.inputTokens > 0 && state.window.seq < reply.seq;
-  const tokens = counted ? reply.inputTokens + reply.outputTokens + since / BYTES_PER_TOKEN : bytes / BYTES_PER_TOKEN;
-  return { tokens: Math.max(1, tokens), bytes: Math.max(1, bytes) };
+  const { lastReply: reply, window } = state;
+  const overhead = Buffer.byteLength(state.info.systemPrompt) + Buffer.byteLength(window.summary);
+  const bytes = Math.max(1, overhead + state.bytes - window.goneBytes);
+  const counted = reply !== undefined && reply.inputTokens > 0 && window.seq < reply.seq;
+  if (!counted) return { tokens: bytes / BYTES_PER_TOKEN, bytes };
+  return { tokens: reply.inputTokens + reply.outputTokens + (state.bytes - reply.bytesSoFar) / BYTES_PER_TOKEN, bytes };
 }
 
 /** Masks from the oldest on until enough is freed, but never the latest steps. */
@@ -100,7 +93,7 @@ function planMask(state: SessionState, wanted: number): { through: number; freed
     for (const observation of observationsOf(state, reply)) {
       if (observation.seq <= state.window.maskedThrough) continue;
       through = Math.max(through, observation.seq);
-      if (maskable(observation)) freed += observation.bytes - SMALL_BYTES / 2;
+      if (isMaskable(observation)) freed += observation.bytes - MASKED_BYTES;
     }
   }
   return { through, freed };
@@ -114,7 +107,8 @@ function planDrop(state: SessionState, wanted: number): number | undefined {
   for (const [index, reply] of steps.slice(0, -1).entries()) {
     if (freed >= wanted) break;
     const observed = observationsOf(state, reply);
-    freed += reply.bytes + sum(observed.map((one) => shownBytes(state, one)));
+    for (const one of observed) freed += isMasked(state.window, one) ? MASKED_BYTES : one.bytes;
+    freed += reply.bytes;
     // Up to the event before the next reply's first: its messages and late observations go with the step they belong to.
     const next = steps[index + 1];
     const last = Math.max(reply.seq, ...observed.map((one) => one.seq));
@@ -160,23 +154,10 @@ function clip(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, Math.max(0, length - 1))}…`;
 }
 
-function maskable(observation: Observation): boolean {
-  return observation.bytes > SMALL_BYTES && observation.tool !== "task_tracker";
-}
-
 function replies(state: SessionState): ReplyItem[] {
-  return inView(state).filter((item) => item.kind === "reply");
-}
-
-/** Items that condensation has left, in the order of the log. */
-export function inView(state: SessionState): Item[] {
-  return state.items.toArray().filter((item) => item.seq > state.window.droppedThrough);
+  return itemsInView(state).filter((item) => item.kind === "reply");
 }
 
 function observationsOf(state: SessionState, reply: ReplyItem): Observation[] {
   return reply.calls.flatMap((call) => state.observations.find(call.callId) ?? []);
-}
-
-function sum(values: number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,13 +1,20 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { Item, Observation, ReplyItem, SessionState } from "@guildhall/core";
+import { isMasked, type Item, itemsInView, type Observation, type ReplyItem, type SessionState, type Window } from "@guildhall/core";
 import { ActionStatus, type PromptMessage, PromptMessageSchema, PromptRole } from "@guildhall/protocol";
 
-import { type ContextBudget, inView, isMasked, room } from "./condense.ts";
+import { type ContextBudget, room } from "./condense.ts";
 import { failureNotice, ORPHANED } from "./notices.ts";
 import { boundText } from "./tools/index.ts";
 
-/** Rendered messages by what they render, so that a prompt costs what is new in it. One for a run; the result is the same without it. */
-export type Rendered = WeakMap<object, PromptMessage>;
+/** Steps rendered before, so that a prompt costs what is new in it. One for a run; the result is the same without it. */
+export type Rendered = WeakMap<ReplyItem, RenderedStep>;
+
+interface RenderedStep {
+  window: Window;
+  model: string;
+  observations: Array<Observation | undefined>;
+  messages: PromptMessage[];
+}
 
 /** Stands where two of the agent's replies would follow each other, and where nobody has spoken yet. */
 const GO_ON = "Go on.";
@@ -50,7 +57,7 @@ function conversation(state: SessionState, rendered: Rendered): PromptMessage[] 
     }
     waiting = waiting.filter((item) => item.seq > throughSeq);
   };
-  for (const item of inView(state)) {
+  for (const item of itemsInView(state)) {
     if (item.kind !== "reply") {
       waiting.push(item);
       continue;
@@ -59,13 +66,7 @@ function conversation(state: SessionState, rendered: Rendered): PromptMessage[] 
     if (item.text.trim() === "" && item.calls.length === 0) continue;
     const before = messages.at(-1);
     if (before === undefined || before.role === PromptRole.ASSISTANT) user(GO_ON);
-    messages.push(item.model === state.info.model ? cached(rendered, item, () => reply(item, true)) : reply(item, false));
-    for (const call of item.calls) {
-      const observation = state.observations.find(call.callId);
-      if (observation === undefined) messages.push(message({ ...toolMessage(call), text: ORPHANED, isError: true }));
-      else if (isMasked(state, observation)) messages.push(masked(observation));
-      else messages.push(cached(rendered, observation, () => observed(observation)));
-    }
+    messages.push(...step(state, item, rendered));
   }
   say(Infinity);
   const last = messages.at(-1);
@@ -84,6 +85,24 @@ function spoken(item: Exclude<Item, ReplyItem>): string {
     default:
       return item satisfies never;
   }
+}
+
+/** A reply with the observations of its calls. */
+function step(state: SessionState, item: ReplyItem, rendered: Rendered): PromptMessage[] {
+  const { window } = state;
+  const { model } = state.info;
+  const observations = item.calls.map((call) => state.observations.find(call.callId));
+  const known = rendered.get(item);
+  const same = known?.window === window && known.model === model && observations.every((one, place) => one === known.observations[place]);
+  if (same) return known.messages;
+  const messages = [reply(item, item.model === model)];
+  for (const [place, call] of item.calls.entries()) {
+    const observation = observations[place];
+    if (observation === undefined) messages.push(message({ ...toolMessage(call), text: ORPHANED, isError: true }));
+    else messages.push(isMasked(window, observation) ? masked(observation) : observed(observation));
+  }
+  rendered.set(item, { window, model, observations, messages });
+  return messages;
 }
 
 /** What only the model that wrote it understands is left out once the session has changed to another. */
@@ -142,12 +161,4 @@ function size(one: PromptMessage): number {
 
 function message(init: MessageInitShape<typeof PromptMessageSchema>): PromptMessage {
   return create(PromptMessageSchema, init);
-}
-
-function cached(rendered: Rendered, source: object, make: () => PromptMessage): PromptMessage {
-  const known = rendered.get(source);
-  if (known !== undefined) return known;
-  const made = make();
-  rendered.set(source, made);
-  return made;
 }

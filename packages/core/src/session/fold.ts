@@ -20,8 +20,18 @@ import {
 
 import type { EventBody } from "../ports/event-log.ts";
 import { turnChange } from "../session-row.ts";
-import { EMPTY_SESSION, type Call, type Item, type LimitValues, type OpenCall, type SessionState, type Spent } from "./state.ts";
+import {
+  EMPTY_SESSION,
+  type Call,
+  type Item,
+  type LimitValues,
+  type OpenCall,
+  type SessionState,
+  type Spent,
+  type Window,
+} from "./state.ts";
 import { traceStep } from "./step-trace.ts";
+import { goneBytes } from "./window.ts";
 
 /**
  * The state after one more event. Pure, in constant time, and total: any sequence of events folds, a broken one too. What does not fit
@@ -152,6 +162,7 @@ function replied(state: SessionState, seq: number, value: ModelReplied): Session
     calls.push(call);
     known = known.push(call, callId);
   }
+  const size = bytes(value.text) + bytes(value.reasoning) + calls.reduce((sum, call) => sum + bytes(call.arguments) + 32, 0);
   const reply = {
     kind: "reply" as const,
     seq,
@@ -164,7 +175,8 @@ function replied(state: SessionState, seq: number, value: ModelReplied): Session
     model: state.info.model,
     inputTokens: value.usage?.inputTokens ?? 0,
     outputTokens: value.usage?.outputTokens ?? 0,
-    bytes: bytes(value.text) + bytes(value.reasoning) + calls.reduce((sum, call) => sum + bytes(call.arguments) + 32, 0),
+    bytes: size,
+    bytesSoFar: state.bytes + size,
   };
   const open = calls.map((call, index): OpenCall => ({
     ...call,
@@ -203,6 +215,7 @@ function actionFinished(state: SessionState, seq: number, value: ActionFinished)
   const next = {
     ...state,
     observations: state.observations.push(observation, callId),
+    bytes: state.bytes + observation.bytes,
     open: state.open.filter((open) => open.callId !== callId),
     tasks: call.tool === "task_tracker" && data !== "" ? observation : state.tasks,
   };
@@ -241,9 +254,12 @@ function condensed(state: SessionState, throughSeq: number, method: string, summ
   const through = Math.min(throughSeq, state.seq);
   const { window } = state;
   const maskedThrough = Math.max(window.maskedThrough, through);
-  if (method === "masked") return { ...state, window: { ...window, maskedThrough, seq: state.seq } };
-  if (through <= window.droppedThrough) return state;
-  return { ...state, window: { maskedThrough, droppedThrough: through, summary, seq: state.seq } };
+  if (method === "masked") return withWindow(state, { ...window, maskedThrough });
+  return through <= window.droppedThrough ? state : withWindow(state, { ...window, maskedThrough, droppedThrough: through, summary });
+}
+
+function withWindow(state: SessionState, window: Window): SessionState {
+  return { ...state, window: { ...window, seq: state.seq, goneBytes: goneBytes(state, window) } };
 }
 
 /** The head moves back: everything is as it was at `toSeq`, but what was spent stays spent and the sequence goes on. */
@@ -294,7 +310,7 @@ function changeOpen(state: SessionState, callId: string, change: (call: OpenCall
 }
 
 function withItem(state: SessionState, item: Item): SessionState {
-  return { ...state, items: state.items.push(item) };
+  return { ...state, items: state.items.push(item), bytes: state.bytes + item.bytes };
 }
 
 function limitsAfter(before: LimitValues, limits: Limits | undefined): LimitValues {

@@ -4,3 +4,4 @@ export { Chain } from "./chain.ts";
 export { fold, foldAll, foldBodies } from "./fold.ts";
 export * from "./state.ts";
 export { sessionStatus, type StatusFacts, statusFacts } from "./status.ts";
+export { isMaskable, isMasked, itemsInView, MASKED_BYTES } from "./window.ts";

@@ -33,6 +33,8 @@ export interface SessionState {
   readonly tasks: Observation | undefined;
   readonly checkpoint: { readonly tree: string; readonly seq: number } | undefined;
   readonly window: Window;
+  /** UTF-8 bytes of all items and observations so far, condensed ones too. */
+  readonly bytes: number;
   /** The latest steps since a person last spoke, oldest first, at most 20: what stuck detection looks at. */
   readonly recent: readonly StepTrace[];
   readonly lastReply: ReplyItem | undefined;
@@ -92,6 +94,8 @@ export interface ReplyItem extends ItemBase {
   /** What the provider counted for its request and for itself; 0: not told. */
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** `SessionState.bytes` with it. */
+  readonly bytesSoFar: number;
 }
 
 export interface NoticeItem extends ItemBase {
@@ -196,6 +200,8 @@ export interface Window {
   readonly summary: string;
   /** Sequence of the last condensation; 0: none. */
   readonly seq: number;
+  /** Bytes of the history before it that are not shown any more. */
+  readonly goneBytes: number;
 }
 
 /** One step as stuck detection sees it; digests of the calls and of what came of them. */
@@ -256,7 +262,8 @@ export const EMPTY_SESSION: SessionState = {
   },
   tasks: undefined,
   checkpoint: undefined,
-  window: { maskedThrough: 0, droppedThrough: 0, summary: "", seq: 0 },
+  window: { maskedThrough: 0, droppedThrough: 0, summary: "", seq: 0, goneBytes: 0 },
+  bytes: 0,
   recent: [],
   lastReply: undefined,
   lastMessageSeq: 0,
