@@ -27,7 +27,7 @@ const runVariable = "GUILD_TEST_RUN";
 const runId = randomUUID();
 
 /** A file that hangs is ended after this long, and fails. */
-const limitMs = (full ? 60 : 8) * 60_000;
+const limitMs = (full ? 60 : 5) * 60_000;
 const skipsFile = join(root, ".cache", `skips-${process.pid}.jsonl`);
 mkdirSync(dirname(skipsFile), { recursive: true });
 
