@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 
 import type { Context } from "./client/context.ts";
 import { exitCode, exitOfError } from "./exit.ts";
+import { addAccess } from "./program-access.ts";
 
 /** Parses the command line, runs the one command that it names, and resolves to the exit code. Code of a command is loaded when it is named. */
 export async function runProgram(args: string[], context: Context): Promise<number> {
@@ -39,8 +40,8 @@ function buildProgram(context: Context, run: Run): Command {
   addRun(program, context, run);
   addSession(program, context, run);
   addApprovals(program, context, run);
-  addApprovals(program, context, run);
   addTools(program, context, run);
+  addAccess(program, context, run);
   addDaemon(program, context, run);
   return program;
 }
@@ -131,33 +132,6 @@ function addHistory(session: Command, context: Context, run: Run): void {
     .requiredOption("--to <seq>", "last event that counts", positiveInteger)
     .addOption(json())
     .action((id, options) => run(commands().then((module) => module.rewind(context, id, options))));
-}
-
-function addApprovals(program: Command, context: Context, run: Run): void {
-  const approval = program.command("approval").description("actions that wait for a person");
-  const commands = () => import("./commands/approval.ts");
-  approval
-    .command("list")
-    .description("what waits, in all sessions")
-    .addOption(workspace())
-    .addOption(json())
-    .action((options) => run(commands().then((module) => module.list(context, options))));
-  approval
-    .command("show <id>")
-    .description("the exact action, why it is asked about, and the rule that would allow it")
-    .addOption(json())
-    .action((id, options) => run(commands().then((module) => module.show(context, id, options))));
-  for (const [name, granted, what] of [
-    ["grant", true, "run that one action; the session goes on"],
-    ["deny", false, "do not run it; the agent is told"],
-  ] as const) {
-    approval
-      .command(`${name} <id>`)
-      .description(what)
-      .option("--comment <text>", "told to the agent")
-      .addOption(json())
-      .action((id, options) => run(commands().then((module) => module.decide(context, id, granted, options))));
-  }
 }
 
 function addApprovals(program: Command, context: Context, run: Run): void {

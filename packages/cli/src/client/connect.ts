@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "@connectrpc/connect";
 import { GuildError } from "@guildhall/core";
 import { buildVersion, VERSION } from "@guildhall/core/paths";
-import { type GetInfoResponse, PROTOCOL_VERSION, SessionService, SystemService, ToolService } from "@guildhall/protocol";
+import { AccessService, type GetInfoResponse, PROTOCOL_VERSION, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
 import type { Context } from "./context.ts";
 import { daemonEntry, startDaemon } from "./daemon-process.ts";
@@ -19,6 +19,7 @@ export interface Connection {
   /** All but `exec`, which streams both ways: see `openExec`. */
   readonly tools: Omit<Client<typeof ToolService>, "exec">;
   readonly system: Client<typeof SystemService>;
+  readonly access: Client<typeof AccessService>;
   close(): void;
 }
 
@@ -62,6 +63,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       system,
       sessions: wire.client(SessionService),
       tools: wire.client(ToolService),
+      access: wire.client(AccessService),
       close: () => wire.close(),
     };
   } catch (error) {

@@ -120,6 +120,7 @@ function isNoModel(error: unknown): boolean {
 function announce(context: Context, created: CreateSessionResponse, options: RunOptions): void {
   const { session } = created;
   if (session === undefined) return;
+  for (const notice of created.notices) context.stderr.write(`guild: ${notice}\n`);
   if (options.json === true) {
     context.stdout.write(`${JSON.stringify({ ...sessionLine(session), model_reason: created.modelReason })}\n`);
     return;

@@ -76,8 +76,11 @@ export function openWorkbench(
         // A sandbox that never was needs no end.
         const opened = await sandbox.catch(() => undefined);
         const around = await surroundings.catch(() => undefined);
-        await opened?.dispose().finally(() => around?.close());
-        if (opened === undefined) await around?.close();
+        try {
+          await opened?.dispose();
+        } finally {
+          await around?.close();
+        }
         const failed = parts.find((part) => part.status === "rejected" && opened !== undefined);
         if (failed?.status === "rejected") throw GuildError.from(failed.reason);
       })();
