@@ -11,7 +11,8 @@ export interface PackEntry {
 
 /** Deflates at level 1: snapshots are written in a step's hot path. Large contents are deflated off the main thread. */
 export async function packEntry(id: string, kind: GitObjectKind, content: Uint8Array): Promise<PackEntry> {
-  const deflated = content.length <= DEFLATE_INLINE ? deflateSync(content, { level: 1 }) : await deflateAsync(content, { level: 1 });
+  const deflated =
+    content.length <= DEFLATE_INLINE ? deflateSync(content, smallDeflate(content.length)) : await deflateAsync(content, { level: 1 });
   return { id, bytes: Buffer.concat([entryHead(kind, content.length), deflated]) };
 }
 
@@ -44,6 +45,12 @@ export async function unpackEntry(bytes: Buffer): Promise<{ kind: GitObjectKind;
 
 const deflateAsync = promisify<Uint8Array, { level: number }, Buffer>(deflate);
 const inflateAsync = promisify<Uint8Array, Buffer>(inflate);
+
+/** Buffers of the content's size: the usual quarter of a megabyte a call would keep the garbage collector busy. */
+function smallDeflate(size: number): { level: number; windowBits: number; memLevel: number; chunkSize: number } {
+  const windowBits = Math.min(15, Math.max(9, 32 - Math.clz32(size)));
+  return { level: 1, windowBits, memLevel: Math.max(1, windowBits - 8), chunkSize: Math.max(256, size + 64) };
+}
 
 const DEFLATE_INLINE = 32 * 1024;
 const INFLATE_INLINE = 256 * 1024;
