@@ -21,7 +21,7 @@ export function sandboxTerminalContract(sandboxes: Sandboxes): void {
 
   it("talks with an interactive shell", async () => {
     const shell = await interactive();
-    await type(shell, "echo $((6*7))\n", "\n42");
+    await type(shell, "echo $((6*7))\n", "\n42\r\n$ ");
     await type(shell, "cat\n", "");
     await type(shell, "hello\n", "hello\r\nhello");
     await shell.closeInput();
