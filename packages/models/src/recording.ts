@@ -29,6 +29,7 @@ export async function recordingModel({ spec, file, inner, step }: RecordingOptio
   let last: Promise<void> = Promise.resolve();
   const write = (entry: RecordingEntry): Promise<void> => {
     const written = last.then(() => append(handle, entry, file));
+    // Its caller is told; the next write goes on.
     last = written.catch(() => undefined);
     return written;
   };

@@ -88,6 +88,7 @@ export class Broker {
 
   /** Ends the process, if there is one. */
   async close(): Promise<void> {
+    // One that could not start has told its caller, and needs no end.
     const child = await this.#child?.catch(() => undefined);
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");

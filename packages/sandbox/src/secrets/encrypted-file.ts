@@ -22,6 +22,7 @@ export function encryptedFileSecrets(options: EncryptedFileOptions): Secrets {
   let turn: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const result = turn.then(work, work);
+    // Its caller is told; the next has its turn all the same.
     turn = result.catch(() => undefined);
     return result;
   };

@@ -109,6 +109,7 @@ export class FileBlobStore implements BlobStore {
   async #sweep(): Promise<void> {
     const incoming = join(this.#directory, "incoming");
     for (const name of await entries(incoming)) {
+      // Gone meanwhile: its writer has finished.
       const found = await stat(join(incoming, name)).catch(() => undefined);
       if (found !== undefined && Date.now() - found.mtimeMs > ABANDONED_MS) await rm(join(incoming, name), { force: true });
     }

@@ -70,6 +70,7 @@ export class LogConnection {
 
   #lost(): void {
     this.#client = undefined;
+    // It tries again by itself, and never rejects while anybody wants it.
     if (!this.#closed && this.#options.wanted()) this.#reconnect().catch(() => undefined);
   }
 

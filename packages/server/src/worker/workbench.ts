@@ -73,9 +73,9 @@ export function openWorkbench(
       closing ??= (async () => {
         broken = true;
         const parts = await Promise.allSettled([toolSession.then((tools) => tools.close()), checkpointer.then((own) => own.close())]);
-        // A sandbox that never was needs no end.
+        // What never was needs no end; who asked for it was told.
         const opened = await sandbox.catch(() => undefined);
-        const around = await surroundings.catch(() => undefined);
+        const around = await surroundings.catch(() => undefined); // The same.
         try {
           await opened?.dispose();
         } finally {
