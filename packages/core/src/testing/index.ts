@@ -31,6 +31,7 @@ export { type Random, seededRandom } from "./random.ts";
 export * from "./sandbox-run.ts";
 export { sandboxContract, type SandboxFixture } from "./sandbox.contract.ts";
 export * from "./secrets.contract.ts";
+export { memoryEvents, sessionMemoryContract, toolStep } from "./session-memory.contract.ts";
 export { seededIds } from "./seeded-ids.ts";
 export { plainSession, randomEvents } from "./session-events.ts";
 export { type SimulatedClock, simulatedClock } from "./simulated-clock.ts";

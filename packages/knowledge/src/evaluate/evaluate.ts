@@ -47,20 +47,14 @@ export async function evaluate(options: EvaluateOptions): Promise<ArmReport[]> {
   index.add(documents);
   await index.settled();
   const judged = options.queries.filter((query) => [...(judgements.get(query.id)?.values() ?? [])].some((grade) => grade > 0));
-  await embedder?.embed(judged.map((query) => query.text));
+  await embedder?.embed(judged.map((query) => index.asked(query.text)));
   const arms: Arm[] = embedder === undefined || vectors === undefined ? ["lexical"] : ["lexical", "dense", "mix"];
   const reports: ArmReport[] = [];
   for (const arm of arms) reports.push(await measure(index, arm, judged, judgements, k));
   return reports;
 }
 
-async function measure(
-  index: HybridIndex,
-  arm: Arm,
-  queries: readonly EvalQuery[],
-  judgements: Judgements,
-  k: number,
-): Promise<ArmReport> {
+async function measure(index: HybridIndex, arm: Arm, queries: readonly EvalQuery[], judgements: Judgements, k: number): Promise<ArmReport> {
   const found = { recall: [] as number[], ndcg: [] as number[], mrr: [] as number[], ms: [] as number[] };
   for (const query of queries) {
     const grades = judgements.get(query.id) ?? new Map<string, number>();

@@ -7,7 +7,8 @@ export function recall(found: readonly string[], grades: ReadonlyMap<string, num
 
 /** Normalised discounted cumulative gain at k (Järvelin & Kekäläinen 2002), with the grade itself as gain, as trec_eval has it. */
 export function ndcg(found: readonly string[], grades: ReadonlyMap<string, number>, k: number): number {
-  const gain = (values: readonly number[]): number => values.slice(0, k).reduce((sum, grade, at) => sum + Math.max(0, grade) / Math.log2(at + 2), 0);
+  const gain = (values: readonly number[]): number =>
+    values.slice(0, k).reduce((sum, grade, at) => sum + Math.max(0, grade) / Math.log2(at + 2), 0);
   const ideal = gain([...grades.values()].toSorted((x, y) => y - x));
   return ideal === 0 ? 0 : gain(found.map((id) => grades.get(id) ?? 0)) / ideal;
 }

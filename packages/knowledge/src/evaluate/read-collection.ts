@@ -21,7 +21,15 @@ const documentSchema = z.object({
   thread: id.optional(),
   order: z.number().optional(),
   // Milliseconds, or a date as people and programs write it.
-  at: z.union([z.number(), z.string().transform((value) => Date.parse(value)).pipe(z.number())]).optional(),
+  at: z
+    .union([
+      z.number(),
+      z
+        .string()
+        .transform((value) => Date.parse(value))
+        .pipe(z.number()),
+    ])
+    .optional(),
 });
 const querySchema = z.object({ id, text: z.string() });
 

@@ -34,9 +34,13 @@ export async function runEval(options: RunEvalOptions, write: (line: string) => 
     ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
   });
   if (reports[0]?.queries === 0) {
-    throw new GuildError("invalid_argument", "no query has a judgement", { subject: options.qrels, remedy: "check that its ids are those of the queries" });
+    throw new GuildError("invalid_argument", "no query has a judgement", {
+      subject: options.qrels,
+      remedy: "check that its ids are those of the queries",
+    });
   }
-  if (options.json !== true) write(`${"arm".padEnd(8)} ${["recall", "ndcg", "mrr", "p50 ms", "p99 ms"].map((name) => name.padStart(8)).join("")}`);
+  if (options.json !== true)
+    write(`${"arm".padEnd(8)} ${["recall", "ndcg", "mrr", "p50 ms", "p99 ms"].map((name) => name.padStart(8)).join("")}`);
   for (const report of reports) write(options.json === true ? JSON.stringify(report) : row(report));
   return reports;
 }

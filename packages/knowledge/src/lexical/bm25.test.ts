@@ -78,7 +78,11 @@ describe("Bm25Index over many changes", () => {
 
   it("takes the best of what may stand for a word, not the sum", () => {
     const index = indexOf({ a: "remove delete erase", b: "remove key", c: "delete row" });
-    const term = new Map([["remov", 1], ["delet", 0.5], ["eras", 0.5]]);
+    const term = new Map([
+      ["remov", 1],
+      ["delet", 0.5],
+      ["eras", 0.5],
+    ]);
     const alone = index.search(["remov"], 3);
     const hits = index.search([term], 3);
     assert.deepEqual(

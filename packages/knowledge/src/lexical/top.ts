@@ -16,7 +16,7 @@ export function best<T>(items: Iterable<T>, limit: number, compare: (x: T, y: T)
 }
 
 function rise<T>(heap: T[], compare: (x: T, y: T) => number): void {
-  for (let at = heap.length - 1; at > 0; ) {
+  for (let at = heap.length - 1; at > 0;) {
     const parent = (at - 1) >> 1;
     if (compare(heap[at] as T, heap[parent] as T) <= 0) return;
     swap(heap, at, parent);
@@ -25,7 +25,7 @@ function rise<T>(heap: T[], compare: (x: T, y: T) => number): void {
 }
 
 function sink<T>(heap: T[], compare: (x: T, y: T) => number): void {
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const left = at * 2 + 1;
     if (left >= heap.length) return;
     const right = left + 1;

@@ -24,9 +24,13 @@ const FORMS: Form[] = [
   { language: "go", declaration: /^func\s+(?:\([^)]*\)\s*)?(\w+)\s*[([]/m },
   {
     language: "javascript",
-    declaration: /^[ \t]*(?:export\s+)?(?:default\s+)?(?:async\s+)?(?:function\*?|class|interface)\s+([\w$]+)|^[ \t]*(?:export\s+)?const\s+([\w$]+)\s*=\s*(?:async\s*)?(?:\(|function\b|\w+\s*=>)/m,
+    declaration:
+      /^[ \t]*(?:export\s+)?(?:default\s+)?(?:async\s+)?(?:function\*?|class|interface)\s+([\w$]+)|^[ \t]*(?:export\s+)?const\s+([\w$]+)\s*=\s*(?:async\s*)?(?:\(|function\b|\w+\s*=>)/m,
   },
-  { language: "java", declaration: /^[ \t]*(?:(?:public|private|protected|static|final)\s+)+[\w<>[\], ]+\s+(\w+)\s*\([^)]*\)\s*(?:throws [\w, ]+)?\{/m },
+  {
+    language: "java",
+    declaration: /^[ \t]*(?:(?:public|private|protected|static|final)\s+)+[\w<>[\], ]+\s+(\w+)\s*\([^)]*\)\s*(?:throws [\w, ]+)?\{/m,
+  },
 ];
 
 /** Most characters in which a declaration is looked for. */
@@ -45,7 +49,10 @@ export function codeFields(text: string): CodeFields | undefined {
     const written = docstring?.[2] ?? comments(before);
     const [summary, documentation] = partDocumentation(written);
     const start = found.index + found[0].length;
-    const after = docstring === null || docstring === undefined ? text.slice(start) : text.slice(start, docstring.index) + text.slice(docstring.index + docstring[0].length);
+    const after =
+      docstring === null || docstring === undefined
+        ? text.slice(start)
+        : text.slice(start, docstring.index) + text.slice(docstring.index + docstring[0].length);
     return { language, name, summary, documentation, body: after };
   }
   return undefined;

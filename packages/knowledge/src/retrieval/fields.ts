@@ -37,7 +37,13 @@ export function analyse(document: RetrievalDocument): Analysed {
   }
   const name = identifierParts(code.name).join(" ").toLowerCase();
   return {
-    fields: [weighted(code.name, 4), weighted(title, 1), weighted(code.summary, 3), weighted(code.documentation, 0.75), weighted(code.body, 0.75)],
+    fields: [
+      weighted(code.name, 4),
+      weighted(title, 1),
+      weighted(code.summary, 3),
+      weighted(code.documentation, 0.75),
+      weighted(code.body, 0.75),
+    ],
     dense: `${name}. ${code.summary.replaceAll(/\s+/g, " ").trim().slice(0, DENSE_SUMMARY)}`,
     language: code.language,
   };

@@ -15,7 +15,7 @@ export interface HybridIndexOptions {
   /** Without the two, retrieval is lexical. The index must hold vectors of the embedder's model. */
   embedder?: Embedder;
   vectors?: VectorIndex;
-  /** What the dense arm counts, 0 to 1; the lexical one counts the rest. Default 0.3, chosen for USE-Lite. */
+  /** What the dense arm counts, 0 to 1; the lexical one counts the rest. Default 0.2, chosen for USE-Lite. */
   denseWeight?: number;
 }
 
@@ -52,7 +52,7 @@ export class HybridIndex {
 
   constructor(options: HybridIndexOptions) {
     this.#profile = options.profile;
-    this.#denseWeight = options.denseWeight ?? 0.3;
+    this.#denseWeight = options.denseWeight ?? 0.2;
     this.#lexical = new Bm25Index(BM25_OPTIONS[options.profile]);
     const { embedder, vectors } = options;
     this.#dense = embedder === undefined || vectors === undefined ? undefined : new DenseArm(embedder, vectors, this.#threads);
@@ -115,16 +115,17 @@ export class HybridIndex {
     const { limit, accept, signal, arm = "mix" } = options;
     if (query.trim() === "" || limit <= 0) return { hits: [] };
     const pool = Math.max(limit, POOL);
-    const lexical = (count: number): Hit[] => this.#lexical.search(this.#terms(query), count, accept);
+    const asked = this.asked(query);
+    const lexical = (count: number): Hit[] => this.#lexical.search(this.#terms(asked), count, accept);
     if (arm === "lexical") return { hits: lexical(limit) };
     if (this.#dense === undefined) {
       if (arm === "mix") return { hits: lexical(limit) };
       throw new GuildError("failed_precondition", "this index has no vectors", { remedy: "configure an embedder" });
     }
-    if (arm === "dense") return { hits: await this.#dense.search(query, limit, accept, signal) };
+    if (arm === "dense") return { hits: await this.#dense.search(asked, limit, accept, signal) };
     const words = lexical(pool);
     try {
-      const meanings = await this.#dense.search(query, pool, accept, signal);
+      const meanings = await this.#dense.search(asked, pool, accept, signal);
       const weight = this.#denseWeight;
       const mixed = fuse([
         { hits: words, weight: 1 - weight },
@@ -137,19 +138,23 @@ export class HybridIndex {
     }
   }
 
-  #terms(query: string): QueryTerm[] {
-    const tokens = tokenize(query);
-    if (this.#profile === "prose") return tokens.map((token) => new Map([[token, 1]]));
-    const told = tokens.filter((token) => !this.#saysNothing(token));
-    return withSynonyms(told.length > 0 ? told : tokens);
+  /** Documents that share the rarest words with a text, by words alone. */
+  near(text: string, limit: number): Hit[] {
+    return this.#lexical.search([...new Set(tokenize(text))].slice(0, 64), limit);
   }
 
-  /** The name of the one language in which nearly all here is written. */
-  #saysNothing(token: string): boolean {
-    for (const [language, count] of this.#languages) {
-      if (count > this.#documents.size * 0.9 && LANGUAGE_NAMES[language]?.includes(token) === true) return true;
-    }
-    return false;
+  /** What the arms are asked: without the name of the one language in which nearly all here is written, for it tells nothing apart. */
+  asked(query: string): string {
+    if (this.#profile === "prose") return query;
+    const [language] = [...this.#languages].find(([, count]) => count > this.#documents.size * 0.9) ?? [];
+    const names = language === undefined ? [] : (LANGUAGE_NAMES[language] ?? []);
+    const told = query.replaceAll(/[\p{L}\p{N}_]+/gu, (word) => (names.includes(word.toLowerCase()) ? "" : word));
+    return /[\p{L}\p{N}]/u.test(told) ? told.replaceAll(/\s+/g, " ").trim() : query;
+  }
+
+  #terms(query: string): QueryTerm[] {
+    const tokens = tokenize(query);
+    return this.#profile === "code" ? withSynonyms(tokens) : tokens.map((token) => new Map([[token, 1]]));
   }
 
   #forget(id: string, touched: Map<string, RetrievalDocument>): void {

@@ -26,7 +26,11 @@ const SHORTEST = 160;
  * Puts pieces, most relevant first, into a budget: a piece that does not fit is shortened if a useful part remains, else passed over for smaller ones. Each
  * piece says where it comes from, so that the reader can check it. The result never exceeds `budget` tokens by `estimate`.
  */
-export function pack<T extends Recalled>(pieces: readonly T[], budget: number, estimate: (text: string) => number = estimateTokens): Packed<T> {
+export function pack<T extends Recalled>(
+  pieces: readonly T[],
+  budget: number,
+  estimate: (text: string) => number = estimateTokens,
+): Packed<T> {
   const lines: string[] = [];
   const items: T[] = [];
   const cost = (more: string): number => estimate([...lines, more].join("\n"));

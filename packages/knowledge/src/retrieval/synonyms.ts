@@ -1,5 +1,5 @@
-import { stem } from "../lexical/tokenize.ts";
 import type { QueryTerm } from "../lexical/bm25.ts";
+import { stem } from "../lexical/tokenize.ts";
 
 /** What a synonym counts beside the word itself. */
 const COUNTS = 0.4;
@@ -106,5 +106,7 @@ for (const line of LINES.trim().split("\n")) {
 
 /** Each token (stemmed, of `tokenize`) with what programmers write for the same. */
 export function withSynonyms(tokens: readonly string[]): QueryTerm[] {
-  return tokens.map((token) => new Map([[token, 1], ...[...(SYNONYMS.get(token) ?? [])].map((other): [string, number] => [other, COUNTS])]));
+  return tokens.map(
+    (token) => new Map([[token, 1], ...[...(SYNONYMS.get(token) ?? [])].map((other): [string, number] => [other, COUNTS])]),
+  );
 }

@@ -32,7 +32,8 @@ export class Threads {
     const there = places[at]?.id === id ? 1 : 0;
     const found: Array<{ id: string; distance: number }> = [];
     for (let away = 1; away <= distance; away += 1) {
-      for (const place of [places[at - away], places[at + there + away - 1]]) if (place !== undefined) found.push({ id: place.id, distance: away });
+      for (const place of [places[at - away], places[at + there + away - 1]])
+        if (place !== undefined) found.push({ id: place.id, distance: away });
     }
     return found;
   }
