@@ -45,6 +45,22 @@ describe("a repository in a sandbox", () => {
     return sandbox;
   };
 
+  it("opens and closes any number of sandboxes of one workspace at once", async () => {
+    const workspace = await repository();
+    const loop = async (): Promise<void> => {
+      for (let round = 0; round < 6; round++) {
+        const sandbox = await open(workspace);
+        assert.match(
+          (await runScript(sandbox, "echo x > .git/commondir; echo y > .git/config")).stderr,
+          /commondir: Read-only[^]*config: Read-only/,
+        );
+        await sandbox.dispose();
+      }
+    };
+    await Promise.all([loop(), loop(), loop()]);
+    assert.ok(!(await readdir(join(workspace, ".git"))).includes("commondir"));
+  });
+
   it("is worked with as usual, inside and outside, and nobody finds its owner dubious", async () => {
     const workspace = await repository();
     const sandbox = await open(workspace);

@@ -148,14 +148,25 @@ class Findings {
 
   /** Protects a path that must exist for that: made when it does not. */
   async #present(path: string, kind: "file" | "directory", content = "", temporary = false): Promise<void> {
-    const found = await kindOf(path);
+    let found = await kindOf(path);
+    if (found === undefined && !(await this.#made(path, kind, content))) found = await kindOf(path);
     if (found === undefined) {
-      if (kind === "directory") await mkdir(path, { mode: 0o755 });
-      else await writeFile(path, content, { flag: "wx", mode: 0o644 });
       if (process.geteuid?.() === 0) await chown(path, this.#owner.uid, this.#owner.gid);
     } else if (found !== kind) refuse(path);
     if (temporary && (found === undefined || (await readFile(path, "utf8").catch(() => "")) === PLACEHOLDER)) this.#placeholders.push(path);
     await this.read(path);
+  }
+
+  /** False: somebody else, in another process, was faster. */
+  async #made(path: string, kind: "file" | "directory", content: string): Promise<boolean> {
+    try {
+      if (kind === "directory") await mkdir(path, { mode: 0o755 });
+      else await writeFile(path, content, { flag: "wx", mode: 0o644 });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      return false;
+    }
   }
 
   #pinAbove(path: string): void {

@@ -12,9 +12,10 @@ import type { SandboxProviderOptions } from "../provider-options.ts";
 import { checkedWorkspace } from "../sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, type Toolkit } from "../toolkit.ts";
 import { bubblewrapArguments, type Mount } from "./arguments.ts";
-import { guardWorkspace, removePlaceholders, type Guard } from "./git-guard.ts";
+import type { Guard } from "./git-guard.ts";
 import { findBubblewrap, probeBubblewrap } from "./probe.ts";
 import { HOME, makeSystemFiles, USER_NAME } from "./system-files.ts";
+import { WorkspaceGuards } from "./workspace-guards.ts";
 
 /** Descriptor of the system call filter in bubblewrap: behind the connection. */
 const SECCOMP_FD = CONNECTION_FD + 1;
@@ -33,8 +34,7 @@ export class BubblewrapProvider implements SandboxProvider {
   readonly name = "bubblewrap";
   readonly #options: SandboxProviderOptions;
   readonly #sandboxes = new Set<Sandbox>();
-  /** Sandboxes of each workspace, so that the last one removes its placeholders. */
-  readonly #users = new Map<string, number>();
+  readonly #guards = new WorkspaceGuards();
   #systemFiles: string | undefined;
   #hierarchies: Hierarchies | undefined;
 
@@ -72,12 +72,11 @@ export class BubblewrapProvider implements SandboxProvider {
     const workspace = await checkedWorkspace(spec);
     const ids = this.#ids(asRoot);
     const systemFiles = (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
-    const guard = await guardWorkspace(workspace.path, spec.readOnly ?? [], workspace);
-    this.#users.set(workspace.path, (this.#users.get(workspace.path) ?? 0) + 1);
+    const guard = await this.#guards.enter(workspace.path, spec.readOnly ?? [], workspace);
     let group: SandboxGroup | undefined;
     const free = async (): Promise<void> => {
       await group?.remove();
-      await this.#leave(workspace.path, guard);
+      await this.#guards.leave(workspace.path);
     };
     const seccomp = openSync(toolkit.seccomp, "r");
     try {
@@ -155,16 +154,6 @@ export class BubblewrapProvider implements SandboxProvider {
   #ids(asRoot: boolean): { uid: number; gid: number } {
     if (asRoot) return this.#options.user ?? DEFAULT_USER;
     return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  }
-
-  async #leave(workspace: string, guard: Guard): Promise<void> {
-    const left = (this.#users.get(workspace) ?? 1) - 1;
-    if (left > 0) {
-      this.#users.set(workspace, left);
-      return;
-    }
-    this.#users.delete(workspace);
-    await removePlaceholders(guard.placeholders);
   }
 }
 

@@ -1,0 +1,48 @@
+import { type Guard, guardWorkspace, removePlaceholders } from "./git-guard.ts";
+
+interface Shared {
+  sandboxes: number;
+  /** Guarding and removing of one workspace, one after the other: a placeholder must not go while somebody counts on it. */
+  turn: Promise<unknown>;
+  placeholders: Set<string>;
+}
+
+/** Guards of workspaces that several sandboxes of one provider share: the last one that leaves removes what was made only for mounts. */
+export class WorkspaceGuards {
+  readonly #shared = new Map<string, Shared>();
+
+  /** `guardWorkspace`, whose findings stay good until the `leave` that must follow; not after an error. */
+  async enter(workspace: string, readOnly: readonly string[], owner: { uid: number; gid: number }): Promise<Guard> {
+    const shared = this.#shared.get(workspace) ?? { sandboxes: 0, turn: Promise.resolve(), placeholders: new Set() };
+    this.#shared.set(workspace, shared);
+    shared.sandboxes += 1; // before anything is waited for: who leaves meanwhile sees us
+    try {
+      return await inTurn(shared, async () => {
+        const guard = await guardWorkspace(workspace, readOnly, owner);
+        for (const path of guard.placeholders) shared.placeholders.add(path);
+        return guard;
+      });
+    } catch (error) {
+      await this.leave(workspace);
+      throw error;
+    }
+  }
+
+  async leave(workspace: string): Promise<void> {
+    const shared = this.#shared.get(workspace);
+    if (shared === undefined) return;
+    shared.sandboxes -= 1;
+    await inTurn(shared, async () => {
+      if (shared.sandboxes > 0) return;
+      await removePlaceholders([...shared.placeholders]);
+      shared.placeholders.clear();
+      if (shared.sandboxes === 0 && this.#shared.get(workspace) === shared) this.#shared.delete(workspace);
+    });
+  }
+}
+
+function inTurn<T>(shared: Shared, work: () => Promise<T>): Promise<T> {
+  const done = shared.turn.then(work);
+  shared.turn = done.catch(() => {}); // told to whoever waits for `done`
+  return done;
+}
