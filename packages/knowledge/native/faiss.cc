@@ -9,6 +9,7 @@
 #include <napi.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -76,6 +77,7 @@ class FaissIndex : public Napi::ObjectWrap<FaissIndex> {
                 DefineClass(env, "FaissIndex",
                             {InstanceMethod<&FaissIndex::train>("train"), InstanceMethod<&FaissIndex::add>("add"),
                              InstanceMethod<&FaissIndex::remove>("remove"), InstanceMethod<&FaissIndex::search>("search"),
+                             InstanceMethod<&FaissIndex::invert>("invert"),
                              InstanceMethod<&FaissIndex::save>("save"), InstanceMethod<&FaissIndex::load>("load"),
                              InstanceAccessor<&FaissIndex::size>("size")}));
   }
@@ -193,6 +195,66 @@ class FaissIndex : public Napi::ObjectWrap<FaissIndex> {
       hits.ids.push_back(found[at]);
       hits.scores.push_back(scores[at]);
     }
+  }
+
+  /// invert(lists, recall): number of probes. Turns an exact index into IVF over the same vectors, and finds how many lists a search must look into to reach
+  /// the recall at 10 against the exact one on 64 blends of its own vectors. Searches go on meanwhile; the caller holds changes back.
+  Napi::Value invert(const Napi::CallbackInfo& info) {
+    const int lists = info[0].As<Napi::Number>().Int32Value();
+    const double wanted = info[1].As<Napi::Number>().DoubleValue();
+    auto probes = std::make_shared<size_t>(1);
+    return job(
+        info, [this, lists, wanted, probes] { *probes = becomeInverted(lists, wanted); },
+        [probes](Napi::Env env) { return Napi::Number::New(env, static_cast<double>(*probes)); });
+  }
+
+  size_t becomeInverted(int lists, double wanted) {
+    auto* map = dynamic_cast<faiss::IndexIDMap2*>(index_.get());
+    auto* flat = map == nullptr ? nullptr : dynamic_cast<faiss::IndexFlat*>(map->index);
+    if (flat == nullptr) throw std::runtime_error("only an exact index can be inverted");
+    const auto count = flat->ntotal;
+    const float* vectors = flat->get_xb();
+    auto inverted = std::make_unique<faiss::IndexIVFFlat>(new faiss::IndexFlatIP(dimension_), dimension_, lists, faiss::METRIC_INNER_PRODUCT);
+    inverted->own_fields = true;
+    inverted->cp.niter = 8;
+    inverted->cp.min_points_per_centroid = 1;
+    // An even sample: 32 vectors a list place the centres well enough.
+    const faiss::Index::idx_t sampled = std::min<faiss::Index::idx_t>(count, 32LL * lists);
+    std::vector<float> sample(sampled * dimension_);
+    for (faiss::Index::idx_t at = 0; at < sampled; at++) {
+      std::copy_n(vectors + at * count / sampled * dimension_, dimension_, sample.data() + at * dimension_);
+    }
+    inverted->train(sampled, sample.data());
+    inverted->add_with_ids(count, vectors, map->id_map.data());
+
+    constexpr int queries = 64;
+    constexpr int k = 10;
+    std::vector<float> blends(queries * dimension_);
+    for (int query = 0; query < queries; query++) {
+      const float* one = vectors + (query * 7919LL + 13) % count * dimension_;
+      const float* other = vectors + (query * 104729LL + 37) % count * dimension_;
+      for (int at = 0; at < dimension_; at++) blends[query * dimension_ + at] = one[at] + 0.5f * other[at];
+    }
+    std::vector<float> scores(queries * k);
+    Ids exact(queries * k), found(queries * k);
+    flat->search(queries, blends.data(), k, scores.data(), exact.data());
+    for (auto& id : exact) id = id < 0 ? id : map->id_map[id];
+    size_t probes = 1;
+    for (; probes < static_cast<size_t>(lists); probes = std::min<size_t>(lists, probes * 3 / 2 + 1)) {
+      faiss::SearchParametersIVF parameters;
+      parameters.nprobe = probes;
+      inverted->search(queries, blends.data(), k, scores.data(), found.data(), &parameters);
+      int same = 0;
+      for (int query = 0; query < queries; query++) {
+        for (int at = 0; at < k; at++) {
+          same += std::count(found.begin() + query * k, found.begin() + (query + 1) * k, exact[query * k + at]) > 0;
+        }
+      }
+      if (same >= wanted * queries * k) break;
+    }
+    std::unique_lock lock(mutex_);
+    index_ = std::move(inverted);
+    return probes;
   }
 
   Napi::Value save(const Napi::CallbackInfo& info) {

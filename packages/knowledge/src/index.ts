@@ -7,6 +7,8 @@ export * from "./evaluate/evaluate.ts";
 export * from "./evaluate/run-eval.ts";
 export * from "./lexical/bm25.ts";
 export * from "./lexical/tokenize.ts";
+export { type Chunker, type FileChunk } from "./project/chunk-file.ts";
+export * from "./project/project-index.ts";
 export * from "./retrieval/diversify.ts";
 export * from "./retrieval/document.ts";
 export * from "./retrieval/fuse.ts";

@@ -12,6 +12,8 @@ export interface SavedIndex {
   /** Ids in the order, or with the labels, that the data file uses. */
   ids: string[];
   labels?: string[];
+  /** Lists that a search of an inverted index looks into; 0: it is exact. */
+  probes?: number;
   /** Name of the data file in the same directory. */
   data: string;
 }
