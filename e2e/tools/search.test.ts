@@ -57,6 +57,7 @@ await describeInProviders("search", (provider) => {
       (await bench.call("search", { kind: "files", pattern, ...more })).output;
     assert.equal(await files("**/*.ts"), "src/a.ts\nsrc/b.ts\n[2 files]");
     assert.equal(await files("ci"), ".github/ci.yml\n[1 file]");
+    assert.doesNotMatch(await files("*"), /\.git\//);
     assert.equal(await files("odd"), "name: 5: odd\n[1 file]");
     assert.match(await files("config"), /No files/);
     assert.match(await files("*", { max_results: 3 }), /\[3 files; there are more/);

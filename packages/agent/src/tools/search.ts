@@ -103,7 +103,9 @@ function contentArguments(input: SearchInput): string[] {
 function fileArguments(input: SearchInput): string[] {
   const glob = /[*?[{]/.test(input.pattern) ? input.pattern : `*${input.pattern}*`;
   const sensitive = input.case === "sensitive" || (input.case !== "insensitive" && /[A-Z]/.test(input.pattern));
-  return [...COMMON, "--files", "--null", `--${sensitive ? "" : "i"}glob=${glob}`, NO_GIT];
+  // Where case does not matter, both must be of that kind: rg puts such globs behind all others.
+  const option = sensitive ? "--glob" : "--iglob";
+  return [...COMMON, "--files", "--null", `${option}=${glob}`, `${option}=!.git`];
 }
 
 interface Collector {
