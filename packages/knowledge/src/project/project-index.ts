@@ -99,7 +99,7 @@ export class ProjectIndex {
 
   async #replace(file: ProjectFile, chunks: readonly FileChunk[]): Promise<void> {
     await this.#forget(file.path);
-    const ids = chunks.map((chunk, at) => `${file.path}#${at}`);
+    const ids = chunks.map((_, at) => `${file.path}#${at}`);
     this.#files.set(file.path, { digest: file.digest, ids });
     for (const [at, chunk] of chunks.entries()) this.#chunks.set(ids[at] ?? "", { ...chunk, path: file.path });
     this.#index.add(chunks.map((chunk, at) => ({ id: ids[at] ?? "", text: chunk.text, title: `${file.path} ${chunk.name}` })));
