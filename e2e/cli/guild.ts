@@ -38,7 +38,11 @@ export class Home {
   readonly directory: string;
   readonly #uids = new Set<number>();
 
-  constructor(parent = tmpdir()) {
+  readonly #enter: readonly string[];
+
+  /** `enter`: a program, with arguments, that runs `guild` somewhere else, in another network for example. */
+  constructor(parent = tmpdir(), enter: readonly string[] = []) {
+    this.#enter = enter;
     this.directory = mkdtempSync(join(parent, "guild-e2e-"));
   }
 
@@ -51,7 +55,8 @@ export class Home {
 
   start(args: string[], options: StartOptions = {}): Started {
     this.#uids.add(options.uid ?? process.getuid?.() ?? 0);
-    const child = spawn(process.execPath, [program, ...args], {
+    const [command = "", ...rest] = [...this.#enter, process.execPath, program, ...args];
+    const child = spawn(command, rest, {
       cwd: options.cwd ?? this.directory,
       env: { ...this.env, ...options.env },
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),

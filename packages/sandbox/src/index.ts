@@ -6,6 +6,7 @@ export { createSandboxProvider, sandboxProviderNames } from "./create-provider.t
 export { Broker, type BrokerOptions, type WayOut } from "./network/broker.ts";
 export type { WayOutRules } from "./network/broker-messages.ts";
 export { type BrokerChannel, runBroker } from "./network/broker-process.ts";
+export { createSessionAuthority, type SessionAuthority } from "./network/certificates.ts";
 export type { NetworkDecision } from "./network/proxy.ts";
 export { encryptedFileSecrets, type EncryptedFileOptions } from "./secrets/encrypted-file.ts";
 export type { SecretGrant } from "./secrets/placeholder.ts";

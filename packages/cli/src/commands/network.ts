@@ -19,7 +19,7 @@ export function showNetwork(context: Context, options: { workspace?: string; jso
     const style = createStyle(context.color);
     for (const notice of notices) context.stderr.write(`guild: ${notice}\n`);
     const { layers, limits } = effective.network;
-    if (layers.length === 0 || layers.every((layer) => layer.length === 0)) {
+    if (layers.every((layer) => layer.length === 0)) {
       context.stdout.write(`nothing leaves a sandbox here; rules go into ${context.paths.config}/policy.toml (docs/network.md)\n`);
     }
     for (const [index, layer] of layers.entries()) {

@@ -69,7 +69,7 @@ export function grant(context: Context, name: string, options: GrantOptions): Pr
     });
     if (made.grant === undefined) throw new GuildError("internal", "the daemon answered without a grant");
     say(context, options, { ...plain(made.grant), type: "grant" }, `${name}: ${words(made.grant)} (${made.grant.id})`);
-    if (!(await isReachable(connection, project === "" ? context.cwd : project, options.host))) {
+    if (!(await isReachable(connection, project, options.host))) {
       context.stderr.write(
         `guild: the network policy allows no request to ${options.host}: add a rule to ${context.paths.config}/policy.toml (docs/network.md)\n`,
       );

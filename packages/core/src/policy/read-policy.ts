@@ -12,7 +12,11 @@ export type PolicyOwner = "operator" | "project";
  */
 export function readPolicy(text: string, file: string, owner: PolicyOwner): PolicyFile {
   const parsed = policySchema.safeParse(parseToml(text, file));
-  if (!parsed.success) throw explain(parsed.error.issues[0], file);
+  if (!parsed.success) {
+    // A key that is spelt wrong explains what is missing, not the other way round.
+    const { issues } = parsed.error;
+    throw explain(issues.find((issue) => issue.code === "unrecognized_keys") ?? issues[0], file);
+  }
   if (owner === "project" && parsed.data.secrets.grants.length > 0) {
     throw new GuildError("invalid_argument", "secrets.grants: a project's policy cannot grant secrets", {
       subject: file,

@@ -118,7 +118,10 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
         : mayConnect(options.layers(), place.host, place.port);
     if (place === undefined || !verdict.allowed) {
       report(asked, verdict);
-      socket.end(`HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nguildhall: ${verdict.reason}\n`);
+      // Clients show the words of a refused tunnel, and nothing else of it.
+      socket.end(
+        `HTTP/1.1 403 ${verdict.reason.replace(/[^ -~]/g, "?")}\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nguildhall: ${verdict.reason}\n`,
+      );
       return;
     }
     socket.write("HTTP/1.1 200 Connection established\r\n\r\n");

@@ -90,6 +90,10 @@ export function accessService(deps: AccessServiceDeps): ServiceImpl<typeof Acces
       return { trust: revoked };
     },
     showPolicy({ directory }) {
+      if (directory === "") {
+        const policy = effectivePolicy(policies.operator());
+        return { sources: policy.sources, policy: JSON.stringify(policy), notices: [] };
+      }
       const { policy, notices } = policies.of(checkWorkspace(directory));
       return { sources: policy.sources, policy: JSON.stringify(policy), notices };
     },

@@ -465,6 +465,8 @@ export const RevokeTrustResponseSchema: GenMessage<RevokeTrustResponse> = /*@__P
  */
 export type ShowPolicyRequest = Message<"guildhall.v1.ShowPolicyRequest"> & {
   /**
+   * Empty: the operator's policy alone.
+   *
    * @generated from field: string directory = 1;
    */
   directory: string;

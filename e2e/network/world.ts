@@ -1,0 +1,65 @@
+/**
+ * A small internet, as a program in a network and mount namespace of its own: servers at public addresses, names in /etc/hosts. Writes a line of
+ * JSON for itself (`ready`, with the authority of its certificates) and one for each request; ends when its input does.
+ */
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { callbackify } from "node:util";
+
+import { createSessionAuthority } from "@guildhall/sandbox";
+
+const PUBLIC = "93.184.216.34";
+const [hosts = ""] = process.argv.slice(2);
+
+const run = (program: string, ...args: string[]): void => void execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] });
+run("ip", "link", "set", "lo", "up");
+run("ip", "address", "add", `${PUBLIC}/32`, "dev", "lo");
+writeFileSync(
+  hosts,
+  [
+    "127.0.0.1 localhost",
+    `${PUBLIC} api.example.com www.example.com git.example.com other.example.com`,
+    "127.0.0.1 rebound.example.com",
+    "169.254.169.254 metadata.example.com",
+    "",
+  ].join("\n"),
+);
+run("mount", "--bind", hosts, "/etc/hosts");
+
+function answer(message: IncomingMessage, response: ServerResponse): void {
+  const chunks: Buffer[] = [];
+  message.on("data", (chunk: Buffer) => chunks.push(chunk));
+  message.on("end", () => {
+    const { method, url = "", headers } = message;
+    tell({ method, url, host: headers.host, authorization: headers.authorization, headers, body: Buffer.concat(chunks).toString() });
+    if (url.startsWith("/repo.git/info/refs")) {
+      if (headers.authorization === undefined) {
+        response.writeHead(401, { "www-authenticate": 'Basic realm="git"' }).end();
+        return;
+      }
+      response.writeHead(200, { "content-type": "application/x-git-upload-pack-advertisement" });
+      response.end("001e# service=git-upload-pack\n00000000");
+      return;
+    }
+    if (url === "/redirect") response.writeHead(302, { location: "https://other.example.com/" });
+    if (url === "/echo") response.write(`${headers.authorization ?? ""} `);
+    response.end(`hello from ${headers.host}${url}\n`);
+  });
+}
+
+const authority = await createSessionAuthority("The world", new Date());
+const secure = createSecureServer({ SNICallback: (name, done) => callbackify(() => authority.contextFor(name))(done) }, answer);
+secure.listen(443, PUBLIC);
+const plain = createServer(answer).listen(80, PUBLIC);
+// What runs on a loopback must not be reached, whatever name leads there.
+const inner = createServer(answer).listen(80, "127.0.0.1");
+await Promise.all([secure, plain, inner].map((server) => once(server, "listening")));
+tell({ ready: true, certificate: authority.certificate });
+process.stdin.resume().on("end", () => process.exit(0));
+
+function tell(line: Record<string, unknown>): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
