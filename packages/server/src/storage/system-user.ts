@@ -19,8 +19,10 @@ export async function databaseUser(databaseDir: string): Promise<SystemUser> {
   if (owner !== undefined && owner.uid !== 0) return owner;
   const known = lookUp("postgres") ?? lookUp("guildhall-db");
   if (known !== undefined) return known;
+  // A group of that name, left by a user who is gone, is taken up again.
+  const group = readFileSync("/etc/group", "utf8").includes("\nguildhall-db:") ? ["--gid", "guildhall-db"] : ["--user-group"];
   try {
-    await promisify(execFile)("useradd", ["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", "guildhall-db"]);
+    await promisify(execFile)("useradd", ["--system", ...group, "--no-create-home", "--shell", "/usr/sbin/nologin", "guildhall-db"]);
   } catch (error) {
     const made = lookUp("guildhall-db");
     if (made !== undefined) return made;
