@@ -150,7 +150,7 @@ test("a missing system package is installed with root's rights or sudo", () => {
 
 test("without the right to install, the list to ask for is printed, and nothing is run", () => {
   verifies("B8");
-  const home = checkout("asking", "thing-dev /nowhere/at/all\nother-thing /nowhere/too optional\n");
+  const home = checkout("asking", "test-only /nowhere test\nthing-dev /nowhere/at/all\nother-thing /nowhere/too optional\n");
   chmodSync(scratch, 0o755);
   const asRoot = process.getuid?.() === 0;
   if (asRoot) spawnSync("chown", ["-R", "65534:65534", home]);
