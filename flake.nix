@@ -28,6 +28,8 @@
             pkgs.glibc.static
             pkgs.libseccomp
             pkgs.util-linux
+            pkgs.curl
+            pkgs.procps
             pkgs.postgresql_18
           ];
           shellHook = ''
