@@ -64,6 +64,24 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
       { command: "plan", tasks: [{ title: "x", status: "later" }] },
     ],
   },
+  python: {
+    examples: [
+      { args: { code: "1 + 1" }, status: "ok" },
+      { args: { code: "1 / 0" }, status: "error" },
+      { args: { restart: true }, status: "ok" },
+      { args: {}, status: "error" },
+    ],
+    refused: [{ code: 1 }, { timeout_s: 0 }],
+  },
+  node: {
+    examples: [
+      { args: { code: "1 + 1" }, status: "ok" },
+      { args: { code: "throw 1" }, status: "error" },
+      { args: { restart: true }, status: "ok" },
+      { args: {}, status: "error" },
+    ],
+    refused: [{ code: 1 }, { timeout_s: 0 }],
+  },
   finish: { examples: [{ args: { summary: "done" }, status: "ok" }], refused: [{}, { summary: 1 }] },
 };
 

@@ -4,6 +4,7 @@ import { type BashOptions, createBashTool } from "./bash/bash.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";
 import { createApplyPatchTool } from "./patch/apply-patch.ts";
+import { createNodeTool, createPythonTool, type ReplOptions } from "./repl/repl.ts";
 import { createSearchTool } from "./search.ts";
 import { taskTrackerTool } from "./task-tracker.ts";
 import { thinkTool } from "./think.ts";
@@ -12,6 +13,7 @@ export interface BuiltInOptions {
   /** Absolute path of the workspace. */
   workspace: string;
   bash?: BashOptions;
+  repl?: ReplOptions;
   /** Path of ripgrep within the sandbox; default the toolkit's. */
   rg?: string;
 }
@@ -26,5 +28,7 @@ export function createBuiltInTools(options: BuiltInOptions): Tool[] {
     thinkTool,
     taskTrackerTool,
     finishTool,
+    createPythonTool(options.repl),
+    createNodeTool(options.repl),
   ];
 }

@@ -8,6 +8,7 @@ export { finishTool } from "./finish.ts";
 export { type OfferedTool, OpenedTools, offerTools } from "./offer-tools.ts";
 export { conflict, type PlannedCall, planParallel } from "./plan-parallel.ts";
 export { type PreparedCall, prepareCall, type RawCall, runPrepared, runTool } from "./run-tool.ts";
+export { createNodeTool, createPythonTool, type ReplOptions } from "./repl/repl.ts";
 export { createSearchTool } from "./search.ts";
 export { renderTasks, restoreTasks, type Task, tasksOf, taskTrackerTool } from "./task-tracker.ts";
 export { thinkTool } from "./think.ts";

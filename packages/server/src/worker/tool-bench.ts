@@ -70,7 +70,8 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
   return {
     async list() {
       const tools = deps.tools("/workspace");
-      return offerTools(tools).map((tool) => ({ ...tool, source: tools.get(tool.name)?.source ?? "" }));
+      const all = tools.list().map((tool) => tool.name);
+      return offerTools(tools, all).map((tool) => ({ ...tool, source: tools.get(tool.name)?.source ?? "" }));
     },
     async *call(workspace, provider, calls, signal) {
       const { sandbox, close } = await open(workspace, provider);
