@@ -7,7 +7,7 @@ export { Broker, type BrokerOptions, type WayOut } from "./network/broker.ts";
 export type { WayOutRules } from "./network/broker-messages.ts";
 export { type BrokerChannel, runBroker } from "./network/broker-process.ts";
 export { createSessionAuthority, type SessionAuthority } from "./network/certificates.ts";
-export type { NetworkDecision } from "./network/proxy.ts";
+export { type NetworkDecision, type NetworkProxy, type NetworkProxyOptions, startNetworkProxy } from "./network/proxy.ts";
 export { encryptedFileSecrets, type EncryptedFileOptions } from "./secrets/encrypted-file.ts";
 export type { SecretGrant } from "./secrets/placeholder.ts";
 export { sandboxDoctor } from "./doctor.ts";
