@@ -4,6 +4,7 @@ import { type ToolCall, ToolSchemaSchema, TurnEndReason } from "@guildhall/proto
 
 import { deadlineOf, turnEnd } from "./decide.ts";
 import type { FaultPoint } from "./fault-points.ts";
+import { patiently } from "./patience.ts";
 import type { Run } from "./run.ts";
 import { offerTools } from "./tools/index.ts";
 import { view } from "./view.ts";
@@ -58,10 +59,13 @@ async function ask(run: Run, state: SessionState, signal: AbortSignal): Promise<
   const stop = AbortSignal.any([signal, untilDeadline(run, state, signal)]);
   await deps.faults?.hit("model:before" satisfies FaultPoint);
   run.waiting("model");
-  const outcome = await run.model.model.generate({ sessionId: deps.key.session, messages, tools }, stop, run.listener()).then(
-    (reply): Outcome => ({ kind: "replied", reply }),
-    (error: unknown): Outcome => (stop.aborted ? { kind: "stopped" } : { kind: "failed", error: modelError(error) }),
+  const listener = run.listener();
+  const call = run.model.model.generate({ sessionId: deps.key.session, messages, tools }, stop, listener);
+  const outcome = await patiently(deps.clock, stop, call).then(
+    (reply): Outcome => (reply === undefined ? { kind: "stopped" } : { kind: "replied", reply }),
+    (error: unknown): Outcome => ({ kind: "failed", error: modelError(error) }),
   );
+  listener.end();
   await deps.faults?.hit("model:after" satisfies FaultPoint);
   return outcome.kind === "replied" ? usable(outcome.reply) : outcome;
 }

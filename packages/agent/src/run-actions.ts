@@ -1,17 +1,13 @@
-import { once } from "node:events";
-
-import { body, type EventBody, GuildError, type SessionState, type ToolResult, type ToolSession } from "@guildhall/core";
+import { body, type EventBody, GuildError, type SessionState, type ToolSession } from "@guildhall/core";
 import { ActionStatus, TurnEndReason } from "@guildhall/protocol";
 
 import { firstSnapshot, untilDeadline } from "./call-model.ts";
 import { turnEnd, unseenMessage } from "./decide.ts";
 import type { FaultPoint } from "./fault-points.ts";
 import { INTERRUPTED, NOT_RUN } from "./notices.ts";
+import { patiently } from "./patience.ts";
 import type { Finished, Run } from "./run.ts";
 import { planParallel, type PreparedCall, restoreTasks, runPrepared, tasksOf } from "./tools/index.ts";
-
-/** How long a call that was told to stop may take to do so. */
-const GRACE_MS = 5_000;
 
 /**
  * Runs calls whose intent is durable, side by side where they touch nothing in common, and records their observations in the order of
@@ -65,9 +61,11 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
   if (signal.aborted) return { event: notRun(call), finish: undefined };
   run.waiting(`tool ${call.tool.name}${subject(call.input)}`);
   const stream = masker?.stream();
-  const progress = (text: string) => listener?.output?.(callId, stream?.push(text) ?? text);
+  const show = (text: string) => text !== "" && listener?.output?.(callId, text);
+  const progress = (text: string) => show(stream?.push(text) ?? text);
   const began = clock.monotonic();
-  const result = await patiently(run, signal, runPrepared(call, { session, callId, signal, progress }));
+  const result = await patiently(clock, signal, runPrepared(call, { session, callId, signal, progress }));
+  show(stream?.end() ?? "");
   await faults?.hit("tool:after" satisfies FaultPoint);
   const durationMs = Math.round(clock.monotonic() - began);
   if (result === undefined) {
@@ -82,26 +80,6 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
     ...(result.fullOutput === undefined ? {} : { fullOutput: result.fullOutput }),
   });
   return { event, finish: result.finish };
-}
-
-/** The result; undefined when the call was stopped, or has not stopped within its grace. */
-async function patiently(run: Run, signal: AbortSignal, result: Promise<ToolResult>): Promise<ToolResult | undefined> {
-  const over = new AbortController();
-  const overdue = (async () => {
-    if (!signal.aborted) await once(signal, "abort", { signal: over.signal });
-    await run.deps.clock.sleep(GRACE_MS, over.signal);
-    return undefined;
-  })();
-  // Ends with the call, and then by being aborted.
-  overdue.catch(() => undefined);
-  try {
-    return await Promise.race([result, overdue]);
-  } catch (error) {
-    if (signal.aborted) return undefined;
-    throw error;
-  } finally {
-    over.abort();
-  }
 }
 
 /** The tool session once its sandbox is there, with the task list that the log ends with; or why there is none. */

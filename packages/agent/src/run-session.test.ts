@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 
+import { simulatedClock } from "@guildhall/core/testing";
 import { ActionStatus, Control, PromptRole, TurnEndReason } from "@guildhall/protocol";
 
 import { untilCancelled } from "./testing/fake-model.ts";
-import { does, finishes, Harness, looks } from "./testing/harness.ts";
+import { does, type FakeReply, finishes, Harness, looks } from "./testing/harness.ts";
 import { assertValidLog, assertValidRequest } from "./testing/validity.ts";
 
 describe("a turn", () => {
@@ -133,18 +135,26 @@ describe("a turn", () => {
     assert.deepEqual(session.world.done, ["b"]);
   });
 
-  it("masks what tools print and what the model says", async () => {
-    const masker = {
-      add: () => undefined,
-      mask: (text: string) => text.replaceAll("hunter2", "***"),
-      stream: () => ({ push: (text: string) => text.replaceAll("hunter2", "***"), end: () => "" }),
+  it("masks what tools print and what the model says, to its end", async () => {
+    // Holds back whatever might be the beginning of the secret.
+    const stream = () => {
+      let held = "";
+      return {
+        push: (text: string) => {
+          const all = (held + text).replaceAll("hunter2", "***");
+          held = all.slice(-6);
+          return all.slice(0, -6);
+        },
+        end: () => held,
+      };
     };
+    const masker = { add: () => undefined, mask: (text: string) => text.replaceAll("hunter2", "***"), stream };
     const shown: string[] = [];
-    const session = await Harness.start([{ text: "hunter2!", calls: [looks("a")] }, finishes()]);
+    const session = await Harness.start([{ text: "It is hunter2!", calls: [looks("a"), does("b")] }, finishes()]);
     await session.run({ masker, listener: { output: (_, text) => shown.push(text), text: (text) => shown.push(text) } });
-    assert.ok(
-      !JSON.stringify((await session.events()).map(({ body }) => body.case === "modelReplied" && body.value.text)).includes("hunter2"),
-    );
+    const said = (await session.events()).flatMap(({ body }) => (body.case === "modelReplied" ? [body.value.text] : []));
+    assert.equal(said[0], "It is ***!");
+    assert.equal(shown.join(""), "It is ***!doing b\n");
   });
 });
 
@@ -162,6 +172,23 @@ describe("a person's control", () => {
     session.turns = turns;
     await session.say("Go on.");
     assert.equal((await session.run()).summary, "after");
+  });
+
+  it("interrupt does not wait for a model that takes no notice of it", async () => {
+    const clock = simulatedClock();
+    const asked = Promise.withResolvers<void>();
+    const never = Promise.withResolvers<FakeReply>();
+    const stubborn = () => {
+      asked.resolve();
+      return never.promise;
+    };
+    const session = await Harness.start([stubborn], { clock });
+    const end = session.run();
+    await asked.promise;
+    await session.interrupt();
+    while (clock.sleepers < 2) await nextTurn();
+    await clock.advance(5_000);
+    assert.equal((await end).reason, TurnEndReason.INTERRUPTED);
   });
 
   it("interrupt stops calls: those under way and those still to come", async () => {

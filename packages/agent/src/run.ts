@@ -1,5 +1,7 @@
 import {
+  APPROVAL_POLICIES,
   approvalPolicy,
+  type Approvals,
   body,
   type CommandJudge,
   type EventBody,
@@ -45,6 +47,7 @@ export class Run {
   readonly opened = new OpenedTools();
   /** The end of the turn, once this run has written it. */
   end: TurnEnded | undefined;
+  #ownPolicy: Approvals | undefined;
   #judge: CommandJudge | undefined;
   #judging: Promise<void> | undefined;
   /** Undefined: this is no replay. */
@@ -140,15 +143,19 @@ export class Run {
     this.deps.listener?.waiting?.(reason);
   }
 
-  /** The listener for one model call, masked. */
-  listener(): ModelListener {
+  /** The listener for one model call, masked; `end` shows what masking has held back. */
+  listener(): ModelListener & { end(): void } {
     const { listener = {}, masker } = this.deps;
-    if (masker === undefined) return listener;
-    const [text, reasoning] = [masker.stream(), masker.stream()];
+    const [text, reasoning] = [masker?.stream(), masker?.stream()];
+    const show = (sink: (delta: string) => void, delta: string) => (delta === "" ? undefined : sink(delta));
     return {
-      text: (delta) => listener.text?.(text.push(delta)),
-      reasoning: (delta) => listener.reasoning?.(reasoning.push(delta)),
+      text: (delta) => show((shown) => listener.text?.(shown), text?.push(delta) ?? delta),
+      reasoning: (delta) => show((shown) => listener.reasoning?.(shown), reasoning?.push(delta) ?? delta),
       waiting: (reason) => listener.waiting?.(reason),
+      end: () => {
+        show((shown) => listener.reasoning?.(shown), reasoning?.end() ?? "");
+        show((shown) => listener.text?.(shown), text?.end() ?? "");
+      },
     };
   }
 
@@ -164,6 +171,13 @@ export class Run {
     return this.signal.aborted || this.deps.drain?.aborted === true;
   }
 
+  /** The session's own policy. One that only a later version knows asks about everything. */
+  #policy(): Approvals {
+    const name = this.journal.state.info.approvalPolicy;
+    const known = name === "" || APPROVAL_POLICIES.some((policy) => policy === name);
+    return (this.#ownPolicy ??= approvalPolicy(known ? name : "always"));
+  }
+
   #rules(): Rules {
     const { deps, journal, model, context, recorded } = this;
     return {
@@ -174,7 +188,7 @@ export class Run {
       draining: this.#draining,
       prepare: (call) => recorded?.prepare(call) ?? prepareCall(deps.tools, call, this.#judge),
       held: (call) => recorded?.held(call) ?? false,
-      approvals: deps.approvals ?? approvalPolicy(journal.state.info.approvalPolicy),
+      approvals: deps.approvals ?? this.#policy(),
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,
       priceKnown: model.info?.price !== undefined,
       condense: (state) => (recorded === undefined ? condense(state, context) : recorded.condense(state)),

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Model, ModelError, type ModelInfo, type ModelReply, type ModelRequest } from "@guildhall/core";
+import { type Model, ModelError, type ModelInfo, type ModelListener, type ModelReply, type ModelRequest } from "@guildhall/core";
 import { ToolCallSchema, UsageSchema } from "@guildhall/protocol";
 
 /** One call of a reply; arguments that are text are sent as they are, valid or not. */
@@ -43,7 +43,7 @@ export class FakeModel implements Model {
     };
   }
 
-  async generate(request: ModelRequest, signal: AbortSignal): Promise<ModelReply> {
+  async generate(request: ModelRequest, signal: AbortSignal, listener?: ModelListener): Promise<ModelReply> {
     this.requests.push(request);
     // A model never answers in the same tick, and a test must not depend on that.
     await new Promise<void>((resolve) => {
@@ -57,6 +57,7 @@ export class FakeModel implements Model {
       throw made;
     }
     this.#step += 1;
+    for (const letter of made.text ?? "") listener?.text?.(letter);
     return reply(made);
   }
 
