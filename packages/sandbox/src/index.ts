@@ -9,6 +9,8 @@ export { type BrokerChannel, runBroker } from "./network/broker-process.ts";
 export { createSessionAuthority, type SessionAuthority } from "./network/certificates.ts";
 export { type NetworkDecision, type NetworkProxy, type NetworkProxyOptions, startNetworkProxy } from "./network/proxy.ts";
 export { encryptedFileSecrets, type EncryptedFileOptions } from "./secrets/encrypted-file.ts";
+export { environmentSecrets } from "./secrets/environment.ts";
+export { vaultSecrets, type VaultOptions } from "./secrets/vault.ts";
 export type { SecretGrant } from "./secrets/placeholder.ts";
 export { sandboxDoctor } from "./doctor.ts";
 export type { SandboxProviderOptions } from "./provider-options.ts";

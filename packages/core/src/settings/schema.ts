@@ -30,6 +30,15 @@ export const settingsSchema = z.strictObject({
     listen: z.string().default("").describe("TCP address (host:port) to listen on besides the socket; asks for the token. Empty: none."),
     resume_orphans: z.boolean().default(false).describe("Take up sessions again that a crash left without a worker."),
   }),
+  secrets: section({
+    store: z.enum(["file", "environment", "vault"]).default("file").describe("Where secrets of sandboxes are: file, environment or vault."),
+    vault_address: z
+      .string()
+      .default("")
+      .describe("URL of a Vault-compatible server; its token is VAULT_TOKEN of the daemon's environment."),
+    vault_mount: z.string().default("secret").describe("Mount of its KV version 2 engine."),
+    vault_path: z.string().default("guildhall").describe("Entry whose keys are the secrets."),
+  }),
   database: section({
     url: z.string().default("").meta({
       description: "PostgreSQL to use instead of the one that Guildhall brings: postgres://…",

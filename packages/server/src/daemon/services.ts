@@ -83,7 +83,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     return tools;
   };
 
-  const access = createAccess({ ...options, clock, log, journal });
+  const access = createAccess({ ...options, settings, clock, log, journal });
   const toolsUnderPolicy = (workspace: string, sandbox: string): ToolRegistry => {
     const { allowsTool } = access.terms(workspace, sandbox, "");
     const tools = toolsOf(workspace).list();

@@ -3,10 +3,12 @@ import { join } from "node:path";
 import { APPROVAL_POLICIES, type Clock, isNetworkOpen, type EventLog, type Masker, type Secrets, type SessionKey } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
 import { approvalsUnder, isToolAllowed } from "@guildhall/core/policy-file";
+import type { Settings } from "@guildhall/core/settings";
 import type { Broker, NetworkDecision } from "@guildhall/sandbox";
 
 import type { Log } from "../daemon/log.ts";
 import { GrantStore } from "../secrets/grants.ts";
+import { openSecretStore } from "../secrets/open-store.ts";
 import { Policies } from "../trust/policies.ts";
 import { TrustStore } from "../trust/trust-store.ts";
 import type { AccessServiceDeps } from "./access-service.ts";
@@ -15,6 +17,7 @@ import { type Surroundings, SurroundingsDesk } from "./surroundings.ts";
 
 export interface AccessOptions {
   paths: Pick<Paths, "config" | "data" | "runtime">;
+  settings(): Settings;
   env: Readonly<Record<string, string | undefined>>;
   clock: Clock;
   log: EventLog;
@@ -49,12 +52,13 @@ export function createAccess(options: AccessOptions): Access {
   const trust = new TrustStore({ file: join(paths.data, "trust.json"), now: () => options.clock.now() });
   const policies = new Policies({ operatorFile: join(paths.config, "policy.toml"), trust });
   const grants = new GrantStore(join(paths.data, "grants.json"));
-  let opened: Promise<Secrets> | undefined;
-  // The key lies apart from the store, so that a copy of the data alone opens nothing.
-  const secrets = () =>
-    (opened ??= import("@guildhall/sandbox").then(({ encryptedFileSecrets }) =>
-      encryptedFileSecrets({ file: join(paths.data, "secrets.json"), keyFile: join(paths.config, "secrets.key") }),
-    ));
+  let opened: { settings: string; store: Promise<Secrets> } | undefined;
+  const secrets = (): Promise<Secrets> => {
+    const settings = options.settings().secrets;
+    const named = JSON.stringify(settings);
+    if (opened?.settings !== named) opened = { settings: named, store: openSecretStore({ settings, paths, env: options.env }) };
+    return opened.store;
+  };
   let made: Promise<Broker> | undefined;
   const broker = () =>
     (made ??= import("@guildhall/sandbox").then(
