@@ -1,4 +1,4 @@
-import { GuildError, type ExecSpec, type Execution, type Sandbox, type SandboxUsage } from "@guildhall/core";
+import { GuildError, type ExecSpec, type Execution, type Sandbox, type SandboxConflict, type SandboxUsage } from "@guildhall/core";
 
 import { InitChanges } from "./init-changes.ts";
 import { startExecution, type ExecutionContext } from "./init-execution.ts";
@@ -16,6 +16,8 @@ export interface InitSandboxOptions extends ExecutionContext {
   stop(): Promise<void>;
   /** Frees what else the provider holds for it: cgroups, directories. After `stop`. */
   free(): Promise<void>;
+  /** `Sandbox.settle`, where there is something to settle; `free` does it once more. */
+  settle?(): Promise<SandboxConflict[]>;
   /** Usage as the host counts it, over what the init sees. */
   measure?(seen: SandboxUsage): SandboxUsage;
   /** Changes an execution before it starts, where a provider maps paths. */
@@ -27,9 +29,11 @@ export class InitSandbox implements Sandbox {
   readonly id: string;
   readonly workspace: string;
   readonly provider: string;
+  readonly limits: SandboxLimits;
   readonly files: InitFiles;
   readonly changes: InitChanges;
   readonly gone: Promise<string>;
+  readonly settle?: () => Promise<SandboxConflict[]>;
   readonly #options: InitSandboxOptions;
   readonly #connection: InitConnection;
   readonly #renewing: NodeJS.Timeout | undefined;
@@ -41,8 +45,10 @@ export class InitSandbox implements Sandbox {
     this.id = options.id;
     this.workspace = options.workspace;
     this.provider = options.provider;
+    this.limits = options.limits;
     this.files = new InitFiles(options.connection);
     this.changes = new InitChanges(options.connection);
+    if (options.settle !== undefined) this.settle = options.settle;
     this.gone = this.#connection.gone.then(async (reason) => {
       await this.dispose();
       return reason;

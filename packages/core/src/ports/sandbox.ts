@@ -164,10 +164,20 @@ export interface SandboxUsage {
   cpuMs: number;
 }
 
+/** A file that both the sandbox and somebody outside have changed. */
+export interface SandboxConflict {
+  /** Relative to the workspace. It holds what the one outside wrote, for the sandbox too. */
+  path: string;
+  /** Where the host keeps what the sandbox had written. */
+  kept: string;
+}
+
 export interface Sandbox {
   readonly id: string;
   readonly workspace: string;
   readonly provider: string;
+  /** What holds for it, the provider's defaults included; undefined: not told. */
+  readonly limits?: SandboxLimits;
   readonly files: SandboxFiles;
   readonly changes: ChangeTracker;
   exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution>;
@@ -176,6 +186,11 @@ export interface Sandbox {
   usage(): Promise<SandboxUsage>;
   /** Tells the init that the owner lives; done by the provider itself at a third of `leaseMs` unless the host process is stuck. */
   renew(): Promise<void>;
+  /**
+   * Where the sandbox works on a copy of the workspace: brings what changed on either side to the other, and tells of what both had
+   * changed since the last time. For points at which nothing is being written; `dispose` does it as well. Absent: there is no copy.
+   */
+  settle?(): Promise<SandboxConflict[]>;
   /** Resolves, with the reason, when the sandbox is gone for whatever reason. */
   readonly gone: Promise<string>;
   /** Kills every process and frees everything; nothing survives. Idempotent. */

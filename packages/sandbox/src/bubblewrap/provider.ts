@@ -1,12 +1,22 @@
 import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
 
-import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
+import {
+  GuildError,
+  type CapabilityReport,
+  type Sandbox,
+  type SandboxConflict,
+  type SandboxProvider,
+  type SandboxSpec,
+} from "@guildhall/core";
 
 import { SandboxGroup } from "../cgroup/group.ts";
 import { findHierarchies, type Hierarchies } from "../cgroup/hierarchies.ts";
 import { withDefaults } from "../default-limits.ts";
 import { CONNECTION_FD, startInit } from "../init-process.ts";
 import { InitSandbox } from "../init-sandbox.ts";
+import type { ManagedCopy } from "../managed-copy/managed-copy.ts";
+import { WorkspaceCopies } from "../managed-copy/workspace-copies.ts";
 import { bridgeWayOut, wayOutEnvironment } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
 import { checkedWorkspace } from "../sandbox-paths.ts";
@@ -35,11 +45,13 @@ export class BubblewrapProvider implements SandboxProvider {
   readonly #options: SandboxProviderOptions;
   readonly #sandboxes = new Set<Sandbox>();
   readonly #guards = new WorkspaceGuards();
+  readonly #copies: WorkspaceCopies;
   #systemFiles: string | undefined;
   #hierarchies: Hierarchies | undefined;
 
   constructor(options: SandboxProviderOptions) {
     this.#options = options;
+    this.#copies = new WorkspaceCopies(join(options.stateDir, "copies"));
   }
 
   probe(): Promise<CapabilityReport> {
@@ -47,7 +59,10 @@ export class BubblewrapProvider implements SandboxProvider {
   }
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
-    const sandbox = await this.#open(spec);
+    const sandbox = await this.#open(spec, false).catch((error: unknown) => {
+      if (!isUnmappable(error)) throw error;
+      return this.#open(spec, true);
+    });
     if (spec.wayOut === undefined) return sandbox;
     try {
       await bridgeWayOut(sandbox);
@@ -58,7 +73,8 @@ export class BubblewrapProvider implements SandboxProvider {
     }
   }
 
-  async #open(spec: SandboxSpec): Promise<Sandbox> {
+  /** `copied`: on a copy of the workspace, where its file system cannot show files as another user's. */
+  async #open(spec: SandboxSpec, copied: boolean): Promise<Sandbox> {
     const toolkit = findToolkit(this.#options.toolkitDir);
     const program = findBubblewrap();
     const limits = withDefaults(spec.limits);
@@ -74,15 +90,27 @@ export class BubblewrapProvider implements SandboxProvider {
     const systemFiles = (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
     const guard = await this.#guards.enter(workspace.path, spec.readOnly ?? [], workspace);
     let group: SandboxGroup | undefined;
+    const copies: ManagedCopy[] = [];
+    const settle = async (): Promise<SandboxConflict[]> => (await Promise.all(copies.map((copy) => copy.settle()))).flat();
     const free = async (): Promise<void> => {
-      await group?.remove();
-      await this.#guards.leave(workspace.path);
+      try {
+        await group?.remove();
+        for (const copy of copies) await this.#copies.finish(copy);
+      } finally {
+        await this.#guards.leave(workspace.path);
+      }
     };
     const seccomp = openSync(toolkit.seccomp, "r");
     try {
+      const roots = [workspace.path, ...guard.outside];
+      if (asRoot) for (const root of roots) await this.#copies.recover(root);
+      if (copied) {
+        const guarded = guard.paths.filter(({ mount }) => mount === "read").map(({ path }) => path);
+        for (const root of roots) copies.push(await this.#copies.create(root, { original: workspace, copy: ids }, guarded));
+      }
       group = SandboxGroup.create(hierarchies, spec.id, limits);
       const places = asRoot
-        ? preparedPlaces(workspace, guard, systemFiles, toolkit, spec.wayOut?.directory)
+        ? preparedPlaces(copied ? { ...workspace, ...ids } : workspace, guard, copies, systemFiles, toolkit, spec.wayOut?.directory)
         : ownPlaces(workspace.path, guard, systemFiles, toolkit, spec.wayOut?.directory);
       const args = [
         ...group.directories.flatMap((directory) => ["--cgroup", directory]),
@@ -136,12 +164,13 @@ export class BubblewrapProvider implements SandboxProvider {
         },
         measure: (seen) => own.measure(seen),
         explain: (status) => own.explain(status),
+        ...(copied ? { settle } : {}),
       });
       this.#sandboxes.add(sandbox);
       return sandbox;
     } catch (error) {
       await free();
-      throw explained(error, workspace.path);
+      throw error;
     } finally {
       closeSync(seccomp);
     }
@@ -157,14 +186,8 @@ export class BubblewrapProvider implements SandboxProvider {
   }
 }
 
-/** Adds what can be done where the reason is known. */
-function explained(error: unknown, workspace: string): unknown {
-  if (!GuildError.is(error, "failed_precondition") || !error.message.includes("cannot map the owner")) return error;
-  return new GuildError("unsupported", `the file system of ${workspace} has no id-mapped mounts, which a sandbox started by root needs`, {
-    subject: workspace,
-    remedy: "run guild as the owner of the workspace, or keep the workspace on ext4, xfs or btrfs",
-    cause: error,
-  });
+function isUnmappable(error: unknown): boolean {
+  return GuildError.is(error, "failed_precondition") && error.message.includes("cannot map the owner");
 }
 
 function sweptHierarchies(): Hierarchies {
@@ -193,13 +216,20 @@ function ownPlaces(workspace: string, guard: Guard, systemFiles: string, toolkit
 function preparedPlaces(
   workspace: { path: string; uid: number; gid: number },
   guard: Guard,
+  copies: readonly ManagedCopy[],
   systemFiles: string,
   toolkit: Toolkit,
   wayOut: string | undefined,
 ): Places {
   const roots = [workspace.path, ...guard.outside].map((path, index) => ({ at: path, source: `${PREPARED}/tree${index}` }));
   const launch = [
-    roots.flatMap((root, index) => ["--idmap", root.at, String(workspace.uid), String(workspace.gid), `tree${index}`]),
+    roots.flatMap((root, index) => [
+      "--idmap",
+      copies[index]?.path ?? root.at,
+      String(workspace.uid),
+      String(workspace.gid),
+      `tree${index}`,
+    ]),
     ["--bind", systemFiles, "etc", "--bind", toolkit.directory, "toolkit"],
     wayOut === undefined ? [] : ["--bind", wayOut, "way-out"],
   ].flat();
