@@ -13,9 +13,8 @@ import {
   type ArmReport,
   cachedEmbedder,
   HybridIndex,
-  loadFaiss,
   openExactIndex,
-  openFaissIndex,
+  openVectorIndex,
   openVectorStore,
   runEval,
   useLiteEmbedder,
@@ -23,9 +22,8 @@ import {
 
 import { percentile, table } from "./table.ts";
 
-const addon = loadFaiss(join(import.meta.dirname, "../packages/knowledge/build/faiss.node"));
 const model = { id: "made", dimension: 512 };
-const open = (of = model): Promise<VectorIndex> => (addon === undefined ? openExactIndex(of) : openFaissIndex(addon, of));
+const open = (of = model): Promise<VectorIndex> => openVectorIndex(of);
 
 for (const [count, goals] of [
   [10_000, ["≤ 10 ms", "≤ 30 ms"]],

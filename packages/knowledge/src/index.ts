@@ -21,3 +21,4 @@ export * from "./session/session-memory.ts";
 export * from "./tools/memory-tools.ts";
 export * from "./vectors/exact-index.ts";
 export * from "./vectors/faiss-index.ts";
+export * from "./vectors/open-index.ts";

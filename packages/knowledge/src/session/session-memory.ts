@@ -1,3 +1,4 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type Clock,
   type Embedder,
@@ -22,6 +23,7 @@ import { changesFile, memoryEffect, type Piece, piecesOf } from "./pieces.ts";
 import { expired, explain, type Explanation, RETENTION, type RetentionPolicy } from "./retention.ts";
 
 export interface SessionMemoryOptions {
+  /** Asked only before the first event: afterwards the log's times count. */
   clock: Pick<Clock, "now">;
   /** Without the two, recall is lexical. Wrap the embedder in `cachedEmbedder`, so that a restart embeds nothing again. */
   embedder?: Embedder;
@@ -73,6 +75,8 @@ class IndexedSessionMemory implements LocalSessionMemory {
   readonly #calls = new Map<string, ToolCall>();
   readonly #unsynchronised = new Set<string>();
   #bytes = 0;
+  /** Time of the newest event. */
+  #newest = 0;
   #collected = 0;
 
   constructor(options: SessionMemoryOptions) {
@@ -102,6 +106,7 @@ class IndexedSessionMemory implements LocalSessionMemory {
     // One after another, whether they come one by one or all at a restart: the same is remembered either way.
     for (const event of events) {
       if (!this.#branches.take(event)) continue;
+      if (event.time !== undefined) this.#newest = Math.max(this.#newest, timestampMs(event.time));
       if (event.body.case === "sessionRewound") this.#followBranch();
       if (event.body.case === "modelReplied") for (const call of event.body.value.toolCalls) this.#calls.set(call.callId, call);
       const call = event.body.case === "actionFinished" ? this.#calls.get(event.body.value.callId) : undefined;
@@ -113,7 +118,7 @@ class IndexedSessionMemory implements LocalSessionMemory {
       if (remembered !== undefined) this.remember(remembered.id, remembered.text, remembered);
       if (forgotten !== undefined) this.forget(forgotten);
     }
-    const now = this.#options.clock.now().getTime();
+    const now = this.#now();
     const full = this.#pieces.size > this.#policy.maxItems || this.#bytes > this.#policy.maxBytes;
     if (full || now - this.#collected > COLLECT_EVERY_MS) this.collect();
   }
@@ -127,7 +132,7 @@ class IndexedSessionMemory implements LocalSessionMemory {
       accept: (id) => (this.#pieces.get(id)?.seq ?? Infinity) <= throughSeq,
       ...(signal === undefined ? {} : { signal }),
     });
-    const now = this.#options.clock.now().getTime();
+    const now = this.#now();
     const scored = hits.flatMap((hit) => {
       const piece = this.#pieces.get(hit.id);
       return piece === undefined ? [] : [{ ...recollection(piece), score: hit.score * priorFactor(priorParts(piece, now)) }];
@@ -155,7 +160,7 @@ class IndexedSessionMemory implements LocalSessionMemory {
       return { id: same.id, known: true };
     }
     const { title, pinned = false } = options;
-    const at = this.#options.clock.now().getTime();
+    const at = this.#now();
     const piece: Piece = {
       id,
       text: text.trim(),
@@ -178,13 +183,13 @@ class IndexedSessionMemory implements LocalSessionMemory {
 
   why(id: string): Explanation | undefined {
     const piece = this.#pieces.get(id);
-    return piece === undefined ? undefined : explain(piece, this.#options.clock.now().getTime(), this.#holds);
+    return piece === undefined ? undefined : explain(piece, this.#now(), this.#holds);
   }
 
   collect(): string[] {
-    const leaving = expired(this.#pieces.values(), this.#policy, this.#options.clock.now().getTime(), this.#holds);
+    const leaving = expired(this.#pieces.values(), this.#policy, this.#now(), this.#holds);
     this.#drop(leaving);
-    this.#collected = this.#options.clock.now().getTime();
+    this.#collected = this.#now();
     return leaving;
   }
 
@@ -210,6 +215,11 @@ class IndexedSessionMemory implements LocalSessionMemory {
       else same.at = Math.max(same.at ?? 0, piece.at ?? 0);
     }
     this.#keep(added);
+  }
+
+  /** The session's own time: a session that rests ages nothing, and a log taken in again gives the same. */
+  #now(): number {
+    return this.#newest > 0 ? this.#newest : this.#options.clock.now().getTime();
   }
 
   #keep(pieces: readonly Piece[]): void {

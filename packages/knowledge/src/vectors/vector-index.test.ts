@@ -8,8 +8,9 @@ import { seededRandom, vectorIndexContract } from "@guildhall/core/testing";
 
 import { openExactIndex } from "./exact-index.ts";
 import { loadFaiss, openFaissIndex } from "./faiss-index.ts";
+import { FAISS_ADDON, openVectorIndex } from "./open-index.ts";
 
-const addon = loadFaiss(join(import.meta.dirname, "../../build/faiss.node"));
+const addon = loadFaiss(FAISS_ADDON);
 
 vectorIndexContract("the exact scan", openExactIndex);
 if (addon !== undefined) vectorIndexContract("FAISS", (model, directory) => openFaissIndex(addon, model, directory));
@@ -55,6 +56,13 @@ function unit(values: readonly number[]): Float32Array {
 describe("the FAISS addon", () => {
   it("is built wherever the tests run", () => {
     assert.notEqual(addon, undefined, "packages/knowledge/native/build.sh has not built it: libfaiss-dev is missing");
+  });
+
+  it("is used where it is built, and the exact scan where it is not", async () => {
+    const model = { id: "test", dimension: 4 };
+    const [built, missing] = [await openVectorIndex(model), await openVectorIndex(model, { addon: null })];
+    assert.deepEqual([built.kind, missing.kind], ["faiss", "exact"]);
+    await Promise.all([built.close(), missing.close()]);
   });
 
   it("says that it is missing rather than failing", () => {
