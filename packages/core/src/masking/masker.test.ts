@@ -86,3 +86,24 @@ test("a stream holds back no more than may be a beginning, and sees secrets adde
   assert.equal(stream.push(" token-two."), ` ${MASK}.`);
   assert.equal(stream.end(), "");
 });
+
+test("secrets of any size are masked, whole and in streams, beside short ones", () => {
+  const random = seededRandom(7);
+  for (const size of [1_100, 40_000, 300_000]) {
+    const large = Array.from({ length: size / 20 }, () => `${random.below(1e9)}/${random.below(1e9)}`.padEnd(20, "x")).join("");
+    const masker = createMasker([large, "short-one"]);
+    const text = `a short-one ${large} b ${encodeURIComponent(large)} c`;
+    const masked = `a ${MASK} ${MASK} b ${MASK} c`;
+    assert.equal(masker.mask(text), masked);
+    const stream = masker.stream();
+    let streamed = "";
+    for (let at = 0; at < text.length; at += 50_001) streamed += stream.push(text.slice(at, at + 50_001));
+    assert.equal(streamed + stream.end(), masked);
+  }
+});
+
+test("many secrets together are no less masked", () => {
+  const secrets = Array.from({ length: 3_000 }, (_, index) => `secret-number-${index}-end`);
+  const masker = createMasker(secrets);
+  assert.equal(masker.mask(`x ${secrets[0]} y ${secrets[2_999]} z`), `x ${MASK} y ${MASK} z`);
+});

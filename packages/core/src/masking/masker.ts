@@ -32,7 +32,7 @@ export function createMasker(secrets: Iterable<string> = []): Masker {
       let held = "";
       return {
         push(text) {
-          if (patterns.expression === undefined && held === "") return text;
+          if (patterns.longest === 0 && held === "") return text;
           const whole = held + text;
           const cut = safeLength(whole, patterns);
           held = whole.slice(cut);
@@ -51,42 +51,75 @@ export function createMasker(secrets: Iterable<string> = []): Masker {
 }
 
 interface Patterns {
-  forms: readonly string[];
+  /** Forms by their first character, so that most of a text is passed over at once. */
+  byStart: ReadonlyMap<string, readonly string[]>;
   expression: RegExp | undefined;
+  /** Forms too long for an expression, looked for one by one. */
+  long: readonly string[];
   longest: number;
 }
+
+/** Longer forms make expressions that the engine refuses. */
+const LONGEST_IN_EXPRESSION = 1024;
+/** Of all forms together, characters. */
+const LARGEST_EXPRESSION = 256 * 1024;
 
 /** Longest first: at the same place the longest form wins. */
 function compile(known: Iterable<string>): Patterns {
   const forms = [...known].toSorted((a, b) => b.length - a.length || (a < b ? -1 : 1));
-  if (forms.length === 0) return { forms, expression: undefined, longest: 0 };
-  return { forms, expression: new RegExp(forms.map(escape).join("|"), "g"), longest: forms[0]?.length ?? 0 };
+  const byStart = new Map<string, string[]>();
+  const long: string[] = [];
+  const short: string[] = [];
+  let size = forms.reduce((sum, form) => sum + form.length, 0);
+  for (const form of forms) {
+    const start = form.charAt(0);
+    const same = byStart.get(start);
+    if (same === undefined) byStart.set(start, [form]);
+    else same.push(form);
+    const tooLong = form.length > LONGEST_IN_EXPRESSION || size > LARGEST_EXPRESSION;
+    size -= tooLong ? form.length : 0;
+    (tooLong ? long : short).push(form);
+  }
+  const expression = short.length === 0 ? undefined : new RegExp(short.map(escape).join("|"), "g");
+  return { byStart, expression, long, longest: forms[0]?.length ?? 0 };
 }
 
 function escape(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`);
 }
 
-function replaceAll(text: string, { expression }: Patterns): string {
-  return expression === undefined || text === "" ? text : text.replace(expression, () => MASK);
+function replaceAll(text: string, { expression, long }: Patterns): string {
+  if (text === "") return text;
+  let masked = text;
+  for (const form of long) if (masked.length >= form.length) masked = masked.replaceAll(form, () => MASK);
+  return expression === undefined ? masked : masked.replace(expression, () => MASK);
 }
 
 /**
  * How much of a text can be passed on: all but the longest end that may be the beginning of a form. A form found whole before it, and
  * reaching into it, belongs to what is passed on.
  */
-function safeLength(text: string, { forms, expression, longest }: Patterns): number {
-  if (expression === undefined) return text.length;
+function safeLength(text: string, patterns: Patterns): number {
+  const { byStart, expression, long, longest } = patterns;
+  if (longest === 0) return text.length;
   let cut = text.length;
   for (let at = Math.max(0, text.length - longest + 1); at < text.length; at += 1) {
+    const forms = byStart.get(text.charAt(at));
+    if (forms === undefined) continue;
     const rest = text.length - at;
     if (forms.some((form) => form.length > rest && text.startsWith(form.slice(0, rest), at))) {
       cut = at;
       break;
     }
   }
+  if (cut === text.length) return cut;
+  for (const form of long) {
+    for (let at = text.indexOf(form); at !== -1 && at < cut; at = text.indexOf(form, at + form.length)) {
+      if (at + form.length > cut) return at + form.length;
+    }
+  }
   // Matches are looked for from the start of the text: where one begins decides where the next may.
-  for (const match of text.matchAll(expression)) {
+  for (const match of expression === undefined ? [] : text.matchAll(expression)) {
     if (match.index >= cut) break;
     const end = match.index + match[0].length;
     if (end > cut) return end;
