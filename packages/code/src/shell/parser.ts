@@ -17,7 +17,7 @@ export async function createShellParser(): Promise<ShellParser> {
   parser.setLanguage(bash);
   return {
     parse(script, use) {
-      const tree = parser.parse(script);
+      const tree = parser.parse(withoutGaps(script));
       if (tree === null) throw new TypeError("the bash grammar is not set");
       try {
         return use(tree.rootNode, tree.rootNode.hasError);
@@ -26,4 +26,12 @@ export async function createShellParser(): Promise<ShellParser> {
       }
     },
   };
+}
+
+/**
+ * Two things that bash takes and the grammar does not, said in a way that both take: an escaped comparison in `[ a \< b ]` as another operator, and
+ * `<>`, which opens for reading and writing, as a writing redirection.
+ */
+function withoutGaps(script: string): string {
+  return script.replaceAll(/(?<=\s)\\[<>](?=\s)/g, "=").replaceAll(/<>(?=\s*[\w/.~$"'-])/g, ">");
 }
