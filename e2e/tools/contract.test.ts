@@ -64,6 +64,33 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
       { command: "plan", tasks: [{ title: "x", status: "later" }] },
     ],
   },
+  process: {
+    examples: [
+      { args: { action: "start", command: "cat" }, status: "ok" },
+      { args: { action: "list" }, status: "ok" },
+      { args: { action: "input", process: "p1", input: "hello there" }, status: "ok" },
+      { args: { action: "output", process: "p1" }, status: "ok" },
+      { args: { action: "stop", process: "p1" }, status: "ok" },
+      { args: { action: "signal", process: "p1", signal: "SIGHUP" }, status: "error" },
+      { args: { action: "wait", process: "p9" }, status: "error" },
+      { args: { action: "start" }, status: "error" },
+    ],
+    refused: [{}, { action: "fork" }, { action: "wait", process: "p1", port: 0 }],
+  },
+  ports: {
+    examples: [
+      { args: {}, status: "ok" },
+      { args: { port: 1 }, status: "ok" },
+    ],
+    refused: [{ port: 70_000 }],
+  },
+  system: {
+    examples: [
+      { args: {}, status: "ok" },
+      { args: { processes: 0 }, status: "ok" },
+    ],
+    refused: [{ processes: -1 }],
+  },
   python: {
     examples: [
       { args: { code: "1 + 1" }, status: "ok" },

@@ -29,7 +29,7 @@ export class InitSandbox implements Sandbox {
   readonly id: string;
   readonly workspace: string;
   readonly provider: string;
-  readonly limits: SandboxLimits;
+  readonly limits: InitSandboxOptions["limits"];
   readonly files: InitFiles;
   readonly changes: InitChanges;
   readonly gone: Promise<string>;

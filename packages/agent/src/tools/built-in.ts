@@ -4,8 +4,11 @@ import { type BashOptions, createBashTool } from "./bash/bash.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";
 import { createApplyPatchTool } from "./patch/apply-patch.ts";
+import { createProcessTool } from "./process/process.ts";
 import { createNodeTool, createPythonTool, type ReplOptions } from "./repl/repl.ts";
 import { createSearchTool } from "./search.ts";
+import { portsTool } from "./system/ports.ts";
+import { systemTool } from "./system/system.ts";
 import { taskTrackerTool } from "./task-tracker.ts";
 import { thinkTool } from "./think.ts";
 
@@ -28,6 +31,9 @@ export function createBuiltInTools(options: BuiltInOptions): Tool[] {
     thinkTool,
     taskTrackerTool,
     finishTool,
+    createProcessTool(options.bash),
+    portsTool,
+    systemTool,
     createPythonTool(options.repl),
     createNodeTool(options.repl),
   ];

@@ -81,7 +81,7 @@ function assessCommand(command: string | undefined, judge: CommandJudge): Action
 }
 
 /** What is typed may go to a shell, so it is judged as a script for one; an answer or a key is none. */
-function assessInput(input: string | undefined, judge: CommandJudge): ActionRisk {
+export function assessInput(input: string | undefined, judge: CommandJudge): ActionRisk {
   if (input === undefined || !isTyped(input) || /^\s*[\w.-]{0,20}\s*$/.test(input)) return { risk: Risk.LOW, reasons: [] };
   const { risk, reasons } = judge.judge(input);
   return { risk, reasons: reasons.map((reason) => `as a command, what is typed would be a risk: ${reason}`) };
@@ -97,7 +97,8 @@ export function warmShell(session: ToolSession, options: BashOptions = {}): void
   shellSession(session, options).warm();
 }
 
-function shellSession(session: ToolSession, options: BashOptions): ShellSession {
+/** The shell of a session, which all tools that run commands share. */
+export function shellSession(session: ToolSession, options: BashOptions = {}): ShellSession {
   return session.get(
     "shell",
     () =>

@@ -13,6 +13,8 @@ const QUIET_MS = 300;
 const INTERRUPT_MS = 1_500;
 /** An idle shell takes a command within milliseconds; one that has not after so long will not. */
 const TAKEN_MS = 5_000;
+/** Characters of a background process's last output that can be searched. */
+const TAIL = 65_536;
 /** Processes in the background at a time, and those remembered after their end. */
 const MOST_PROCESSES = 64;
 const REMEMBERED = 256;
@@ -36,11 +38,17 @@ export interface ShellOutcome {
   notes: string[];
 }
 
-interface BackgroundProcess {
-  name: string;
-  command: string;
-  process: TerminalProcess;
-  recorder: OutputRecorder;
+export interface BackgroundProcess {
+  readonly name: string;
+  readonly command: string;
+  readonly process: TerminalProcess;
+  readonly recorder: OutputRecorder;
+  /** When it was started, by `performance.now()`. */
+  readonly started: number;
+  /** The last of what it has printed, taken by a call or not. */
+  tail: string;
+  /** Gets what it prints while a call waits for it. */
+  watch: ((text: string) => void) | undefined;
   told: boolean;
 }
 
@@ -114,7 +122,14 @@ export class ShellSession {
     const name = `p${this.#count}`;
     const recorder = new OutputRecorder(this.#options);
     const process = new TerminalProcess(execution, (chunk) => recorder.write(chunk.bytes));
-    const started: BackgroundProcess = { name, command, process, recorder, told: false };
+    const started: BackgroundProcess = {
+      ...{ name, command, process, recorder },
+      ...{ started: performance.now(), tail: "", watch: undefined, told: false },
+    };
+    recorder.onText = (text) => {
+      started.tail = (started.tail + text).slice(-TAIL);
+      started.watch?.(text);
+    };
     this.#processes.set(name, started);
     await this.#forgetOld();
     try {
@@ -127,13 +142,22 @@ export class ShellSession {
     }
   }
 
+  /** Processes in the background, those that have ended and were not forgotten yet included. */
+  get processes(): readonly BackgroundProcess[] {
+    return [...this.#processes.values()];
+  }
+
+  /** Throws `not_found` with the names that there are. */
+  background(name: string): BackgroundProcess {
+    const found = this.#processes.get(name);
+    if (found !== undefined) return found;
+    const names = [...this.#processes.keys()].join(", ");
+    throw new GuildError("not_found", `there is no background process ${name}`, names === "" ? {} : { remedy: `there are ${names}` });
+  }
+
   /** Sends input to a process in the background, or looks what it has printed since. */
   async feedBackground(name: string, input: string, limits: CallLimits): Promise<ShellOutcome> {
-    const found = this.#processes.get(name);
-    if (found === undefined) {
-      const names = [...this.#processes.keys()].join(", ");
-      throw new GuildError("not_found", `there is no background process ${name}`, names === "" ? {} : { remedy: `there are ${names}` });
-    }
+    const found = this.background(name);
     if (found.process.ended !== undefined) {
       if (input !== "" && found.told)
         throw new GuildError("failed_precondition", `${name} has ended (${describeExit(found.process.ended)})`);
@@ -193,7 +217,7 @@ export class ShellSession {
   }
 
   async #awaitProcess(one: BackgroundProcess, limits: CallLimits & { quietMs?: number }): Promise<ShellOutcome> {
-    one.recorder.onText = limits.progress;
+    one.watch = limits.progress;
     try {
       const over = (): boolean => one.process.ended !== undefined;
       await one.process.wait(over, { ms: limits.timeoutMs, signal: limits.signal, ...quiet(limits) });
@@ -210,7 +234,7 @@ export class ShellSession {
       const { cwd } = await this.#placeNow();
       return { output, end, cwd, notes: this.#endedProcesses() };
     } finally {
-      one.recorder.onText = undefined;
+      one.watch = undefined;
     }
   }
 
