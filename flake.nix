@@ -30,6 +30,7 @@
             pkgs.util-linux
             pkgs.curl
             pkgs.procps
+            pkgs.python3
             pkgs.postgresql_18
           ];
           shellHook = ''
