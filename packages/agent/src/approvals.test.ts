@@ -138,6 +138,18 @@ describe("an action that needs approval", () => {
     assertValidLog(await session.events());
   });
 
+  it("is asked about anew when what it would do is another thing by now", async () => {
+    const session = await Harness.start([{ calls: [does("a")] }, finishes()]);
+    const asking = (digest: string) => ({ judge: () => ({ decision: "ask" as const, reason: "x", rule: "x", digest }) });
+    assert.equal((await session.run({ approvals: asking("one") })).reason, TurnEndReason.NEEDS_APPROVAL);
+    await session.decide(true);
+    assert.equal((await session.run({ approvals: asking("two") })).reason, TurnEndReason.NEEDS_APPROVAL);
+    assert.deepEqual(session.world.done, []);
+    await session.decide(true);
+    const end = await session.run({ approvals: asking("two") });
+    assert.deepEqual([end.reason, session.world.done], [TurnEndReason.NEEDS_APPROVAL, ["a"]]);
+  });
+
   it("is interrupted like any other", async () => {
     const session = await Harness.start([{ calls: [does("a", { risk: "high" })] }], risky);
     let interrupted: Promise<void> | undefined;
