@@ -62,8 +62,14 @@ describe("Bm25Index over many changes", () => {
         assert.equal(index.remove(id), there.delete(id));
       } else {
         const tokens = Array.from({ length: 1 + random.below(8) }, () => random.pick(words));
-        index.add(id, [{ tokens, weight: 1 }]);
-        there.set(id, tokens);
+        const known = there.get(id);
+        if (known !== undefined && random.chance(0.5)) {
+          assert.equal(index.extend(id, [{ tokens, weight: 1 }]), true);
+          there.set(id, [...known, ...tokens]);
+        } else {
+          index.add(id, [{ tokens, weight: 1 }]);
+          there.set(id, tokens);
+        }
       }
     }
     const fresh = new Bm25Index();

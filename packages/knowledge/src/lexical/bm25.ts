@@ -56,12 +56,7 @@ export class Bm25Index {
   /** Replaces a document of the same id. */
   add(id: string, fields: readonly WeightedTokens[]): void {
     this.remove(id);
-    const frequencies = new Map<string, number>();
-    let length = 0;
-    for (const { tokens, weight } of fields) {
-      length += tokens.length * weight;
-      for (const token of tokens) frequencies.set(token, (frequencies.get(token) ?? 0) + weight);
-    }
+    const { frequencies, length } = counted(fields);
     const ordinal = this.#ids.push(id) - 1;
     this.#lengths[ordinal] = length;
     this.#total += length;
@@ -72,6 +67,21 @@ export class Bm25Index {
     }
     this.#ordinals.set(id, ordinal);
     this.#terms[ordinal] = [...frequencies.keys()];
+  }
+
+  /** Adds to a document what it says besides; false when it is not there. */
+  extend(id: string, fields: readonly WeightedTokens[]): boolean {
+    const ordinal = this.#ordinals.get(id);
+    if (ordinal === undefined) return false;
+    const { frequencies, length } = counted(fields);
+    this.#lengths[ordinal] = (this.#lengths[ordinal] ?? 0) + length;
+    this.#total += length;
+    for (const [term, frequency] of frequencies) {
+      let postings = this.#postings.get(term);
+      if (postings === undefined) this.#postings.set(term, (postings = new Postings()));
+      if (postings.raise(ordinal, frequency)) this.#terms[ordinal]?.push(term);
+    }
+    return true;
   }
 
   remove(id: string): boolean {
@@ -155,6 +165,16 @@ export class Bm25Index {
     for (const [ordinal, id] of this.#ids.entries()) if (id !== undefined) this.#ordinals.set(id, ordinal);
     for (const postings of this.#postings.values()) postings.renumber(renumbered);
   }
+}
+
+function counted(fields: readonly WeightedTokens[]): { frequencies: Map<string, number>; length: number } {
+  const frequencies = new Map<string, number>();
+  let length = 0;
+  for (const { tokens, weight } of fields) {
+    length += tokens.length * weight;
+    for (const token of tokens) frequencies.set(token, (frequencies.get(token) ?? 0) + weight);
+  }
+  return { frequencies, length };
 }
 
 /** The words of a query once each, with how often they stand there. */

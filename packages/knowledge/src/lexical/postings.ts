@@ -1,4 +1,7 @@
-/** Where a term stands: document numbers and weighted frequencies side by side. Removed documents stay until they are renumbered away. */
+/**
+ * Where a term stands: document numbers, ascending, and weighted frequencies side by side. Removed documents stay until they are renumbered
+ * away.
+ */
 export class Postings {
   ordinals = new Uint32Array(2);
   frequencies = new Float32Array(2);
@@ -6,7 +9,34 @@ export class Postings {
   /** How many of them are of documents that are still there. */
   live = 0;
 
+  /** For a document that is newer than all in it. */
   push(ordinal: number, frequency: number): void {
+    this.#grow();
+    this.ordinals[this.length] = ordinal;
+    this.frequencies[this.length] = frequency;
+    this.length += 1;
+    this.live += 1;
+  }
+
+  /** Adds to a document's frequency, wherever it stands; true when it was not there before. Cheap for recent documents. */
+  raise(ordinal: number, by: number): boolean {
+    let at = this.length;
+    while (at > 0 && (this.ordinals[at - 1] ?? 0) > ordinal) at -= 1;
+    if (at > 0 && this.ordinals[at - 1] === ordinal) {
+      this.frequencies[at - 1] = (this.frequencies[at - 1] ?? 0) + by;
+      return false;
+    }
+    this.#grow();
+    this.ordinals.copyWithin(at + 1, at, this.length);
+    this.frequencies.copyWithin(at + 1, at, this.length);
+    this.ordinals[at] = ordinal;
+    this.frequencies[at] = by;
+    this.length += 1;
+    this.live += 1;
+    return true;
+  }
+
+  #grow(): void {
     if (this.length === this.ordinals.length) {
       const capacity = this.length * 2;
       const ordinals = new Uint32Array(capacity);
@@ -16,10 +46,6 @@ export class Postings {
       frequencies.set(this.frequencies);
       this.frequencies = frequencies;
     }
-    this.ordinals[this.length] = ordinal;
-    this.frequencies[this.length] = frequency;
-    this.length += 1;
-    this.live += 1;
   }
 
   /** `renumbered` gives each document's new number, −1 where it is gone. */

@@ -1,11 +1,11 @@
 import { type Embedder, GuildError, type VectorIndex } from "@guildhall/core";
 
-import { Bm25Index, type Hit, type QueryTerm } from "../lexical/bm25.ts";
+import { Bm25Index, type Hit, type QueryTerm, type WeightedTokens } from "../lexical/bm25.ts";
 import { tokenize } from "../lexical/tokenize.ts";
 import { LANGUAGE_NAMES } from "./code-fields.ts";
 import { DenseArm } from "./dense-arm.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
-import { analyse, type Analysed, BM25_OPTIONS, NEIGHBOURS } from "./fields.ts";
+import { analyse, BM25_OPTIONS, NEIGHBOURS } from "./fields.ts";
 import { fuse } from "./fuse.ts";
 import { withSynonyms } from "./synonyms.ts";
 import { Threads } from "./threads.ts";
@@ -34,6 +34,13 @@ export interface SearchResult {
   degraded?: string;
 }
 
+interface Known {
+  document: RetrievalDocument;
+  language: string | undefined;
+  /** Kept for pieces of threads: their neighbours are indexed with it. */
+  fields: WeightedTokens[] | undefined;
+}
+
 /** Hits of each arm that are mixed. */
 const POOL = 100;
 
@@ -46,7 +53,7 @@ export class HybridIndex {
   readonly #denseWeight: number;
   readonly #lexical: Bm25Index;
   readonly #dense: DenseArm | undefined;
-  readonly #documents = new Map<string, { document: RetrievalDocument; analysed: Analysed | undefined }>();
+  readonly #documents = new Map<string, Known>();
   readonly #threads = new Threads();
   readonly #languages = new Map<string, number>();
 
@@ -84,18 +91,20 @@ export class HybridIndex {
       if (analysed.language !== undefined) this.#count(analysed.language, 1);
       this.#threads.add(document);
       const threaded = document.thread !== undefined && document.order !== undefined;
-      this.#documents.set(document.id, { document, analysed: threaded ? analysed : undefined });
+      this.#documents.set(document.id, { document, language: analysed.language, fields: threaded ? analysed.fields : undefined });
       this.#dense?.add(document, analysed.dense);
       if (!threaded) this.#lexical.add(document.id, analysed.fields);
+      else if (this.#threads.isLast(document)) this.#append(document, analysed.fields, touched);
       else for (const { id } of [document, ...this.#threads.around(document, NEIGHBOURS.length)]) this.#touch(id, touched);
     }
     this.#reindex(touched);
   }
 
-  async remove(ids: readonly string[]): Promise<void> {
+  /** With `keepContext` their words go on helping to find their neighbours: cheaper, for what is not to be unsaid but only to leave. */
+  async remove(ids: readonly string[], options: { keepContext?: boolean } = {}): Promise<void> {
     const touched = new Map<string, RetrievalDocument>();
     for (const id of ids) this.#forget(id, touched);
-    this.#reindex(touched);
+    if (options.keepContext !== true) this.#reindex(touched);
     await this.#dense?.remove(ids);
   }
 
@@ -160,8 +169,7 @@ export class HybridIndex {
   #forget(id: string, touched: Map<string, RetrievalDocument>): void {
     const known = this.#documents.get(id);
     if (known === undefined) return;
-    const { document } = known;
-    const language = analyse(document).language;
+    const { document, language } = known;
     if (language !== undefined) this.#count(language, -1);
     this.#documents.delete(id);
     this.#lexical.remove(id);
@@ -175,20 +183,33 @@ export class HybridIndex {
     if (known !== undefined) touched.set(id, known.document);
   }
 
+  /** The usual case, a thread that goes on: those before it get its words, and are not indexed again. */
+  #append(document: RetrievalDocument, fields: readonly WeightedTokens[], touched: ReadonlyMap<string, RetrievalDocument>): void {
+    this.#lexical.add(document.id, [...fields, ...this.#context(document)]);
+    for (const { id, distance } of this.#threads.around(document, NEIGHBOURS.length)) {
+      if (!touched.has(id)) this.#lexical.extend(id, lighter(fields, distance));
+    }
+  }
+
   /** Pieces of threads are indexed with some of their neighbours' words. */
   #reindex(touched: ReadonlyMap<string, RetrievalDocument>): void {
     for (const [id, document] of touched) {
-      const own = this.#documents.get(id)?.analysed ?? analyse(document);
-      const around = this.#threads.around(document, NEIGHBOURS.length).flatMap((neighbour) => {
-        const context = NEIGHBOURS[neighbour.distance - 1] ?? 0;
-        const fields = this.#documents.get(neighbour.id)?.analysed?.fields ?? [];
-        return fields.map(({ tokens, weight }) => ({ tokens, weight: weight * context }));
-      });
-      this.#lexical.add(id, [...own.fields, ...around]);
+      this.#lexical.add(id, [...(this.#documents.get(id)?.fields ?? analyse(document).fields), ...this.#context(document)]);
     }
+  }
+
+  #context(document: RetrievalDocument): WeightedTokens[] {
+    return this.#threads
+      .around(document, NEIGHBOURS.length)
+      .flatMap(({ id, distance }) => lighter(this.#documents.get(id)?.fields ?? [], distance));
   }
 
   #count(language: string, by: number): void {
     this.#languages.set(language, (this.#languages.get(language) ?? 0) + by);
   }
+}
+
+function lighter(fields: readonly WeightedTokens[], distance: number): WeightedTokens[] {
+  const context = NEIGHBOURS[distance - 1] ?? 0;
+  return fields.map(({ tokens, weight }) => ({ tokens, weight: weight * context }));
 }

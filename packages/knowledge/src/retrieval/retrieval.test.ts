@@ -123,6 +123,23 @@ describe("the hybrid index without vectors", () => {
     assert.deepEqual(await found(), []);
   });
 
+  it("ranks the same however a thread came in: piece by piece, at once, or out of order (seed 4)", async () => {
+    const random = seededRandom(4);
+    const text = () => Array.from({ length: 6 }, () => `w${random.below(30)}`).join(" ");
+    const documents = Array.from({ length: 40 }, (_, at) => ({ id: `d${at}`, text: text(), thread: "t", order: at }));
+    const orders = [documents.map((one) => [one]), [documents], random.shuffle(documents).map((one) => [one])];
+    const rankings = await Promise.all(
+      orders.map(async (batches) => {
+        const index = new HybridIndex({ profile: "prose" });
+        for (const batch of batches) index.add(batch);
+        const { hits } = await index.search("w1 w2 w3 w4", { limit: 10 });
+        return hits.map((one) => one.score.toFixed(4));
+      }),
+    );
+    assert.deepEqual(rankings[1], rankings[0]);
+    assert.deepEqual(rankings[2], rankings[0]);
+  });
+
   it("finds functions by what programmers call the same, and ignores the name of the only language", async () => {
     const index = new HybridIndex({ profile: "code" });
     index.add([

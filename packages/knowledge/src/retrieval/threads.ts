@@ -24,6 +24,11 @@ export class Threads {
     if (places.length === 0) this.#threads.delete(thread);
   }
 
+  /** Nothing of its thread stands behind it. */
+  isLast({ id, thread }: RetrievalDocument): boolean {
+    return thread !== undefined && this.#threads.get(thread)?.at(-1)?.id === id;
+  }
+
   /** Ids up to `distance` places away, with how far; nearest first is not promised. The document need not be there itself. */
   around({ id, thread, order }: RetrievalDocument, distance: number): Array<{ id: string; distance: number }> {
     const places = thread === undefined ? undefined : this.#threads.get(thread);

@@ -74,6 +74,7 @@ class IndexedSessionMemory implements LocalSessionMemory {
   readonly #branches = new Branches();
   readonly #calls = new Map<string, ToolCall>();
   readonly #unsynchronised = new Set<string>();
+  readonly #words = new WeakMap<Piece, ReadonlySet<string>>();
   #bytes = 0;
   /** Time of the newest event. */
   #newest = 0;
@@ -188,7 +189,7 @@ class IndexedSessionMemory implements LocalSessionMemory {
 
   collect(): string[] {
     const leaving = expired(this.#pieces.values(), this.#policy, this.#now(), this.#holds);
-    this.#drop(leaving);
+    this.#drop(leaving, { keepContext: true });
     this.#collected = this.#now();
     return leaving;
   }
@@ -235,9 +236,15 @@ class IndexedSessionMemory implements LocalSessionMemory {
     const own = words(text);
     for (const { id } of this.#index.near(text, 5)) {
       const piece = this.#pieces.get(id);
-      if (piece !== undefined && among(piece) && (piece.text === text || jaccard(own, words(piece.text)) >= SAME)) return piece;
+      if (piece !== undefined && among(piece) && (piece.text === text || jaccard(own, this.#wordsOf(piece)) >= SAME)) return piece;
     }
     return undefined;
+  }
+
+  #wordsOf(piece: Piece): ReadonlySet<string> {
+    let known = this.#words.get(piece);
+    if (known === undefined) this.#words.set(piece, (known = words(piece.text)));
+    return known;
   }
 
   /** What earlier events showed of a file that has changed since counts little. */
@@ -260,14 +267,14 @@ class IndexedSessionMemory implements LocalSessionMemory {
     this.#keep(back);
   }
 
-  #drop(ids: readonly string[]): number {
+  #drop(ids: readonly string[], options: { keepContext?: boolean } = {}): number {
     let dropped = 0;
     for (const id of ids) {
       this.#bytes -= this.#pieces.get(id)?.text.length ?? 0;
       if (this.#pieces.delete(id)) dropped += 1;
     }
     // Words are gone when this returns; what fails of the vectors finds nothing any more, for the pieces are gone.
-    if (dropped > 0) this.#index.remove(ids).catch(() => undefined);
+    if (dropped > 0) this.#index.remove(ids, options).catch(() => undefined);
     return dropped;
   }
 
