@@ -97,6 +97,7 @@ describe("the way out of a sandbox", () => {
     const pid = brokerPid();
     if (process.geteuid?.() === 0) assert.match(readFileSync(`/proc/${pid}/status`, "utf8"), /^Uid:\s+60790\s+60790\s+60790\s+60790$/m);
     process.kill(pid, "SIGKILL");
+    await wayOut.lost;
     await assert.rejects(wayOut.change(RULES), /broker/);
     const next = await broker.open(RULES, () => undefined);
     assert.notEqual(brokerPid(), pid);

@@ -27,6 +27,8 @@ export interface BrokerOptions {
 export interface WayOut {
   /** For `SandboxSpec.wayOut`. */
   readonly directory: string;
+  /** Resolves when the broker has died and this is shut for good. */
+  readonly lost: Promise<void>;
   /** Other rules, grants and values from now on. */
   change(rules: WayOutRules): Promise<void>;
   /** Cuts all connections and removes the directory. Idempotent. */
@@ -50,7 +52,7 @@ const SYSTEM_BUNDLES = [
  */
 export class Broker {
   readonly #options: BrokerOptions;
-  readonly #reports = new Map<string, (decision: NetworkDecision) => void>();
+  readonly #open = new Map<string, { report(decision: NetworkDecision): void; lose(): void }>();
   readonly #waiting = new Map<number, (answer: FromBroker | undefined) => void>();
   #child: Promise<ChildProcess> | undefined;
   #requests = 0;
@@ -63,24 +65,26 @@ export class Broker {
   async open(rules: WayOutRules, report: (decision: NetworkDecision) => void): Promise<WayOut> {
     const child = await (this.#child ??= this.#start());
     const directory = await mkdtemp(join(this.#options.runtimeDir, "net-"));
+    const lost = Promise.withResolvers<void>();
     try {
-      this.#reports.set(directory, report);
+      this.#open.set(directory, { report, lose: lost.resolve });
       const server = await listen(directory);
       const { certificate = "" } = await this.#request(child, { op: "open", wayOut: directory, rules }, server);
       await writeAuthorities(directory, certificate);
     } catch (error) {
-      this.#reports.delete(directory);
+      this.#open.delete(directory);
       await rm(directory, { recursive: true, force: true });
       throw error;
     }
     let closing: Promise<void> | undefined;
     return {
       directory,
+      lost: lost.promise,
       change: async (changed) => void (await this.#request(child, { op: "change", wayOut: directory, rules: changed })),
       close: () =>
         (closing ??= (async () => {
           if (child.connected) await this.#request(child, { op: "close", wayOut: directory });
-          this.#reports.delete(directory);
+          this.#open.delete(directory);
           await rm(directory, { recursive: true, force: true });
         })()),
     };
@@ -110,13 +114,20 @@ export class Broker {
       this.#child = undefined;
       for (const answer of this.#waiting.values()) answer(undefined);
       this.#waiting.clear();
-      if (this.#reports.size > 0) log(`the broker ended (${how}): sandboxes that run have no network any more`);
-      this.#reports.clear();
+      if (this.#open.size > 0) log(`the broker ended (${how}): sandboxes that run have no network any more`);
+      for (const { lose } of this.#open.values()) lose();
+      this.#open.clear();
     };
     child.on("error", (error) => ended(error.message));
     child.on("exit", (code, signal) => ended(signal ?? `exit code ${code}`));
-    await this.#request(child, { op: "start", user: process.geteuid?.() === 0 ? user : undefined });
-    return child;
+    try {
+      await this.#request(child, { op: "start", user: process.geteuid?.() === 0 ? user : undefined });
+      return child;
+    } catch (error) {
+      child.kill("SIGKILL");
+      this.#child = undefined;
+      throw error;
+    }
   }
 
   async #request(
@@ -146,7 +157,7 @@ export class Broker {
   }
 
   #receive(message: FromBroker): void {
-    if (message.op === "decision") this.#reports.get(message.wayOut)?.(message.decision);
+    if (message.op === "decision") this.#open.get(message.wayOut)?.report(message.decision);
     else this.#waiting.get(message.id)?.(message);
   }
 }

@@ -71,10 +71,18 @@ export function createAccess(options: AccessOptions): Access {
         }),
     ));
   const surroundings = new SurroundingsDesk({ policies, grants, secrets, broker });
+  let edition = policies.edition;
+  /** Sandboxes kept from turn to turn follow what the operator has written meanwhile. */
+  const follow = (): void => {
+    if (policies.edition === edition) return;
+    edition = policies.edition;
+    surroundings.refresh().catch((error: unknown) => journal.error("the changed policy did not reach every sandbox", error));
+  };
   return {
     service: { secrets, grants, trust, policies, surroundings },
     terms(workspace, sandbox, asked) {
       const { policy, notices } = policies.of(workspace);
+      follow();
       return {
         approvalPolicy: approvalsUnder(
           policy,

@@ -9,6 +9,8 @@ import type { Policies } from "../trust/policies.ts";
 /** What policy gives a sandbox and takes from it. */
 export interface Surroundings {
   readonly spec: Pick<SandboxSpec, "wayOut" | "env" | "readOnly">;
+  /** Resolves when the sandbox has lost its way out and wants to be replaced. Undefined: it has none. */
+  readonly lost?: Promise<void>;
   /** After the sandbox has gone. Idempotent. */
   close(): Promise<void>;
 }
@@ -60,11 +62,14 @@ export class SurroundingsDesk {
       const now = await this.#rulesOf(request, this.#deps.policies.of(request.workspace).policy, known);
       await wayOut.change(now.rules);
     };
+    const forget = (): void => void this.#open.delete(refresh);
+    wayOut.lost.then(forget, forget);
     this.#open.add(refresh);
     return {
       spec: { readOnly, env, wayOut },
+      lost: wayOut.lost,
       close: async () => {
-        this.#open.delete(refresh);
+        forget();
         await wayOut.close();
         await request.reported?.();
       },

@@ -18,7 +18,13 @@ export interface CurrentPolicy {
 export class Policies {
   readonly #file: string;
   readonly #trust: TrustStore;
+  #edition = 0;
   #operator: { stamp: string; policy: NamedPolicy | undefined } | undefined;
+
+  /** Goes up with every change of the operator's file that was seen. */
+  get edition(): number {
+    return this.#edition;
+  }
 
   /** `operatorFile`: `policy.toml` in the settings directory; a missing one allows nothing beyond the defaults. */
   constructor(options: { operatorFile: string; trust: TrustStore }) {
@@ -41,6 +47,7 @@ export class Policies {
       const policy =
         stat === undefined ? undefined : { name: "policy.toml", policy: readPolicy(readText(this.#file), this.#file, "operator") };
       this.#operator = { stamp, policy };
+      this.#edition += 1;
     }
     return this.#operator.policy;
   }

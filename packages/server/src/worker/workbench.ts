@@ -50,10 +50,12 @@ export function openWorkbench(
   surroundings.catch(() => undefined);
   const sandbox = deps.provider(of.provider).then(async (provider) => {
     const spec = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: sandboxLeaseMs };
-    const opened = await provider.create({ ...spec, ...(await surroundings)?.spec });
+    const around = await surroundings;
+    const opened = await provider.create({ ...spec, ...around?.spec });
     const fall = (): void => {
       broken = true;
     };
+    around?.lost?.then(fall, fall);
     opened.gone.then(fall, fall);
     return opened;
   });
