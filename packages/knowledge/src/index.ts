@@ -17,6 +17,7 @@ export * from "./retrieval/pack.ts";
 export * from "./retrieval/priors.ts";
 export type { Piece } from "./session/pieces.ts";
 export type { Explanation, RetentionPolicy } from "./session/retention.ts";
+export * from "./session/follow-session.ts";
 export * from "./session/session-memory.ts";
 export * from "./tools/memory-tools.ts";
 export * from "./vectors/exact-index.ts";

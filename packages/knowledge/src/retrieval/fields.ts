@@ -38,7 +38,7 @@ export function analyse(document: RetrievalDocument): Analysed {
   const name = identifierParts(code.name).join(" ").toLowerCase();
   return {
     fields: [
-      weighted(code.name, 4),
+      weighted(code.name, 6),
       weighted(title, 1),
       weighted(code.summary, 3),
       weighted(code.documentation, 0.75),

@@ -2,7 +2,7 @@ import type { QueryTerm } from "../lexical/bm25.ts";
 import { stem } from "../lexical/tokenize.ts";
 
 /** What a synonym counts beside the word itself. */
-const COUNTS = 0.4;
+const COUNTS = 0.5;
 
 /** Words by which programmers mean the same, a line each: general usage, not any one library's. */
 const LINES = `

@@ -106,7 +106,7 @@ function cut(event: Event, text: string, kind: Kind): Piece[] {
 }
 
 /** At blank lines, else at lines, else where it must be. */
-export function partText(text: string, longest = LONGEST): string[] {
+function partText(text: string, longest = LONGEST): string[] {
   const parts: string[] = [];
   let rest = text;
   while (rest.length > longest) {
