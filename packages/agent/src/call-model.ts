@@ -76,7 +76,8 @@ export function untilDeadline(run: Run, state: SessionState, signal: AbortSignal
   const left = deadlineOf(state) - clock.now().getTime();
   const over = new AbortController();
   if (left <= 0 || left >= 2 ** 31) return over.signal;
-  clock.sleep(left, signal).then(
+  // Timers may be early by a millisecond.
+  clock.sleep(left + 1, signal).then(
     () => over.abort(new GuildError("deadline_exceeded", "the session's time is up")),
     // The step was over first.
     () => undefined,

@@ -43,7 +43,7 @@ describe("limits", () => {
     const session = await Harness.start([(_, signal) => untilCancelled(signal)], { limits: { maxSeconds: 60 }, clock });
     const end = session.run();
     while (session.models[0]?.requests.length !== 1) await new Promise(setImmediate);
-    await clock.advance(60_000);
+    await clock.advance(60_001);
     assert.deepEqual([(await end).reason, (await end).detail], [TurnEndReason.LIMIT, "time"]);
   });
 
@@ -278,6 +278,12 @@ describe("a worker that has to go", () => {
     assert.equal((await session.log.getSession(session.key)).turnOpen, true);
     assert.equal((await session.run()).reason, TurnEndReason.DONE);
     assert.match(session.lastRequest.messages.at(-1)?.text ?? "", /resumed/);
+  });
+
+  it("before it began does nothing", async () => {
+    const session = await Harness.start([finishes()]);
+    await assert.rejects(session.run({}, AbortSignal.abort()), (error) => GuildError.is(error, "cancelled"));
+    assert.equal((await session.log.getSession(session.key)).epoch, 0);
   });
 
   it("because another took over records nothing more", async () => {

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { SessionState } from "@guildhall/core";
+import { GuildError, type SessionState } from "@guildhall/core";
 import { type TurnEnded, TurnEndedSchema, TurnEndReason } from "@guildhall/protocol";
 
 import { callModel } from "./call-model.ts";
@@ -26,7 +26,7 @@ export async function runSession(deps: RunDeps, signal: AbortSignal): Promise<Tu
 
 /** The loop, over the world or over what is recorded of it. */
 export async function workOn(deps: RunDeps, signal: AbortSignal, recorded?: Recorded): Promise<TurnEnded> {
-  signal.throwIfAborted();
+  if (signal.aborted) throw new GuildError("cancelled", "stopped before it began", { subject: deps.key.session, cause: signal.reason });
   const run = await Run.open(deps, signal, recorded);
   try {
     await run.begin();
