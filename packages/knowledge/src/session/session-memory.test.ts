@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Embedder, GuildError, type KnowledgeSource, body } from "@guildhall/core";
-import { FakeToolSession, memoryEvents, sessionMemoryContract, simulatedClock, toolStep } from "@guildhall/core/testing";
+import { FakeToolSession, memoryEvents, sessionMemoryContract, simulatedClock, toolContract, toolStep } from "@guildhall/core/testing";
 import { Risk } from "@guildhall/protocol";
 
 import { cachedEmbedder } from "../embed/cached-embedder.ts";
@@ -167,7 +167,8 @@ describe("the memory tools", () => {
     const context = new FakeToolSession().context({ callId: "c1" });
     const kept = await remember.execute({ text: "Use port 6543.", pin: true }, context);
     assert.deepEqual(kept.data, { remembered: { id: "m_c1", text: "Use port 6543.", pinned: true } });
-    assert.equal((await remember.execute({ text: "Use port 6543." }, context)).output, "Known already, as m_c1.");
+    const later = new FakeToolSession().context({ callId: "c2" });
+    assert.equal((await remember.execute({ text: "Use port 6543." }, later)).output, "Known already, as m_c1.");
     assert.match((await recall.execute({ query: "port" }, context)).output, /\[m_c1, remembered\] Use port 6543\./);
     assert.equal((await recall.execute({ query: "submarine" }, context)).output, "Nothing relevant is known.");
     assert.deepEqual((await forget.execute({ id: "m_c1" }, context)).data, { forgotten: "m_c1" });
@@ -176,3 +177,31 @@ describe("the memory tools", () => {
     await memory.close();
   });
 });
+
+const memory = openSessionMemory({ clock: simulatedClock() });
+const fixture = {
+  open: () => {
+    const session = new FakeToolSession();
+    const context = (signal?: AbortSignal) => session.context(signal === undefined ? {} : { signal });
+    return Promise.resolve({ context, close: () => Promise.resolve() });
+  },
+};
+const [recallTool, rememberTool, forgetTool] = createMemoryTools(memory);
+assert.ok(recallTool !== undefined && rememberTool !== undefined && forgetTool !== undefined);
+toolContract(rememberTool, {
+  ...fixture,
+  examples: [
+    { args: { text: "The door code is blue.", title: "Door", pin: true }, status: "ok" },
+    { args: { text: "  " }, status: "error" },
+  ],
+  refused: [{}, { text: "" }, { text: "x", other: 1 }],
+});
+toolContract(recallTool, {
+  ...fixture,
+  examples: [
+    { args: { query: "door" }, status: "ok" },
+    { args: { query: "submarine", limit: 3 }, status: "ok" },
+  ],
+  refused: [{}, { query: "" }, { query: "x", limit: 0 }],
+});
+toolContract(forgetTool, { ...fixture, examples: [{ args: { id: "nothing" }, status: "error" }], refused: [{}, { id: 3 }] });

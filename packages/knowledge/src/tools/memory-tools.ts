@@ -23,7 +23,7 @@ function recallTool(memory: SessionMemory): Tool<typeof recallSchema> {
     schema: recallSchema,
     source: "built-in",
     risk: () => Risk.LOW,
-    resources: () => [{ name: "memory", access: "read" }],
+    resources: () => [{ name: "memory:session", access: "read" }],
     repeatable: () => true,
     async execute({ query, limit }, { signal }) {
       const found = await memory.recall({ query, tokens: RECALL_TOKENS, signal, ...(limit === undefined ? {} : { limit }) });
@@ -47,17 +47,16 @@ function rememberTool(memory: SessionMemory): Tool<typeof rememberSchema> {
     schema: rememberSchema,
     source: "built-in",
     risk: () => Risk.LOW,
-    resources: () => [{ name: "memory", access: "write" }],
+    resources: () => [{ name: "memory:session", access: "write" }],
     repeatable: () => true,
     async execute({ text, title, pin = false }, { callId }) {
       if (text.trim() === "") return { status: "error", output: "There is nothing to remember: the text is blank." };
       const kept = { text, pinned: pin, ...(title === undefined ? {} : { title }) };
-      const { id, known } = memory.remember(`m_${callId}`, text, kept);
-      return {
-        status: "ok",
-        output: known ? `Known already, as ${id}.` : `Remembered as ${id}.`,
-        data: known ? { known: id } : { remembered: { id, ...kept } },
-      };
+      const own = `m_${callId}`;
+      const { id } = memory.remember(own, text, kept);
+      return id === own
+        ? { status: "ok", output: `Remembered as ${id}.`, data: { remembered: { id, ...kept } } }
+        : { status: "ok", output: `Known already, as ${id}.`, data: { known: id } };
     },
   };
 }
@@ -71,7 +70,7 @@ function forgetTool(memory: SessionMemory): Tool<typeof forgetSchema> {
     schema: forgetSchema,
     source: "built-in",
     risk: () => Risk.LOW,
-    resources: () => [{ name: "memory", access: "write" }],
+    resources: () => [{ name: "memory:session", access: "write" }],
     // A second time it would be an error.
     repeatable: () => false,
     async execute({ id }) {
