@@ -122,6 +122,35 @@ describe("secrets", { skip: noInternet }, () => {
     await exec.finished;
   });
 
+  it("go with the daemon, however it ends", async () => {
+    verifies("F7");
+    await inside("true");
+    const folder = join(home.directory, "guild");
+    const ours = (): string[] =>
+      execFileSync("ps", ["-eo", "pid=,ppid=,args="], { encoding: "utf8" })
+        .split("\n")
+        .filter((line) => line.endsWith(" --broker"));
+    const pid = Number(JSON.parse((await home.guild(["up", "--json"])).stdout).pid);
+    const broker = ours().find((line) => line.trim().split(/ +/)[1] === String(pid));
+    assert.ok(broker !== undefined, `${folder}: ${ours().join("\n")}`);
+    process.kill(pid, "SIGKILL");
+    for (let left = 100; left > 0 && ours().includes(broker); left -= 1) await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.ok(!ours().includes(broker));
+    assert.match(await inside("curl -sS https://other.example.com/after"), /hello from other\.example\.com/);
+  });
+
+  it("of a megabyte are kept and masked, and one that is larger is refused", async () => {
+    const large = Array.from({ length: 50_000 }, (_, index) => `line-${index}-${index * 7919}`.padEnd(20, "z")).join("");
+    assert.equal((await home.guild(["secret", "set", "LARGE"], { input: large })).code, 0);
+    assert.equal((await home.guild(["secret", "grant", "LARGE", "--host", "api.example.com"])).code, 0);
+    assert.match(
+      await inside('curl -sS -H "x-token: $LARGE" https://api.example.com/large || echo; curl -sS https://api.example.com/x'),
+      /hello/,
+    );
+    assert.equal((await home.guild(["secret", "set", "LARGER"], { input: large.repeat(2) })).code, 2);
+    assert.equal((await home.guild(["secret", "revoke", "LARGE", "--delete"])).code, 0);
+  });
+
   it("are taken back at once, from sandboxes that run too", async () => {
     verifies("F7");
     const loop = `while :; do curl -sS -H "authorization: Bearer $TOKEN" https://git.example.com/echo; sleep 0.2; done 2>&1`;

@@ -99,6 +99,8 @@ describe("a project's own policy", () => {
     const refused = await run("--yes");
     assert.equal(refused.code, 2);
     assert.match(refused.stdout + refused.stderr, /approvals\.policy: /);
+    const doctor = await home.guild(["doctor", "--json"]);
+    assert.equal(jsonLines(doctor.stdout).find(({ id }) => id === "policy")?.["level"], "problem");
     writeFileSync(join(home.directory, "guild/config/policy.toml"), operator);
   });
 });

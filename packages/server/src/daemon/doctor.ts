@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type CapabilityReport, GuildError } from "@guildhall/core";
 import { ensureRuntimeDirectory, type Paths } from "@guildhall/core/paths";
+import { effectivePolicy, readPolicy } from "@guildhall/core/policy-file";
 import { readSettings, type Settings } from "@guildhall/core/settings";
 
 /** One thing that was looked at. */
@@ -31,7 +32,7 @@ export async function examine(options: DoctorOptions): Promise<MachineFinding[]>
     checkSandbox(options, configured),
     checkModels(options, configured),
   ]);
-  return [node, settings, ...rest.flat()];
+  return [node, settings, checkPolicy(options), ...rest.flat()];
 }
 
 const oldestNode = 24;
@@ -49,6 +50,18 @@ function checkSettings({ paths, env }: DoctorOptions): [Settings | undefined, Ma
     return [settings, finding("settings", "ok", text)];
   } catch (error) {
     return [undefined, broken("settings", error)];
+  }
+}
+
+function checkPolicy({ paths }: DoctorOptions): MachineFinding {
+  const file = join(paths.config, "policy.toml");
+  try {
+    if (!existsSync(file)) return finding("policy", "ok", "policy: defaults, there is no file; nothing leaves a sandbox");
+    const { network } = effectivePolicy({ name: "policy.toml", policy: readPolicy(readFileSync(file, "utf8"), file, "operator") });
+    const hosts = new Set(network.layers.flat().flatMap((rule) => (rule.refuse === true ? [] : [rule.host])));
+    return finding("policy", "ok", `policy ${file}: sandboxes may reach ${hosts.size === 0 ? "nothing" : `${hosts.size} host(s)`}`);
+  } catch (error) {
+    return broken("policy", error);
   }
 }
 
