@@ -40,11 +40,14 @@ export function sandboxChangesContract(sandboxes: Sandboxes): void {
     await sandbox.changes.track([""]);
     await writeFile(join(sandbox.workspace, "made"), "1");
     await mkdir(join(sandbox.workspace, "folder"));
+    await sandbox.settle?.();
     assert.deepEqual(await changed(sandbox), ["folder", "made"]);
     await appendFile(join(sandbox.workspace, "made"), "2");
     await rename(join(sandbox.workspace, "folder"), join(sandbox.workspace, "moved"));
+    await sandbox.settle?.();
     assert.deepEqual(await changed(sandbox), ["folder", "made", "moved"]);
     await rm(join(sandbox.workspace, "made"));
+    await sandbox.settle?.();
     assert.deepEqual(await changed(sandbox), ["made"]);
   });
 

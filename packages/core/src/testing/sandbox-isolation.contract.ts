@@ -107,6 +107,7 @@ export function sandboxIsolationContract(sandboxes: Sandboxes): void {
     await writeFile(join(outside, "file"), "untouched", { mode: 0o666 });
     await symlink(outside, join(sandbox.workspace, "way-out"));
     await symlink("/etc/shadow", join(sandbox.workspace, "shadow"));
+    await sandbox.settle?.();
     await assert.rejects(sandbox.files.read("way-out/file"), failsWith("not_found"));
     await assert.rejects(sandbox.files.write("way-out/file", Buffer.from("x")), failsWith("not_found"));
     await assert.rejects(sandbox.files.write("way-out/new", Buffer.from("x"), { parents: true }));
@@ -119,6 +120,7 @@ export function sandboxIsolationContract(sandboxes: Sandboxes): void {
     const sandbox = sandboxes.shared();
     await runScript(sandbox, "mkdir owned && touch owned/file");
     await sandbox.files.write("owned/by-init", Buffer.from("x"));
+    await sandbox.settle?.();
     const owner = await stat(sandbox.workspace);
     for (const name of ["owned", "owned/file", "owned/by-init"]) {
       const found = await stat(join(sandbox.workspace, name));
@@ -137,6 +139,7 @@ export function sandboxIsolationContract(sandboxes: Sandboxes): void {
     const script =
       "echo x > config/kept/file; rm -rf config/kept; mv config other; echo x > .guildhall/policy.toml; mv .guildhall g; echo y > config/free; true";
     await runScript(sandbox, script);
+    await sandbox.settle?.();
     assert.equal(await readFile(join(workspace, "config/kept/file"), "utf8"), "kept");
     assert.equal(await readFile(join(workspace, ".guildhall/policy.toml"), "utf8"), "policy");
     assert.equal(await readFile(join(workspace, "config/free"), "utf8"), "y\n");

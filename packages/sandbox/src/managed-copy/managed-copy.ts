@@ -86,6 +86,7 @@ export class ManagedCopy {
   async remove(): Promise<void> {
     const { directory } = this.#options;
     await rm(this.path, { recursive: true, force: true });
+    await rm(join(directory, STAGING), { recursive: true, force: true });
     await rm(join(directory, MANIFEST), { force: true });
     if ((await readdir(directory).catch(() => ["never made"])).length === 0) await rmdir(directory);
   }
@@ -94,7 +95,9 @@ export class ManagedCopy {
     const { original, directory, owners } = this.#options;
     const there = await Tree.open(original, owners.original);
     try {
-      const here = await Tree.open(this.path, owners.copy);
+      const staging = join(directory, STAGING);
+      await mkdir(staging, { recursive: true, mode: 0o700 });
+      const here = await Tree.open(this.path, owners.copy, staging);
       try {
         const keep = join(directory, `conflicts-${process.pid}-${++this.#rounds}`);
         const round = new Round({ original: there, copy: here, owners, guarded: this.#options.guarded, base: this.#base, keep, quiet });
@@ -119,6 +122,7 @@ export class ManagedCopy {
 }
 
 const MANIFEST = "manifest.json";
+const STAGING = "staging";
 
 interface Manifest {
   options: Omit<ManagedCopyOptions, "directory">;
