@@ -6,10 +6,11 @@ import { plainSession, randomEvents, seededRandom } from "@guildhall/core/testin
 import { ActionStatus, type PromptMessage, PromptRole } from "@guildhall/protocol";
 
 import { BYTES_PER_TOKEN, condense, contextBudget } from "./condense.ts";
+import { systemPrompt } from "./system-prompt.ts";
 import { FakeModel } from "./testing/fake-model.ts";
 import { Harness, looks } from "./testing/harness.ts";
 import { assertValidRequest } from "./testing/validity.ts";
-import { offerTools } from "./tools/index.ts";
+import { createBuiltInTools, offerTools, ToolSet } from "./tools/index.ts";
 import { type Rendered, view } from "./view.ts";
 
 const LARGE = contextBudget({ contextTokens: 200_000, maxOutputTokens: 8_192 });
@@ -198,13 +199,21 @@ describe("condensation", () => {
 });
 
 describe("the size of prompts", () => {
+  it("begins below 12 kB, tools and all, with a system prompt below 3 kB that is the same each time", () => {
+    const options = { workspace: "/home/someone/a-project-with-a-long-name", sandbox: "bubblewrap", unattended: true };
+    const system = systemPrompt(options);
+    assert.equal(systemPrompt({ ...options }), system);
+    assert.ok(Buffer.byteLength(system) <= 3_000);
+    const tools = offerTools(new ToolSet(createBuiltInTools(options)));
+    assert.ok(Buffer.byteLength(system) + JSON.stringify(tools).length <= 12_000);
+  });
+
   it("grows by little of our own making: no more than 300 bytes a step", async () => {
     const session = await Harness.start((step) => ({ calls: [looks(`name ${step}`)] }), { limits: { maxSteps: 20 } });
     await session.run();
     const sizes = (session.models[0]?.requests ?? []).map((request) => wireBytes(request.messages));
     const growth = ((sizes.at(-1) ?? 0) - (sizes[0] ?? 0)) / (sizes.length - 1);
     assert.ok(growth <= 300, `${growth} bytes a step`);
-    assert.ok(offerTools(session.world.tools).length > 0);
   });
 });
 

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { Risk } from "@guildhall/protocol";
+
+import { GuildError } from "../errors.ts";
+import { actionDigest } from "./action-digest.ts";
+import { approvalPolicy } from "./approval-policy.ts";
+
+const action = { callId: "call_1", tool: "bash", arguments: { command: "ls", timeout_s: 3 }, risk: Risk.LOW, workspace: "/w" };
+
+describe("an approval policy", () => {
+  it("asks never, always, or when the risk is high or not known", () => {
+    const asks = (policy: string, risk: Risk, tool = "bash") => approvalPolicy(policy).judge({ ...action, tool, risk }).decision === "ask";
+    assert.deepEqual([asks("never", Risk.HIGH), asks("always", Risk.LOW), asks("always", Risk.LOW, "think")], [false, true, false]);
+    assert.deepEqual(
+      [Risk.LOW, Risk.MEDIUM, Risk.HIGH, Risk.UNSPECIFIED].map((risk) => asks("risky", risk)),
+      [false, false, true, true],
+    );
+    assert.equal(asks("", Risk.HIGH), true);
+  });
+
+  it("refuses a name that it does not know", () => {
+    assert.throws(
+      () => approvalPolicy("sometimes"),
+      (error) => GuildError.is(error, "invalid_argument"),
+    );
+  });
+});
+
+describe("the digest of an action", () => {
+  it("is the same for the same action however it is spelt, and another for any other", () => {
+    const digest = actionDigest(action);
+    assert.equal(actionDigest({ ...action, arguments: { timeout_s: 3, command: "ls" } }), digest);
+    assert.notEqual(actionDigest({ ...action, arguments: { command: "ls", timeout_s: 4 } }), digest);
+    assert.notEqual(actionDigest({ ...action, tool: "edit" }), digest);
+    assert.notEqual(actionDigest({ ...action, workspace: "/v" }), digest);
+  });
+});
