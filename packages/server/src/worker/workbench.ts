@@ -11,6 +11,7 @@ import {
 } from "@guildhall/core";
 
 import type { Surroundings } from "../network/surroundings.ts";
+import { settledCheckpointer } from "./settled-checkpointer.ts";
 
 /** What a session works with: its sandbox, the tools' state in it and the checkpoints of its workspace. Kept warm between turns. */
 export interface Workbench {
@@ -61,7 +62,7 @@ export function openWorkbench(
   });
   sandbox.catch(() => (broken = true));
   const toolSession = sandbox.then((opened) => createToolSession({ sandbox: opened, blobs: deps.blobs, masker: of.masker }));
-  const checkpointer = sandbox.then((opened) => deps.checkpointer(opened));
+  const checkpointer = sandbox.then(async (opened) => settledCheckpointer(await deps.checkpointer(opened), opened));
   // Who awaits them hears of a failure; that nobody may is no fault.
   for (const part of [toolSession, checkpointer]) part.catch(() => undefined);
   return {
