@@ -88,5 +88,8 @@ export interface ModelProvider {
    * The model for a caller who named none: the configured default, else a provider whose key is at hand, else a local server that
    * answers on its usual port. Throws `failed_precondition` with how to get one.
    */
-  choose(options: { configured?: string; credentials: Record<string, string> }): Promise<{ spec: string; baseUrl?: string; reason: string }>;
+  choose(options: {
+    configured?: string;
+    credentials: Record<string, string>;
+  }): Promise<{ spec: string; baseUrl?: string; reason: string }>;
 }
