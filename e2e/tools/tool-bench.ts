@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { createBuiltInTools, createToolSession, runTool, ToolSet } from "@guildhall/agent";
+import { createCodeStructure } from "@guildhall/code";
 import type { Masker, Sandbox, SandboxProvider, ToolResult, ToolSession } from "@guildhall/core";
 import { MemoryBlobStore } from "@guildhall/core/testing";
 
@@ -40,7 +41,7 @@ export async function openToolBench(provider: SandboxProvider, options: { masker
   const sandbox = await provider.create({ id: `tools-${process.pid}-${count}`, workspace });
   const blobs = new MemoryBlobStore();
   const session = createToolSession({ sandbox, blobs, ...options });
-  const tools = new ToolSet(createBuiltInTools({ workspace }));
+  const tools = new ToolSet(createBuiltInTools({ workspace, codeStructure: async () => createCodeStructure() }));
   let calls = 0;
   const call: ToolBench["call"] = (tool, args, how = {}) => {
     calls += 1;

@@ -10,6 +10,7 @@ export * from "./policy/index.ts";
 export * from "./ports/blob-store.ts";
 export * from "./ports/checkpoint.ts";
 export * from "./ports/clock.ts";
+export * from "./ports/code-structure.ts";
 export * from "./ports/embedder.ts";
 export * from "./ports/event-log.ts";
 export * from "./ports/model.ts";

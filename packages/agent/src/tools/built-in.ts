@@ -1,5 +1,6 @@
-import type { Tool } from "@guildhall/core";
+import type { CodeStructure, Tool } from "@guildhall/core";
 
+import { createAstTool } from "./ast/ast.ts";
 import { type BashOptions, createBashTool } from "./bash/bash.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";
@@ -19,10 +20,13 @@ export interface BuiltInOptions {
   repl?: ReplOptions;
   /** Path of ripgrep within the sandbox; default the toolkit's. */
   rg?: string;
+  /** Loads the parsers, at the first call that needs them; none: no `ast`. */
+  codeStructure?(): Promise<CodeStructure>;
 }
 
 /** The tools that every session has, in the order in which models are shown them. */
 export function createBuiltInTools(options: BuiltInOptions): Tool[] {
+  const { codeStructure } = options;
   return [
     createBashTool(options.bash),
     createEditTool(options.workspace),
@@ -36,5 +40,6 @@ export function createBuiltInTools(options: BuiltInOptions): Tool[] {
     systemTool,
     createPythonTool(options.repl),
     createNodeTool(options.repl),
+    ...(codeStructure === undefined ? [] : [createAstTool({ ...options, codeStructure })]),
   ];
 }

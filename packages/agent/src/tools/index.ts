@@ -1,4 +1,5 @@
 /** The agent's tools: one definition each, the registry, and how a call is prepared, planned and run. */
+export { type AstOptions, createAstTool } from "./ast/ast.ts";
 export { type BashOptions, createBashTool, warmShell } from "./bash/bash.ts";
 export { boundText, OUTPUT_LIMIT } from "./bounded-text.ts";
 export { type BuiltInOptions, createBuiltInTools } from "./built-in.ts";

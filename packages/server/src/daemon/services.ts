@@ -76,9 +76,10 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const settings = () => readAll().settings;
   const sharedDatabase = settings().database.url !== "";
   const { createBuiltInTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
+  const codeStructure = async () => (await import("@guildhall/code")).createCodeStructure();
   const toolSets = new Map<string, ToolRegistry>();
   const toolsOf = (workspace: string): ToolRegistry => {
-    const tools = toolSets.get(workspace) ?? new ToolSet(createBuiltInTools({ workspace }));
+    const tools = toolSets.get(workspace) ?? new ToolSet(createBuiltInTools({ workspace, codeStructure }));
     toolSets.set(workspace, tools);
     return tools;
   };

@@ -1,16 +1,16 @@
-import { type FileStat, GuildError, type SandboxFiles, type ToolResult, type ToolSession } from "@guildhall/core";
+import { GuildError, type SandboxFiles, type ToolResult, type ToolSession } from "@guildhall/core";
 import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { defineTool } from "../define-tool.ts";
-import { missingParents, remember } from "../edit/change.ts";
 import { EditHistory } from "../edit/edit-history.ts";
 import { statIfThere, WHOLE_FILE_LIMIT } from "../edit/open-file.ts";
 import { decodeText, encodeText, type TextDocument } from "../edit/text-document.ts";
-import { isConfiguration, lexicalPath, type WorkspacePath, workspacePath } from "../workspace-path.ts";
+import { isConfiguration, lexicalPath, workspacePath } from "../workspace-path.ts";
 import { type Applied, applyHunks } from "./apply-hunks.ts";
 import { type FilePatch, pathsOf } from "./file-patch.ts";
 import { parsePatch } from "./parse-patch.ts";
+import { type Staged, writeStaged } from "./write-staged.ts";
 
 const schema = z.strictObject({
   patch: z.string().min(1).describe("A unified diff, or *** Begin Patch … *** End Patch"),
@@ -45,14 +45,6 @@ function touched(workspace: string, patch: string): string[] {
     if (GuildError.is(error)) return [];
     throw error;
   }
-}
-
-/** A file as it will be. */
-interface Staged {
-  path: WorkspacePath;
-  /** Undefined: it is not there. */
-  before: { bytes: Uint8Array; stat: FileStat } | undefined;
-  after: { bytes: Uint8Array; mode: number | undefined } | undefined;
 }
 
 async function applyPatch(patch: string, session: ToolSession, signal: AbortSignal): Promise<ToolResult> {
@@ -132,40 +124,7 @@ class Stage {
   /** Writes everything, or leaves everything as it was. */
   async write(): Promise<void> {
     const history = this.#session.get("edit", () => new EditHistory());
-    const undo: Array<() => Promise<void>> = [];
-    const done: Array<() => void> = [];
-    try {
-      for (const { path, before, after } of this.#staged.values()) {
-        if (before === undefined && after === undefined) continue;
-        const former = before && { bytes: before.bytes, mode: before.stat.mode };
-        if (after === undefined) {
-          await this.#files.remove(path.real);
-          undo.push(() => this.#files.write(path.real, former?.bytes ?? new Uint8Array(), { mode: former?.mode ?? 0o644 }));
-          done.push(() => remember(history, path, { before: former, command: "apply_patch", madeDirectories: [] }, undefined));
-          continue;
-        }
-        const madeDirectories = before === undefined ? await missingParents(this.#files, path.real) : [];
-        undo.push(async () => {
-          if (former !== undefined) await this.#files.write(path.real, former.bytes);
-          else await this.#removeNew(path.real, madeDirectories);
-          if (former !== undefined && after.mode !== undefined) await this.#files.chmod(path.real, former.mode);
-        });
-        await this.#files.write(path.real, after.bytes, { parents: true, exclusive: before === undefined });
-        if (after.mode !== undefined && after.mode !== before?.stat.mode) await this.#files.chmod(path.real, after.mode);
-        done.push(() => remember(history, path, { before: former, command: "apply_patch", madeDirectories }, after.bytes));
-      }
-    } catch (error) {
-      for (const takeBack of undo.toReversed()) await takeBack();
-      throw error;
-    }
-    for (const note of done) note();
-  }
-
-  async #removeNew(path: string, madeDirectories: readonly string[]): Promise<void> {
-    if ((await statIfThere(this.#files, path)) !== undefined) await this.#files.remove(path);
-    for (const directory of madeDirectories.toReversed()) {
-      if ((await statIfThere(this.#files, directory)) !== undefined) await this.#files.remove(directory);
-    }
+    await writeStaged(this.#files, history, [...this.#staged.values()], "apply_patch");
   }
 
   async #open(path: string): Promise<Staged> {
