@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 
-const program = join(import.meta.dirname, "remembering.ts");
+const program = fileURLToPath(import.meta.resolve("./remembering.ts"));
 
 test("a session's memory survives kill -9: the log is taken in again, and what was embedded is not embedded twice", async () => {
   const directory = await mkdtemp(join(tmpdir(), "guild-knowledge-"));
