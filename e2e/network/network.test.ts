@@ -53,6 +53,11 @@ describe("the network of a sandbox", { skip: noInternet }, () => {
   it("reaches what the policy allows, by method, path and host, and refuses the rest", async () => {
     verifies("F3");
     assert.equal(await get("https://api.example.com/v1/x?q=1"), "hello from api.example.com/v1/x?q=1\n");
+    // Programs that look at the system's authorities alone trust the proxy too.
+    assert.equal(
+      await inside("env -i HTTPS_PROXY=$HTTPS_PROXY /usr/bin/curl -sS https://api.example.com/v1/y"),
+      "hello from api.example.com/v1/y\n",
+    );
     assert.equal(await get("http://www.example.com/"), "hello from www.example.com/\n");
     assert.match(await get("https://api.example.com/v2"), /no rule of api\.example\.com allows GET \/v2/);
     assert.match(await get("https://api.example.com/v1/x", "-X POST -d data"), /allows POST \/v1\/x/);
@@ -61,7 +66,7 @@ describe("the network of a sandbox", { skip: noInternet }, () => {
     assert.match(await get("https://api.example.com/redirect", "-L"), /403/);
     assert.deepEqual(
       internet.received.map(({ method, host, url }) => `${method} ${host}${url}`),
-      ["GET api.example.com/v1/x?q=1", "GET www.example.com/", "GET api.example.com/redirect"],
+      ["GET api.example.com/v1/x?q=1", "GET api.example.com/v1/y", "GET www.example.com/", "GET api.example.com/redirect"],
     );
   });
 

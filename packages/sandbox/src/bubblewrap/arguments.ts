@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, readlinkSync } from "node:fs";
 
-import { WAY_OUT_MOUNT } from "../network/way-out.ts";
+import { BUNDLE_FILE, WAY_OUT_MOUNT } from "../network/way-out.ts";
 import { TOOLKIT_MOUNT } from "../toolkit.ts";
 import { HOME, mountedSystemFiles } from "./system-files.ts";
 
@@ -41,13 +41,22 @@ export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
     ["--perms", "1777", "--size", size, "--tmpfs", "/tmp", "--dir", "/var", "--symlink", "../tmp", "/var/tmp"],
     ["--perms", "0700", "--size", size, "--tmpfs", HOME],
     ["--ro-bind", plan.toolkit, TOOLKIT_MOUNT],
-    plan.wayOut === undefined ? [] : ["--ro-bind", plan.wayOut, WAY_OUT_MOUNT],
+    plan.wayOut === undefined ? [] : wayOutArguments(plan.wayOut),
     plan.writable.flatMap((one) => ["--bind", one.source, one.at]),
     plan.guarded.flatMap((one) => [one.mount === "pin" ? "--bind" : "--ro-bind", one.source, one.at]),
     ["--remount-ro", "/", "--chdir", plan.workspace, "--seccomp", String(plan.seccompFd)],
     ["--", `${TOOLKIT_MOUNT}/init`, ...plan.init],
   ].flat();
 }
+
+/** Programs that look at no variable trust the system's authorities: the session's is among them. */
+function wayOutArguments(wayOut: string): string[] {
+  const found = lstatSync(SYSTEM_BUNDLE, { throwIfNoEntry: false })?.isFile() === true;
+  return ["--ro-bind", wayOut, WAY_OUT_MOUNT, ...(found ? ["--ro-bind", `${wayOut}/${BUNDLE_FILE}`, SYSTEM_BUNDLE] : [])];
+}
+
+/** Debian's; others have links there, which cannot be mounted over. */
+const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
 
 const systemDirectories = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 

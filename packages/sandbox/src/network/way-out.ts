@@ -38,6 +38,7 @@ export function wayOutEnvironment(): Record<string, string> {
     GIT_SSL_CAINFO: bundle,
     PIP_CERT: bundle,
     CARGO_HTTP_CAINFO: bundle,
+    npm_config_cafile: bundle,
     NIX_SSL_CERT_FILE: bundle,
   };
 }
