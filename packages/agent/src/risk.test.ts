@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { type CommandJudge, GuildError, type Tool } from "@guildhall/core";
+import { type CommandJudge, GuildError } from "@guildhall/core";
 import { Risk, TurnEndReason } from "@guildhall/protocol";
 import { z } from "zod";
 
@@ -32,7 +32,7 @@ const says = (script: string) => ({ tool: "shell", args: { script } });
 
 async function session(calls: Array<{ tool: string; args: unknown }>, options: HarnessOptions = {}): Promise<Harness> {
   const harness = await Harness.start([{ calls }, finishes()], { approvalPolicy: "risky", ...options });
-  harness.world.tools.add(shell as Tool);
+  harness.world.tools.add(shell);
   return harness;
 }
 

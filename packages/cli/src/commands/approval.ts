@@ -1,5 +1,5 @@
 import { foldAll, GuildError, type OpenCall } from "@guildhall/core";
-import { type Event, Risk, RiskSchema, type Session, SessionStatus } from "@guildhall/protocol";
+import { type Event, type Risk, RiskSchema, type Session, SessionStatus } from "@guildhall/protocol";
 
 import type { Connection } from "../client/connect.ts";
 import type { Context } from "../client/context.ts";

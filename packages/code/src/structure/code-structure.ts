@@ -1,11 +1,12 @@
 import { createRequire } from "node:module";
 
+import type * as AstGrep from "@ast-grep/napi";
+import type { SgNode } from "@ast-grep/napi";
 import { type CodeStructure, GuildError, type StructureEdit, type StructureMatch } from "@guildhall/core";
 
 import { type DynamicLanguage, dynamicLanguages, LANGUAGES, type StructureLanguage } from "./languages.ts";
 
-type Napi = typeof import("@ast-grep/napi");
-type SgNode = import("@ast-grep/napi").SgNode;
+type Napi = typeof AstGrep;
 type Matcher = string | { rule: { pattern: { context: string; selector: string } } };
 
 let loading: { napi: Napi; dynamic: Record<string, DynamicLanguage> } | undefined;
@@ -15,7 +16,7 @@ function load(): NonNullable<typeof loading> {
   if (loading !== undefined) return loading;
   const napi = createRequire(import.meta.url)("@ast-grep/napi") as Napi;
   const dynamic = dynamicLanguages();
-  napi.registerDynamicLanguage(dynamic as unknown as Parameters<Napi["registerDynamicLanguage"]>[0]);
+  napi.registerDynamicLanguage(dynamic);
   return (loading = { napi, dynamic });
 }
 

@@ -19,7 +19,10 @@ const builtIn = (name: string, parser: string, ...extensions: string[]): Structu
   dynamic: false,
 });
 const loaded = (name: string, extensions: string[], context?: string): StructureLanguage => ({
-  ...{ name, parser: name, extensions, dynamic: true },
+  name,
+  parser: name,
+  extensions,
+  dynamic: true,
   ...(context === undefined ? {} : { context }),
 });
 

@@ -123,8 +123,14 @@ export class ShellSession {
     const recorder = new OutputRecorder(this.#options);
     const process = new TerminalProcess(execution, (chunk) => recorder.write(chunk.bytes));
     const started: BackgroundProcess = {
-      ...{ name, command, process, recorder },
-      ...{ started: performance.now(), tail: "", watch: undefined, told: false },
+      name,
+      command,
+      process,
+      recorder,
+      started: performance.now(),
+      tail: "",
+      watch: undefined,
+      told: false,
     };
     recorder.onText = (text) => {
       started.tail = (started.tail + text).slice(-TAIL);

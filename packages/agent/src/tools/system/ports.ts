@@ -3,7 +3,7 @@ import { z } from "zod";
 
 import { defineTool } from "../define-tool.ts";
 import { listeningPorts } from "./listening-ports.ts";
-import { processTable, socketOwners } from "./process-table.ts";
+import { type ProcessRow, processTable, socketOwners } from "./process-table.ts";
 
 const schema = z.strictObject({ port: z.int().min(1).max(65_535).optional().describe("Only this one") });
 
@@ -19,9 +19,11 @@ export const portsTool = defineTool({
     const { files } = session.sandbox;
     const found = (await listeningPorts(files)).filter((one) => port === undefined || one.port === port);
     const owners =
-      found.length === 0 ? new Map() : await socketOwners(files, await processTable(files), new Set(found.map(({ inode }) => inode)));
+      found.length === 0
+        ? new Map<string, ProcessRow>()
+        : await socketOwners(files, await processTable(files), new Set(found.map(({ inode }) => inode)));
     const rows = found.map(({ protocol, address, port: number, inode }) => {
-      const owner: { pid: number; command: string } | undefined = owners.get(inode);
+      const owner = owners.get(inode);
       return { protocol, address, port: number, pid: owner?.pid ?? null, command: owner?.command.slice(0, 200) ?? "" };
     });
     const lines = rows.map(
