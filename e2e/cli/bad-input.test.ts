@@ -153,14 +153,11 @@ describe("bad input ends in one line that says what to do, and the right exit co
       { calls: [{ tool: "finish", args: { summary: "tried" } }] },
     ];
     const config = execFileSync("cat", [join(hostile, ".git/config")], { encoding: "utf8" });
-    const finished = await home.guild([
-      "run",
-      "try",
-      "--workspace",
-      hostile,
-      "--model",
-      `scripted:${home.write("hostile.json", JSON.stringify(steps))}`,
-    ]);
+    const model = `scripted:${home.write("hostile.json", JSON.stringify(steps))}`;
+    const asked = await home.guild(["run", "try", "--workspace", hostile, "--model", model]);
+    assert.equal(asked.code, 4, "its own policy of asking nobody has no effect");
+    assert.match(asked.stderr, /nobody has trusted it/);
+    const finished = await home.guild(["run", "try", "--workspace", hostile, "--model", model, "--yes"]);
     assert.equal(finished.code, 0, finished.stderr + finished.stdout);
     assert.equal(existsSync(marker), false, "nothing ran on the host");
     assert.equal(execFileSync("cat", [join(hostile, ".git/config")], { encoding: "utf8" }), config);
