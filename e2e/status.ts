@@ -19,6 +19,6 @@ export const status: Partial<Record<RequirementId, Status>> = {
   D7: { works: "partly", missing: "ports" },
   F1: { works: "partly", missing: "Docker, gVisor and Kubernetes providers" },
   F3: { works: "partly", missing: "other providers than bubblewrap, and the tools that fetch and browse" },
-  F4: { works: "partly", missing: "the operator's own list of protected paths" },
+  F4: { works: "partly", missing: "configuration of package managers and editors" },
   F7: { works: "partly", missing: "the operating system's keyring as a store, memories" },
 };
