@@ -29,6 +29,7 @@
             pkgs.libseccomp
             pkgs.util-linux
             pkgs.curl
+            pkgs.iproute2
             pkgs.procps
             pkgs.python3
             pkgs.postgresql_18
