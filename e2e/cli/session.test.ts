@@ -193,7 +193,7 @@ describe("guild session", () => {
 
   it("an action that needs approval ends an unattended run with exit code 4, and runs once with --yes", async () => {
     const directory = workspace();
-    const risky = bash("rm -rf ../../../../*; echo risky >ran");
+    const risky = bash("rm -rf ../../../../nothing-of-this-name; echo risky >ran");
     const asked = await home.guild(["run", "go", "--workspace", directory, "--model", script(risky, finish)]);
     assert.equal(asked.code, 4, asked.stdout);
     assert.equal(existsSync(join(directory, "ran")), false);

@@ -52,13 +52,13 @@ describe("guild at a terminal", () => {
 
   const script = (name: string, ...steps: unknown[]) => `scripted:${home.write(name, JSON.stringify(steps))}`;
   const finish = { calls: [{ tool: "finish", args: { summary: "finished" } }] };
-  const risky = { calls: [{ tool: "bash", args: { command: "rm -rf ../../../../*; echo risky >ran" } }] };
+  const risky = { calls: [{ tool: "bash", args: { command: "rm -rf ../../../../nothing-of-this-name; echo risky >ran" } }] };
 
   it("shows the exact action before it asks, and runs it only when allowed", async () => {
     verifies("B5");
     const model = script("ask.json", risky, risky, finish);
     const run = atTerminal(home, ["run", "go", "--workspace", workspace, "--model", model]);
-    await run.shows(/rm -rf \.\.\/\.\.\/\.\.\/\.\.\/\*; echo risky >ran[^]*Allow this one action\? \[y\/N\] /);
+    await run.shows(/rm -rf \.\.\/\.\.\/\.\.\/\.\.\/nothing-of-this-name; echo risky >ran[^]*Allow this one action\? \[y\/N\] /);
     run.type("n\n");
     await run.shows(/Allow this one action[^]*Allow this one action/);
     assert.equal(existsSync(join(workspace, "ran")), false);
