@@ -109,6 +109,7 @@ export class ReplProcess {
   async interrupt(): Promise<void> {
     if (this.#ended !== undefined) return;
     if (this.#interpreter.interruptMessage) {
+      // May be lost: an interpreter that is gone or does not read gets the signal below all the same.
       this.#execution.write(encodeMessage({ id: 0, code: "", interrupt: true })).catch(() => undefined);
     }
     // What it waits for (a child process) has to stop too.
