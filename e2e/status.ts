@@ -10,15 +10,19 @@ export interface Status {
 /** Rows that are begun, each cited by a test that shows what of it works; a row that is not here has not been begun. */
 export const status: Partial<Record<RequirementId, Status>> = {
   A6: { works: "partly", missing: "workers on several machines" },
-  B5: { works: "partly", missing: "Python and Node REPLs, browser, delegation, text protocol for models without function calling" },
+  B5: { works: "partly", missing: "browser, delegation, text protocol for models without function calling" },
   B8: { works: "partly", missing: "a lock file for the flake (made where nixpkgs can be reached)" },
   D1: { works: "partly", missing: "Azure and Bedrock" },
   D3: { works: "partly", missing: "registration of a user's own module" },
   D4: { works: "partly", missing: "MCP and plug-in tools" },
-  D6: { works: "partly", missing: "patch" },
-  D7: { works: "partly", missing: "ports" },
+  D6: { works: "yes" },
+  D7: { works: "yes" },
+  D8: { works: "partly", missing: "fetch, search, DNS, HTTP requests, diagnosis" },
+  D10: { works: "partly", missing: "symbols and references" },
+  D11: { works: "yes" },
   F1: { works: "partly", missing: "Docker, gVisor and Kubernetes providers" },
   F3: { works: "partly", missing: "other providers than bubblewrap, and the tools that fetch and browse" },
   F4: { works: "partly", missing: "configuration of package managers and editors" },
   F7: { works: "partly", missing: "the operating system's keyring as a store, memories" },
+  F10: { works: "partly", missing: "rules for single actions in the policy file, saved by `always`; a model as a further judge" },
 };
