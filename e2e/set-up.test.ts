@@ -87,11 +87,14 @@ test("the first use makes the set-up and runs the command; standard output is th
   assert.equal(madeNative(home), 1);
 });
 
-test("with everything in place nothing but Node is started", () => {
+test("with everything in place it looks at times, and starts nothing but Node", () => {
   verifies("B8");
   const home = checkout("ready");
   assert.equal(guild(join(home, "guild")).status, 0);
-  const again = guild(join(home, "guild"), { path: join(scratch, "no-programs-here") });
+  const programs = join(scratch, "find-alone");
+  mkdirSync(programs);
+  symlinkSync(spawnSync("which", ["find"], { encoding: "utf8" }).stdout.trim(), join(programs, "find"));
+  const again = guild(join(home, "guild"), { path: programs });
   assert.equal(again.status, 0, again.stderr);
   assert.equal(again.stderr, "");
 });
