@@ -45,6 +45,26 @@ describe("a repository in a sandbox", () => {
     return sandbox;
   };
 
+  it("ends when the host replaces what it guards, since the kernel drops the mount over it", async () => {
+    const workspace = await repository();
+    const sandbox = await open(workspace);
+    assert.match((await runScript(sandbox, "echo x >> .git/config")).stderr, /Read-only/);
+    await git(workspace, "config", "remote.origin.url", "https://example.com/");
+    await sandbox.gone;
+    const next = await open(workspace);
+    assert.match((await runScript(next, "echo x >> .git/config")).stderr, /Read-only/);
+    assert.match(await readFile(join(workspace, ".git/config"), "utf8"), /example\.com/);
+  });
+
+  it("goes on when the host's git works without replacing what it guards", async () => {
+    const workspace = await repository();
+    const sandbox = await open(workspace);
+    await writeFile(join(workspace, "file"), "two\n");
+    await git(workspace, "commit", "-qam", "second");
+    await git(workspace, "branch", "other");
+    assert.equal((await runScript(sandbox, "git log --oneline | wc -l")).stdout.trim(), "2");
+  });
+
   it("opens and closes any number of sandboxes of one workspace at once", async () => {
     const workspace = await repository();
     const loop = async (): Promise<void> => {

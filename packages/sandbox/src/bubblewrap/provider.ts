@@ -23,6 +23,7 @@ import { checkedWorkspace } from "../sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, type Toolkit } from "../toolkit.ts";
 import { bubblewrapArguments, type Mount } from "./arguments.ts";
 import type { Guard } from "./git-guard.ts";
+import { GuardWatch } from "./guard-watch.ts";
 import { findBubblewrap, probeBubblewrap } from "./probe.ts";
 import { HOME, makeSystemFiles, USER_NAME } from "./system-files.ts";
 import { WorkspaceGuards } from "./workspace-guards.ts";
@@ -92,7 +93,22 @@ export class BubblewrapProvider implements SandboxProvider {
     let group: SandboxGroup | undefined;
     const copies: ManagedCopy[] = [];
     const settle = async (): Promise<SandboxConflict[]> => (await Promise.all(copies.map((copy) => copy.settle()))).flat();
+    let opened: Sandbox | undefined;
+    let replaced: string | undefined;
+    const end = (path: string): void => {
+      replaced = path;
+      // Whoever uses it learns of its end through `gone`; what fails while it is taken down, dispose says to its next caller.
+      opened?.dispose().catch(() => undefined);
+    };
+    // On a copy nothing that the host replaces is mounted.
+    const watching = copied
+      ? undefined
+      : new GuardWatch(
+          guard.paths.map(({ path }) => path),
+          end,
+        );
     const free = async (): Promise<void> => {
+      watching?.close();
       try {
         await group?.remove();
         for (const copy of copies) await this.#copies.finish(copy);
@@ -167,6 +183,14 @@ export class BubblewrapProvider implements SandboxProvider {
         ...(copied ? { settle } : {}),
       });
       this.#sandboxes.add(sandbox);
+      opened = sandbox;
+      if (replaced !== undefined) {
+        await sandbox.dispose();
+        throw new GuildError("unavailable", `${replaced} was replaced while the sandbox started`, {
+          subject: replaced,
+          remedy: "try again",
+        });
+      }
       return sandbox;
     } catch (error) {
       await free();
