@@ -109,8 +109,35 @@ static enum pumped pump(struct channel *channel, int stream, size_t bound) {
   return PUMP_ENDED;
 }
 
+/* Takes control bytes in hand. All output that was written before them can be read from now on. */
+static void hold_control(struct channel *channel) {
+  ssize_t n;
+  do n = read(channel->out[STREAM_CONTROL].fd, channel->held, sizeof channel->held);
+  while (n < 0 && errno == EINTR);
+  channel->pending[STREAM_CONTROL] = 0; /* what is left is announced again */
+  if (n > 0) channel->held_length = (size_t)n;
+  if (n == 0 || (n < 0 && errno != EAGAIN)) channel->control_over = true;
+}
+
+static void pass_control(struct channel *channel) {
+  size_t n = channel->held_length;
+  if (!channel->discard) {
+    if (n > channel->credit) n = (size_t)channel->credit;
+    if (n > 0) {
+      uint8_t head = STREAM_CONTROL;
+      send_frame2(T_OUTPUT, channel->id, &head, 1, channel->held, n);
+      channel->credit -= (uint64_t)n;
+    }
+  }
+  channel->held_length -= n;
+  memmove(channel->held, channel->held + n, channel->held_length);
+  if (channel->held_length == 0 && channel->control_over) end_stream(channel, STREAM_CONTROL);
+}
+
 void channel_pump(struct channel *channel) {
-  if (channel->pending[STREAM_CONTROL] != 0) {
+  bool control = channel->out[STREAM_CONTROL].fd >= 0;
+  if (control && channel->pending[STREAM_CONTROL] != 0 && channel->held_length == 0 && !channel->control_over) hold_control(channel);
+  if (control && (channel->held_length > 0 || channel->control_over)) {
     /* Output first, whether or not it was announced in this turn: it may have been written just before. */
     bool drained = true;
     for (int stream = STREAM_OUT; stream <= STREAM_ERR; stream++)
@@ -118,7 +145,7 @@ void channel_pump(struct channel *channel) {
         channel->pending[stream] |= EPOLLIN;
         drained = false;
       }
-    if (drained) pump(channel, STREAM_CONTROL, sizeof buffer);
+    if (drained) pass_control(channel);
   } else {
     for (int stream = STREAM_OUT; stream <= STREAM_ERR; stream++)
       if (channel->pending[stream] != 0) pump(channel, stream, sizeof buffer);

@@ -105,6 +105,9 @@ struct channel {
   uint32_t pending[STREAMS]; /* events seen and not yet served */
   uint64_t credit;
   bool ended;
+  uint8_t held[512]; /* control bytes read and not yet passed on: the output written before them goes first */
+  size_t held_length;
+  bool control_over;
   struct source in;
   uint8_t *queue;
   size_t queue_start, queue_length;
