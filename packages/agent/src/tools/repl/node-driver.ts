@@ -8,10 +8,10 @@ const session = new Session();
 session.connectToMainThread();
 const interrupt = () => {
   const [running] = workerData;
-  parentPort.postMessage({ interrupt: true });
+  parentPort.postMessage({ interrupt: running });
   setTimeout(() => {
     if (workerData[0] !== running) return;
-    session.post("Runtime.terminateExecution", () => parentPort.postMessage({ interrupt: true }));
+    session.post("Runtime.terminateExecution", () => parentPort.postMessage({ interrupt: running }));
   }, 50);
 };
 let rest = Buffer.alloc(0);
@@ -129,8 +129,9 @@ const reply = (id, answer) => {
 };
 const reader = new Worker(${JSON.stringify(READER)}, { eval: true, workerData: running });
 reader.on("message", ({ id, code, interrupt }) => {
-  if (interrupt) {
-    if (running[0] !== 0) reply(running[0], { status: "interrupted", error: "interrupted" });
+  // An interrupt is for the request that ran when it was asked for; reply passes over one that has ended meanwhile.
+  if (interrupt !== undefined) {
+    if (interrupt !== 0) reply(interrupt, { status: "interrupted", error: "interrupted" });
     return;
   }
   displays = [];
