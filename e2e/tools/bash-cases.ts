@@ -295,7 +295,11 @@ export const hardCases: BashCase[] = [
   { name: "an unbalanced quote", steps: [fails('echo "open', 2, /unexpected EOF/), ok("echo on", "on\n")] },
   { name: "an open parenthesis", steps: [fails("echo $(( 1 +", 2), fails("if true; then", 2), ok("echo on", "on\n")] },
   { name: "a here-document without its end", steps: [ok("cat <<E\nbody", /body/), ok("echo on", "on\n")] },
-  { name: "a child that holds the terminal", steps: [ok("(sleep 100 &); setsid sleep 100 & echo here", /here\n/), ok("echo on", "on\n")] },
+  {
+    name: "a child that holds the terminal",
+    // setsid leaves its job at once, which bash reports with this command or the next.
+    steps: [ok("(sleep 100 &); setsid sleep 100 & echo here", /here\n/), ok("echo on", /^(\[1\].*\n)?on\n$/)],
+  },
   {
     name: "exit while a child holds the terminal",
     steps: [ends("(trap '' HUP TERM INT; exec setsid sleep 100) & exit 5", 5), ok("echo on", "on\n")],
