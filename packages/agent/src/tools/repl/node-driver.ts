@@ -1,7 +1,7 @@
 /** A thread of the driver: reads requests, hands them on, and stops the main thread even in a loop without end. */
 const READER = String.raw`
-const { read } = require("node:fs");
 const { Session } = require("node:inspector");
+const { Socket } = require("node:net");
 const { parentPort, workerData } = require("node:worker_threads");
 setInterval(() => undefined, 2 ** 30);
 const session = new Session();
@@ -27,14 +27,14 @@ const take = () => {
     else parentPort.postMessage(request);
   }
 };
-const buffer = Buffer.alloc(65536);
-const next = () => read(0, buffer, 0, buffer.length, null, (error, count) => {
-  if (error || count === 0) return process.kill(process.pid, "SIGKILL");
-  rest = Buffer.concat([rest, buffer.subarray(0, count)]);
+// Not fs.read: a thread that waits in it would keep the whole process from exiting.
+const input = new Socket({ fd: 0, readable: true, writable: false });
+input.on("data", (chunk) => {
+  rest = Buffer.concat([rest, chunk]);
   take();
-  next();
 });
-next();
+const over = () => process.kill(process.pid, "SIGKILL");
+input.on("end", over).on("error", over);
 `;
 
 /**
