@@ -204,8 +204,10 @@ export class ShellSession {
     try {
       const over = (): boolean => shell.commandEnd !== undefined;
       const { timeoutMs: ms, signal } = limits;
-      let why = await shell.process.wait(() => shell.taken, { ms: Math.min(ms, TAKEN_MS - shell.age), signal });
-      const notTaken = why === "time" && !shell.taken && shell.age >= TAKEN_MS;
+      // Compared before the wait: a timer may fire a fraction of a millisecond early.
+      const left = TAKEN_MS - shell.age;
+      let why = await shell.process.wait(() => shell.taken, { ms: Math.min(ms, left), signal });
+      const notTaken = why === "time" && !shell.taken && left <= ms;
       if (!notTaken && why !== "aborted")
         why = await shell.process.wait(over, { ms: Math.max(0, ms - (performance.now() - begun)), signal, ...quiet(limits) });
       if (why === "aborted") await this.#interrupt(shell);
