@@ -310,7 +310,11 @@ export const hardCases: BashCase[] = [
     steps: [running({ command: "kill -STOP $$; echo went on", timeout_s: 0.2 }), { call: { input: "SIGCONT" }, output: "went on\n" }],
   },
   { name: "a terminal in raw mode", steps: [ok("stty raw", ""), ok("echo on", "on\n")] },
-  { name: "a terminal that gives up reading", steps: [{ call: "stty -icanon min 0 time 0" }, { call: "true" }, ok("echo on", "on\n")] },
+  {
+    name: "a terminal that gives up reading",
+    // Bash ends at a read that finds nothing, which may be before or after any of these.
+    steps: [{ call: "stty -icanon min 0 time 0" }, { call: "true" }, { call: "true" }, { call: "true" }, ok("echo on", "on\n")],
+  },
   {
     name: "hostile settings",
     steps: [ok("IFS=/; set -f -C; shopt -s failglob extglob; set -- a b; PS4=x LC_ALL=C", ""), ok("echo on", "on\n")],
