@@ -46,7 +46,6 @@ export async function startSystem(steps: number): Promise<System> {
     OPENAI_COMPATIBLE_API_KEY: "cli",
   };
   const paths = resolvePaths({ env, home: folder, uid: process.getuid?.() ?? 0, tmp: folder });
-  const databasesBefore = new Set(databases());
   const model: ChildProcess = fork(join(import.meta.dirname, "model-server.ts"), [String(steps)]);
   const [{ baseUrl }] = (await once(model, "message")) as [{ baseUrl: string }];
   let workspaces = 0;
@@ -91,7 +90,7 @@ export async function startSystem(steps: number): Promise<System> {
       };
     },
     processes() {
-      const database = descendants(databases().filter((pid) => !databasesBefore.has(pid)));
+      const database = descendants(databases(env.GUILD_HOME));
       const own = readdirSync("/proc")
         .map(Number)
         .filter((pid) => pid > 0 && environment(pid).includes(`GUILD_HOME=${env.GUILD_HOME}\0`));
@@ -99,20 +98,19 @@ export async function startSystem(steps: number): Promise<System> {
       return { daemon: descendants(own).filter((pid) => !among.has(pid)), database };
     },
     async close() {
-      const child = spawn(process.execPath, [program, "down", "--database"], { env, stdio: "ignore" });
+      const child = spawn(process.execPath, [program, "down"], { env, stdio: "ignore" });
       await once(child, "close");
       model.disconnect();
-      for (const pid of databases()) if (!databasesBefore.has(pid)) process.kill(pid, "SIGQUIT");
       rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-/** Postmasters on this machine. */
-function databases(): number[] {
+/** The postmaster whose data is in `home`: it carries its path as cluster name. */
+function databases(home: string): number[] {
   return readdirSync("/proc")
     .map(Number)
-    .filter((pid) => pid > 0 && /(^|\/)postgres\0-D/.test(read(`/proc/${pid}/cmdline`)));
+    .filter((pid) => pid > 0 && read(`/proc/${pid}/cmdline`).includes("postgres") && read(`/proc/${pid}/cmdline`).includes(home));
 }
 
 function environment(pid: number): string {
