@@ -12,6 +12,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   A6: { works: "partly", missing: "workers on several machines" },
   B5: { works: "partly", missing: "browser, delegation, text protocol for models without function calling" },
   B8: { works: "partly", missing: "a lock file for the flake (made where nixpkgs can be reached)" },
+  C2: { works: "partly", missing: "automatic recall in sessions" },
   D1: { works: "partly", missing: "Azure and Bedrock" },
   D3: { works: "partly", missing: "registration of a user's own module" },
   D4: { works: "partly", missing: "MCP and plug-in tools" },

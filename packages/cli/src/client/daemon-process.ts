@@ -40,13 +40,33 @@ export async function startDaemon(context: Context, options: string[] = []): Pro
     child.unref();
     const readiness = await readReadiness(child.stdio[3] as NodeJS.ReadableStream, context.paths.log);
     if (readiness.state !== "failed") return readiness.state;
-    throw new GuildError(readiness.code as GuildError["code"], readiness.message, {
-      ...(readiness.subject === undefined ? {} : { subject: readiness.subject }),
-      remedy: readiness.remedy ?? `the log is ${context.paths.log}`,
-    });
+    throw failureOf(readiness, `the log is ${context.paths.log}`);
   } finally {
     closeSync(log);
   }
+}
+
+/** Runs the daemon's program for one task with its output to this terminal; throws what kept it from doing it. No daemon is started. */
+export async function runTask(context: Context, options: string[]): Promise<void> {
+  const child = spawn(process.execPath, [fileURLToPath(daemonEntry()), "--ready-fd", "3", ...options], {
+    env: { ...context.env },
+    stdio: ["ignore", "inherit", "inherit", "pipe"],
+  });
+  const exited = new Promise<number | null>((resolve, reject) => child.on("error", reject).on("exit", resolve));
+  let text = "";
+  for await (const chunk of child.stdio[3] as NodeJS.ReadableStream) text += String(chunk);
+  const code = await exited;
+  if (text !== "") throw failureOf(JSON.parse(text) as Failure, "report this with the line above");
+  if (code !== 0) throw new GuildError("internal", "the task ended early", { remedy: "report this with the lines above" });
+}
+
+type Failure = Extract<Readiness, { state: "failed" }>;
+
+function failureOf(failure: Failure, fallback: string): GuildError {
+  return new GuildError(failure.code as GuildError["code"], failure.message, {
+    ...(failure.subject === undefined ? {} : { subject: failure.subject }),
+    remedy: failure.remedy ?? fallback,
+  });
 }
 
 /** Runs the daemon's program in the foreground with these options and this terminal; resolves to its exit code. */

@@ -11,7 +11,7 @@ import { createLog } from "./log.ts";
 
 /**
  * The daemon's program. `--broker` makes it the network's broker instead, a child of the daemon. `--listen ADDR` opens a TCP address too, `--foreground` says on stdout what happens, `--doctor` examines the machine, prints its
- * findings as JSON and ends. The descriptor `--ready-fd` gets one line of JSON when the daemon is ready or could not start.
+ * findings as JSON and ends; `--evaluate JSON` measures retrieval, prints the figures and ends. The descriptor `--ready-fd` gets one line of JSON when the daemon is ready or could not start.
  */
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -20,6 +20,7 @@ async function main(): Promise<void> {
       foreground: { type: "boolean" },
       doctor: { type: "boolean" },
       broker: { type: "boolean" },
+      evaluate: { type: "string" },
       "ready-fd": { type: "string" },
     },
   });
@@ -41,6 +42,17 @@ async function main(): Promise<void> {
     if (readyFd !== undefined) writeFileSync(Number(readyFd), `${JSON.stringify(message)}\n`);
     if (readyFd !== undefined) closeSync(Number(readyFd));
   };
+  if (values.evaluate !== undefined) {
+    const { evaluateFiles } = await import("../knowledge/evaluate.ts");
+    try {
+      await evaluateFiles(values.evaluate, paths.data, (line) => void process.stdout.write(`${line}\n`));
+    } catch (error) {
+      const { code, message, subject, remedy } = GuildError.from(error);
+      tellStarter({ state: "failed", code, message, subject, remedy });
+      process.exitCode = 1;
+    }
+    return;
+  }
   const log = createLog((line) => void process.stderr.write(line));
   process.on("uncaughtException", (error) => log.error("uncaught", error));
   process.on("unhandledRejection", (error) => log.error("unhandled rejection", error));
