@@ -25,6 +25,12 @@ export async function callModel(run: Run): Promise<void> {
   if (unopened.length > 0) return run.commit(() => unopened);
   run.snapshots.begin();
 
+  const { clock } = run.deps;
+  const told = await run.journal.effect((signal) => patiently(clock, signal, run.parts.beforeStep(run.journal.state, signal)), run.signal);
+  for (const { actor, events } of told ?? []) await run.journal.input(actor, events);
+  // What was said, or came meanwhile, may have changed what is to be done.
+  if (told?.length !== 0) return;
+
   const { state } = run.journal;
   const judged = run.judged();
   const outcome = await withinBudget(run, state, () => run.journal.effect((signal) => ask(run, state, signal), run.signal));

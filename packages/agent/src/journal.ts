@@ -114,6 +114,13 @@ export class Journal {
     }
   }
 
+  /** Stores an input of another actor, and folds it with whatever else has come. */
+  async input(actor: string, events: EventBody[]): Promise<void> {
+    this.catchUp();
+    await this.#options.log.appendInput(this.#options.key, actor, events);
+    await this.#read();
+  }
+
   /**
    * Runs an effect that ends early when an interrupt arrives, the lease is lost or one of `signals` aborts. What it has begun and not
    * ended when it returns is aborted too.

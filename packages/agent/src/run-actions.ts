@@ -1,4 +1,4 @@
-import { body, type EventBody, GuildError, type SessionState, type ToolSession } from "@guildhall/core";
+import { body, type EventBody, GuildError, type SessionState, type ToolResult, type ToolSession } from "@guildhall/core";
 import { ActionStatus, TurnEndReason } from "@guildhall/protocol";
 
 import { firstSnapshot, untilDeadline } from "./call-model.ts";
@@ -64,7 +64,13 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
   const show = (text: string) => text !== "" && listener?.output?.(callId, text);
   const progress = (text: string) => show(stream?.push(text) ?? text);
   const began = clock.monotonic();
-  const result = await patiently(clock, signal, runPrepared(call, { session, callId, signal, progress }));
+  const action = { callId, tool: call.tool.name, input: call.input };
+  const perform = async (): Promise<ToolResult> => {
+    const refused = await run.parts.refusal(action, signal);
+    if (refused !== undefined) return { status: "error", output: refused };
+    return run.parts.added(action, await runPrepared(call, { session, callId, signal, progress }), signal);
+  };
+  const result = await patiently(clock, signal, perform());
   show(stream?.end() ?? "");
   await faults?.hit("tool:after" satisfies FaultPoint);
   const durationMs = Math.round(clock.monotonic() - began);

@@ -6,10 +6,12 @@ import type {
   CommandJudge,
   EventLog,
   FaultPoints,
+  GuildError,
   Masker,
   Model,
   ModelListener,
   SessionKey,
+  SessionPart,
   ToolRegistry,
   ToolSession,
 } from "@guildhall/core";
@@ -40,6 +42,10 @@ export interface RunDeps {
   toolSession: Promise<ToolSession>;
   /** The tool session has lived since the session's last action (shells, background processes). Default false: the model is told of a restart. */
   toolsKept?: boolean;
+  /** What joins the session beside the loop; awaited before the first model call, not closed by the run. Their tools come with `tools`. */
+  parts?: Promise<readonly SessionPart[]>;
+  /** A part has failed; the run goes on. */
+  partFailed?(part: string, error: GuildError): void;
   /** None: no checkpoints. Its first capture overlaps the first model call and is done before the first action. Not closed by the run. */
   checkpointer?: Promise<Checkpointer>;
   /** Default: the session's own policy (`SessionStarted.approval_policy`). */

@@ -52,6 +52,7 @@ export async function workOn(deps: RunDeps, signal: AbortSignal, recorded?: Reco
           next satisfies never;
       }
     }
+    await run.parts.turnEnded(run.end);
     return run.end;
   } finally {
     await run.close();

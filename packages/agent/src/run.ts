@@ -19,6 +19,7 @@ import { Journal } from "./journal.ts";
 import { RESTART_NOTICE } from "./notices.ts";
 import { OpenedModel } from "./opened-model.ts";
 import type { RunDeps } from "./run-deps.ts";
+import { RunParts } from "./run-parts.ts";
 import { Snapshots } from "./snapshots.ts";
 import { OpenedTools, prepareCall, type PreparedCall } from "./tools/index.ts";
 import type { Rendered } from "./view.ts";
@@ -45,6 +46,7 @@ export class Run {
   readonly snapshots: Snapshots;
   readonly rendered: Rendered = new WeakMap();
   readonly opened = new OpenedTools();
+  readonly parts: RunParts;
   /** The end of the turn, once this run has written it. */
   end: TurnEnded | undefined;
   #ownPolicy: Approvals | undefined;
@@ -67,6 +69,7 @@ export class Run {
     this.recorded = recorded;
     this.model = new OpenedModel((wanted) => deps.openModel(wanted));
     this.snapshots = new Snapshots(deps.checkpointer, deps.faults);
+    this.parts = new RunParts(deps);
     // Whoever needs it awaits it; a failure before that must not count as one that nobody saw.
     deps.toolSession.catch(() => undefined);
   }

@@ -17,6 +17,7 @@ export * from "./ports/model.ts";
 export * from "./ports/safety.ts";
 export * from "./ports/sandbox.ts";
 export * from "./ports/session-memory.ts";
+export * from "./ports/session-part.ts";
 export * from "./ports/tool.ts";
 export * from "./ports/vector-index.ts";
 export * from "./session-row.ts";

@@ -19,6 +19,7 @@ import { AccessService, ModelService, SessionService, SystemService, ToolService
 
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
+import { partFactories, SessionParts } from "../parts/index.ts";
 import { errorInterceptor } from "../rpc/errors.ts";
 import type { RequestHandler } from "../rpc/listen.ts";
 import { modelService } from "../rpc/model-service.ts";
@@ -75,7 +76,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const readAll = currentSettings(paths.settingsFile, options.env);
   const settings = () => readAll().settings;
   const sharedDatabase = settings().database.url !== "";
-  const { createBuiltInTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
+  const { createBuiltInTools, JoinedTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
   const codeStructure = async () => (await import("@guildhall/code")).createCodeStructure();
   const toolSets = new Map<string, ToolRegistry>();
   const toolsOf = (workspace: string): ToolRegistry => {
@@ -92,6 +93,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     return allowed.length === tools.length ? toolsOf(workspace) : new ToolSet(allowed);
   };
 
+  const parts = new SessionParts(partFactories(), journal);
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
   const openCheckpointer = async (sandbox: Sandbox): Promise<Checkpointer> => {
@@ -127,10 +129,26 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       const provider = first?.body.case === "sessionStarted" ? first.body.value.sandbox : "";
       const { workspace } = record;
       const surroundings = () => access.forSession(record, workspace, provider, masker);
-      return openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker, surroundings });
+      const place = { session: { tenant: record.tenant, session: record.session }, workspace, provider };
+      return openWorkbench(workbenchDeps, {
+        workspace,
+        provider,
+        limits: sandboxes.limits(),
+        masker,
+        surroundings,
+        parts: {
+          surroundings: () => parts.surroundings(place),
+          open: (on) => parts.open({ ...place, ...on, masker, log, blobs }),
+        },
+      });
     },
-    prepareRun: (record, run) => ({
-      tools: toolsUnderPolicy(record.workspace, ""),
+    prepareRun: async (record, run, workbench) => ({
+      tools: new JoinedTools({
+        base: toolsUnderPolicy(record.workspace, ""),
+        parts: await workbench.parts,
+        allows: access.terms(record.workspace, "", "").allowsTool,
+        leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
+      }),
       takeover: !sharedDatabase,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
@@ -148,8 +166,10 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     introduce: async (workspace, sandbox, unattended, approvals) => {
       const { approvalPolicy, network, notices } = access.terms(workspace, sandbox, approvals);
       const tools = toolsUnderPolicy(workspace, sandbox).list();
+      const more = await parts.introduction({ workspace, provider: sandbox });
+      const prompt = systemPrompt({ workspace, sandbox, unattended, network });
       return {
-        systemPrompt: systemPrompt({ workspace, sandbox, unattended, network }),
+        systemPrompt: more === "" ? prompt : `${prompt}\n\n${more}`,
         tools: tools.map((tool) => tool.name),
         approvalPolicy,
         notices,
@@ -178,6 +198,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     limits: () => sandboxes.limits(),
     surroundings: (workspace, provider) => access.forTools(workspace, provider, benchMasker),
     tools: toolsOf,
+    parts,
+    log,
     blobs,
     masker: benchMasker,
     ids,
@@ -229,6 +251,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     stopSessions: (how) => host.stop(how),
     async close() {
       await sandboxes.close();
+      await parts.close();
       await access.close();
       await checkpointStores.close();
       await storage.close();

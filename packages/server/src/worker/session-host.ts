@@ -17,7 +17,7 @@ export interface RunOptions {
 export interface SessionHostDeps {
   log: EventLog;
   /** Everything of a run but what this host adds; `workbench` is the session's, and warm when it was kept. */
-  prepareRun(record: SessionRecord, options: RunOptions, workbench: Workbench): PreparedRun;
+  prepareRun(record: SessionRecord, options: RunOptions, workbench: Workbench): PreparedRun | Promise<PreparedRun>;
   openWorkbench(record: SessionRecord, masker: Masker): Promise<Workbench>;
   createMasker(credentials: Readonly<Record<string, string>>): Masker;
   deltas: DeltaHub;
@@ -202,7 +202,7 @@ export class SessionHost {
       masker.add(Object.values(options.credentials));
       const end = await runSession(
         {
-          ...this.#deps.prepareRun(current, options, workbench),
+          ...(await this.#deps.prepareRun(current, options, workbench)),
           log,
           key: hosted.key,
           worker: this.#worker,
@@ -210,6 +210,8 @@ export class SessionHost {
           toolSession: workbench.toolSession,
           toolsKept: kept,
           checkpointer: workbench.checkpointer,
+          parts: workbench.parts,
+          partFailed: (part, error) => this.#deps.journal.warn(`${session}: ${part}: ${error.line}`),
           masker,
           clock,
           unattended: options.unattended,

@@ -1,9 +1,10 @@
 import { constants } from "node:os";
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { createToolSession, offerTools, runTool } from "@guildhall/agent";
+import { createToolSession, JoinedTools, offerTools, runTool } from "@guildhall/agent";
 import {
   type BlobStore,
+  type EventLog,
   type Execution,
   type ExecSpec,
   GuildError,
@@ -18,6 +19,8 @@ import {
 import type { ExecRequest, ExecResponseSchema, ExecStart, ToolCall } from "@guildhall/protocol";
 
 import type { Surroundings } from "../network/surroundings.ts";
+import { closeParts, type SessionParts } from "../parts/index.ts";
+import { surrounded } from "./workbench.ts";
 
 export interface ToolBenchDeps {
   /** Empty name: the configured one. */
@@ -26,6 +29,9 @@ export interface ToolBenchDeps {
   /** What policy gives a sandbox. */
   surroundings(workspace: string, provider: string): Promise<Surroundings>;
   tools(workspace: string): ToolRegistry;
+  /** Theirs come after them. */
+  parts: SessionParts;
+  log: EventLog;
   blobs: BlobStore;
   masker: Masker;
   ids: Ids;
@@ -51,10 +57,11 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
     limits: SandboxLimits = {},
   ): Promise<{ sandbox: Sandbox; close(): Promise<void> }> => {
     const chosen = await deps.provider(provider);
-    const around = await deps.surroundings(workspace, chosen.name);
+    const place = { workspace, provider: chosen.name };
+    const [around, given] = await Promise.all([deps.surroundings(workspace, chosen.name), deps.parts.surroundings(place)]);
     try {
       const spec = { id: deps.ids.next("sbx"), workspace, limits: { ...deps.limits(), ...limits } };
-      const sandbox = await chosen.create({ ...spec, ...around.spec });
+      const sandbox = await chosen.create({ ...spec, ...surrounded(around.spec, given) });
       return {
         sandbox,
         close: async () => {
@@ -75,15 +82,25 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
     },
     async *call(workspace, provider, calls, signal) {
       const { sandbox, close } = await open(workspace, provider);
-      const session = createToolSession({ sandbox, blobs: deps.blobs, masker: deps.masker });
+      const { blobs, masker, log } = deps;
+      const session = createToolSession({ sandbox, blobs, masker });
+      const place = { workspace, provider: sandbox.provider };
+      const joined = { ...place, sandbox: Promise.resolve(sandbox), toolSession: Promise.resolve(session), masker, log, blobs };
+      const parts = await deps.parts.open(joined);
+      const leftOut = (part: string, error: GuildError) => deps.parts.failed(place, part, error);
+      const tools = new JoinedTools({ base: deps.tools(workspace), parts, leftOut });
       try {
         for (const call of calls) {
           signal.throwIfAborted();
-          yield { call, result: await runTool(deps.tools(workspace), call, { session, signal, progress: () => undefined }) };
+          yield { call, result: await runTool(tools, call, { session, signal, progress: () => undefined }) };
         }
       } finally {
-        await session.close();
-        await close();
+        try {
+          await closeParts(parts);
+          await session.close();
+        } finally {
+          await close();
+        }
       }
     },
     async *exec(start, requests, signal) {

@@ -8,9 +8,12 @@ import {
   type Sandbox,
   type SandboxLimits,
   type SandboxProvider,
+  type SessionPart,
+  type ToolSession,
 } from "@guildhall/core";
 
 import type { Surroundings } from "../network/surroundings.ts";
+import { closeParts, type PartSurroundings } from "../parts/index.ts";
 import { settledCheckpointer } from "./settled-checkpointer.ts";
 
 /** What a session works with: its sandbox, the tools' state in it and the checkpoints of its workspace. Kept warm between turns. */
@@ -18,6 +21,8 @@ export interface Workbench {
   readonly sandbox: Promise<Sandbox>;
   readonly toolSession: Promise<ClosableToolSession>;
   readonly checkpointer: Promise<Checkpointer>;
+  /** What has joined the session; closed before its sandbox. */
+  readonly parts: Promise<readonly SessionPart[]>;
   /** The sandbox has ended, for whatever reason: this workbench is of no more use. */
   readonly broken: boolean;
   /** Kills every process and frees everything. Idempotent. */
@@ -42,6 +47,11 @@ export function openWorkbench(
     masker: Masker;
     /** What policy gives the sandbox; default nothing: no network, no secrets. */
     surroundings?: () => Promise<Surroundings>;
+    /** What joins the session; default nothing. */
+    parts?: {
+      surroundings(): Promise<PartSurroundings>;
+      open(on: { sandbox: Promise<Sandbox>; toolSession: Promise<ToolSession> }): Promise<SessionPart[]>;
+    };
   },
 ): Workbench {
   let broken = false;
@@ -49,10 +59,13 @@ export function openWorkbench(
   const surroundings = of.surroundings?.() ?? Promise.resolve(undefined);
   // Awaited with the provider just below.
   surroundings.catch(() => undefined);
+  const joined = of.parts?.surroundings() ?? Promise.resolve({});
+  // Awaited with the provider too.
+  joined.catch(() => undefined);
   const sandbox = deps.provider(of.provider).then(async (provider) => {
     const spec = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: sandboxLeaseMs };
-    const around = await surroundings;
-    const opened = await provider.create({ ...spec, ...around?.spec });
+    const [around, given] = await Promise.all([surroundings, joined]);
+    const opened = await provider.create({ ...spec, ...surrounded(around?.spec ?? {}, given) });
     const fall = (): void => {
       broken = true;
     };
@@ -63,19 +76,24 @@ export function openWorkbench(
   sandbox.catch(() => (broken = true));
   const toolSession = sandbox.then((opened) => createToolSession({ sandbox: opened, blobs: deps.blobs, masker: of.masker }));
   const checkpointer = sandbox.then(async (opened) => settledCheckpointer(await deps.checkpointer(opened), opened));
+  const parts = of.parts?.open({ sandbox, toolSession }) ?? Promise.resolve([]);
   // Who awaits them hears of a failure; that nobody may is no fault.
-  for (const part of [toolSession, checkpointer]) part.catch(() => undefined);
+  for (const part of [toolSession, checkpointer, parts]) part.catch(() => undefined);
   return {
     sandbox,
     toolSession,
     checkpointer,
+    parts,
     get broken() {
       return broken;
     },
     close() {
       closing ??= (async () => {
         broken = true;
-        const parts = await Promise.allSettled([toolSession.then((tools) => tools.close()), checkpointer.then((own) => own.close())]);
+        const ends = await Promise.allSettled([
+          parts.then(closeParts).then(async () => (await toolSession).close()),
+          checkpointer.then((own) => own.close()),
+        ]);
         // What never was needs no end; who asked for it was told.
         const opened = await sandbox.catch(() => undefined);
         const around = await surroundings.catch(() => undefined); // The same.
@@ -84,12 +102,18 @@ export function openWorkbench(
         } finally {
           await around?.close();
         }
-        const failed = parts.find((part) => part.status === "rejected" && opened !== undefined);
+        const failed = ends.find((end) => end.status === "rejected" && opened !== undefined);
         if (failed?.status === "rejected") throw GuildError.from(failed.reason);
       })();
       return closing;
     },
   };
+}
+
+/** The spec with what parts give; what policy says stands over it. */
+export function surrounded(spec: Surroundings["spec"], given: PartSurroundings): Surroundings["spec"] {
+  const readOnly = [...(given.readOnly ?? []), ...(spec.readOnly ?? [])];
+  return { ...given, ...spec, env: { ...given.env, ...spec.env }, ...(readOnly.length > 0 ? { readOnly } : {}) };
 }
 
 /** Shorter than a session's lease, so that nothing of a lost worker runs when another takes over. */

@@ -1,0 +1,8 @@
+import type { PartFactory } from "./session-parts.ts";
+
+export { closeParts, type PartFactory, type PartSurroundings, SessionParts } from "./session-parts.ts";
+
+/** What joins every session, in the order in which their tools are listed. */
+export function partFactories(): PartFactory[] {
+  return [];
+}
