@@ -58,6 +58,30 @@ export interface Secrets {
   names(): Promise<string[]>;
 }
 
+/** Something in a text that looks like a secret: half-open, UTF-16 code units. */
+export interface SecretFinding {
+  /** `github-token`, `private-key`, …; docs/secrets.md lists them. */
+  rule: string;
+  start: number;
+  end: number;
+}
+
+/**
+ * Finds secrets that nobody has told us of, by their shape. One rule set for the whole product; time grows with the length of the text and
+ * with nothing else, whatever it holds.
+ */
+export interface SecretScanner {
+  /** In order, none within another. */
+  scan(text: string): SecretFinding[];
+  /** The text with `***` in place of each finding. */
+  redact(text: string): string;
+  /**
+   * The same for a stream: `push` returns what is safe to pass on, `end` the rest. Holds back what may be the beginning of a secret, at most
+   * 16 Ki characters.
+   */
+  stream(): { push(text: string): string; end(): string };
+}
+
 /** Takes known secrets and their encodings out of text before it is stored, shown or sent. */
 export interface Masker {
   /** Adds values to be masked from now on. */
