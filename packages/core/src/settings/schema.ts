@@ -38,6 +38,10 @@ export const settingsSchema = z.strictObject({
       .describe("URL of a Vault-compatible server; its token is VAULT_TOKEN of the daemon's environment."),
     vault_mount: z.string().default("secret").describe("Mount of its KV version 2 engine."),
     vault_path: z.string().default("guildhall").describe("Entry whose keys are the secrets."),
+    mask_unknown: z
+      .boolean()
+      .default(true)
+      .describe("Mask what looks like a token or key of a known kind, too, in messages, output, events and logs."),
   }),
   database: section({
     url: z.string().default("").meta({

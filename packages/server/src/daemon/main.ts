@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 
 import { GuildError } from "@guildhall/core";
 import { buildVersion, resolvePaths } from "@guildhall/core/paths";
+import { createSecretScanner } from "@guildhall/core/secret-scan";
 
 import { startDaemon } from "./daemon.ts";
 import { createLog } from "./log.ts";
@@ -53,7 +54,8 @@ async function main(): Promise<void> {
     }
     return;
   }
-  const log = createLog((line) => void process.stderr.write(line));
+  const scanner = createSecretScanner({ rules: "shaped" });
+  const log = createLog((line) => void process.stderr.write(scanner.redact(line)));
   process.on("uncaughtException", (error) => log.error("uncaught", error));
   process.on("unhandledRejection", (error) => log.error("unhandled rejection", error));
   try {

@@ -5,7 +5,6 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   type Checkpointer,
   type CommandJudge,
-  createMasker,
   type FaultPoints,
   type ModelProvider,
   type Sandbox,
@@ -26,6 +25,7 @@ import { modelService } from "../rpc/model-service.ts";
 import { sessionService } from "../rpc/session-service.ts";
 import { systemService } from "../rpc/system-service.ts";
 import { toolService } from "../rpc/tool-service.ts";
+import { createScreen } from "../secrets/screen.ts";
 import { createSessionDescriber } from "../sessions/describe-session.ts";
 import { SessionDesk } from "../sessions/session-desk.ts";
 import { SessionHistory } from "../sessions/session-history.ts";
@@ -75,6 +75,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const ids = sortableIds(clock);
   const readAll = currentSettings(paths.settingsFile, options.env);
   const settings = () => readAll().settings;
+  const screen = createScreen(() => settings().secrets.mask_unknown);
   const sharedDatabase = settings().database.url !== "";
   const { createBuiltInTools, JoinedTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
   const codeStructure = async () => (await import("@guildhall/code")).createCodeStructure();
@@ -123,7 +124,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     journal,
     busy: options.busy,
     keepWarmMs: settings().sandbox.idle_seconds * 1000,
-    createMasker: (credentials) => createMasker(Object.values(credentials)),
+    createMasker: (credentials) => screen.masker(Object.values(credentials)),
     openWorkbench: async (record, masker) => {
       const [first] = await log.read(record, 1, 1);
       const provider = first?.body.case === "sessionStarted" ? first.body.value.sandbox : "";
@@ -162,6 +163,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     ids,
     settings,
     models: openModels,
+    screen: (text) => screen.words(text),
     checkSandbox: (name) => sandboxes.check(name),
     introduce: async (workspace, sandbox, unattended, approvals) => {
       const { approvalPolicy, network, notices } = access.terms(workspace, sandbox, approvals);
@@ -184,7 +186,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     forks: join(paths.data, "forks"),
     checkpointStore: (workspace) => checkpointStores.open(workspace),
     withCheckpointer: async (workspace, provider, work) => {
-      const workbench = openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker: createMasker() });
+      const workbench = openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker: screen.masker([]) });
       try {
         return await work(await workbench.checkpointer);
       } finally {
@@ -192,7 +194,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       }
     },
   });
-  const benchMasker = createMasker(Object.values(settings().keys));
+  const benchMasker = screen.masker(Object.values(settings().keys));
   const bench = createToolBench({
     provider: (name) => sandboxes.provider(name),
     limits: () => sandboxes.limits(),

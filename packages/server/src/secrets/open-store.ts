@@ -8,7 +8,7 @@ import type { Settings } from "@guildhall/core/settings";
 const PREFIX = "GUILD_SECRET_";
 
 export interface SecretStoreOptions {
-  settings: Settings["secrets"];
+  settings: Omit<Settings["secrets"], "mask_unknown">;
   paths: Pick<Paths, "config" | "data">;
   env: Readonly<Record<string, string | undefined>>;
 }

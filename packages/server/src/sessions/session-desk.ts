@@ -21,6 +21,7 @@ import {
   type SendInputRequest,
 } from "@guildhall/protocol";
 
+import { MASKED_WORDS } from "../secrets/screen.ts";
 import type { SessionHost } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
 
@@ -37,6 +38,8 @@ export interface SessionDeskDeps {
     unattended: boolean,
     approvals: string,
   ): Promise<{ systemPrompt: string; tools: string[]; approvalPolicy: string; notices: string[] }>;
+  /** Takes secrets out of what a person says. */
+  screen(text: string): string;
   /** Throws when there is no such provider. */
   checkSandbox(name: string): void;
 }
@@ -65,7 +68,9 @@ export class SessionDesk {
       const credentials = { ...settings.keys, ...request.credentials };
       const model = await this.#chooseModel(request.model, request.baseUrl, settings, credentials);
       const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy);
-      const { systemPrompt, tools, notices } = terms;
+      const { systemPrompt, tools } = terms;
+      const words = this.#deps.screen(request.goal);
+      const notices = words === request.goal ? terms.notices : [...terms.notices, MASKED_WORDS];
       const started = body.sessionStarted({
         workspace,
         model: model.spec,
@@ -78,11 +83,11 @@ export class SessionDesk {
         systemPrompt,
         tools,
       });
-      const goal = body.messageReceived({ text: request.goal, messageId: ids.next("msg") });
+      const goal = body.messageReceived({ text: words, messageId: ids.next("msg") });
       const record = await log.createSession({
         tenant: TENANT,
         session: ids.next("ses"),
-        title: titleOf(request.goal),
+        title: titleOf(words),
         workspace,
         actor,
         events: request.goal === "" ? [started] : [started, goal],
@@ -122,7 +127,7 @@ export class SessionDesk {
     const stored: EventBody =
       input.case === "message"
         ? body.messageReceived({
-            text: input.value.text,
+            text: this.#deps.screen(input.value.text),
             messageId: input.value.messageId === "" ? ids.next("msg") : input.value.messageId,
           })
         : input.case === "control"

@@ -53,7 +53,7 @@ export class OutputRecorder {
     return this.#part.bytes;
   }
 
-  /** Ends the part under way and begins the next. `last`: the process prints no more. */
+  /** Ends the part under way and begins the next. `last`: nothing more of it comes. */
   async take(last: boolean): Promise<RecordedOutput> {
     await this.#add(last ? this.#text.end() : this.#text.flush());
     if (last && this.#masking !== undefined) await this.#give(this.#masking.end());

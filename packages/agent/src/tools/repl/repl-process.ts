@@ -101,7 +101,7 @@ export class ReplProcess {
       before = this.#chunks;
       await this.#until(marked, MARKS_MS);
     }
-    const output = await this.#recorder.take(this.#ended !== undefined);
+    const output = await this.#recorder.take(this.#ended !== undefined || marked());
     if (this.#reply?.id === id) return { end: { kind: "reply", reply: this.#reply }, timedOut, output };
     return { end: this.#ended === undefined ? { kind: "stuck" } : { kind: "ended", status: this.#ended }, timedOut, output };
   }
