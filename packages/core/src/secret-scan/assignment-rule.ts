@@ -59,7 +59,7 @@ const LONGEST = 256;
 const SHORTEST = 12;
 
 /** Whether a value looks drawn by chance, rather than written. */
-export function isRandom(value: string): boolean {
+function isRandom(value: string): boolean {
   if (value.length < SHORTEST) return false;
   const counts = new Map<number, number>();
   let [digits, lower, upper, changes, others] = [0, 0, 0, 0, 0];

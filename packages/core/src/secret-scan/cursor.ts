@@ -1,7 +1,7 @@
 /** Sets of ASCII characters, as bits of `CLASSES`. */
 export const DIGIT = 1;
-export const LOWER_HEX = 2;
-export const UPPER_HEX = 4;
+const LOWER_HEX = 2;
+const UPPER_HEX = 4;
 export const LOWER = 8;
 export const UPPER = 16;
 export const UNDERSCORE = 32;
