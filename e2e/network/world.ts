@@ -11,6 +11,9 @@ import { callbackify } from "node:util";
 
 import { createSessionAuthority } from "@guildhall/sandbox";
 
+import { startNameServer } from "./name-server.ts";
+import { servePage } from "./pages.ts";
+
 const PUBLIC = "93.184.216.34";
 const [hosts = ""] = process.argv.slice(2);
 
@@ -28,6 +31,9 @@ writeFileSync(
   ].join("\n"),
 );
 run("mount", "--bind", hosts, "/etc/hosts");
+writeFileSync(`${hosts}.resolv`, "nameserver 127.0.0.1\n");
+run("mount", "--bind", `${hosts}.resolv`, "/etc/resolv.conf");
+await startNameServer();
 
 function answer(message: IncomingMessage, response: ServerResponse): void {
   const chunks: Buffer[] = [];
@@ -35,6 +41,7 @@ function answer(message: IncomingMessage, response: ServerResponse): void {
   message.on("end", () => {
     const { method, url = "", headers } = message;
     tell({ method, url, host: headers.host, authorization: headers.authorization, headers, body: Buffer.concat(chunks).toString() });
+    if (servePage(message, response)) return;
     if (url.startsWith("/repo.git/info/refs")) {
       if (headers.authorization === undefined) {
         response.writeHead(401, { "www-authenticate": 'Basic realm="git"' }).end();

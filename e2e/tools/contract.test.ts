@@ -121,6 +121,31 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
     ],
     refused: [{ code: 1 }, { timeout_s: 0 }],
   },
+  fetch: {
+    examples: [
+      { args: { url: "https://www.example.com/" }, status: "error" },
+      { args: { url: "file:///etc/passwd" }, status: "error" },
+      { args: { url: "http://localhost:1/", save_to: "a" }, status: "error" },
+    ],
+    refused: [{}, { url: "" }, { url: "https://a", timeout_s: 0 }],
+  },
+  http: {
+    examples: [
+      { args: { url: "https://www.example.com/" }, status: "error" },
+      { args: { url: "http://localhost:1/", method: "POST", json: { a: 1 } }, status: "error" },
+      { args: { url: "gopher://a" }, status: "error" },
+      { args: { url: "http://localhost:1/", body: "a", json: {} }, status: "error" },
+    ],
+    refused: [{}, { url: "https://a", method: "BREW" }, { url: "https://a", headers: { a: 1 } }],
+  },
+  dns: {
+    examples: [
+      { args: { name: "www.example.com" }, status: "error" },
+      { args: { name: "127.0.0.1", types: ["A"] }, status: "error" },
+    ],
+    refused: [{}, { name: "a", types: ["ANY"] }, { name: "a", types: [] }],
+  },
+  web_search: { examples: [{ args: { query: "bees" }, status: "error" }], refused: [{}, { query: "" }] },
   finish: { examples: [{ args: { summary: "done" }, status: "ok" }], refused: [{}, { summary: 1 }] },
 };
 

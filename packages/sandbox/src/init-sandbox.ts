@@ -18,6 +18,8 @@ export interface InitSandboxOptions extends ExecutionContext {
   free(): Promise<void>;
   /** `Sandbox.settle`, where there is something to settle; `free` does it once more. */
   settle?(): Promise<SandboxConflict[]>;
+  /** `Sandbox.wayOut`. */
+  wayOut?: Sandbox["wayOut"] | undefined;
   /** Usage as the host counts it, over what the init sees. */
   measure?(seen: SandboxUsage): SandboxUsage;
   /** Changes an execution before it starts, where a provider maps paths. */
@@ -33,6 +35,7 @@ export class InitSandbox implements Sandbox {
   readonly files: InitFiles;
   readonly changes: InitChanges;
   readonly gone: Promise<string>;
+  readonly wayOut?: NonNullable<Sandbox["wayOut"]>;
   readonly settle?: () => Promise<SandboxConflict[]>;
   readonly #options: InitSandboxOptions;
   readonly #connection: InitConnection;
@@ -48,6 +51,7 @@ export class InitSandbox implements Sandbox {
     this.limits = options.limits;
     this.files = new InitFiles(options.connection);
     this.changes = new InitChanges(options.connection);
+    if (options.wayOut !== undefined) this.wayOut = options.wayOut;
     if (options.settle !== undefined) this.settle = options.settle;
     this.gone = this.#connection.gone.then(async (reason) => {
       await this.dispose();

@@ -12,12 +12,18 @@ import { portsTool } from "./system/ports.ts";
 import { systemTool } from "./system/system.ts";
 import { taskTrackerTool } from "./task-tracker.ts";
 import { thinkTool } from "./think.ts";
+import { dnsTool } from "./web/dns.ts";
+import { createFetchTool } from "./web/fetch.ts";
+import { httpTool } from "./web/http.ts";
+import { createWebSearchTool } from "./web/web-search.ts";
 
 export interface BuiltInOptions {
   /** Absolute path of the workspace. */
   workspace: string;
   bash?: BashOptions;
   repl?: ReplOptions;
+  /** Address of the web's search service, asked at each use; see the setting `search.url`. Empty, or absent: there is none. */
+  searchAddress?(): string;
   /** Path of ripgrep within the sandbox; default the toolkit's. */
   rg?: string;
   /** Loads the parsers, at the first call that needs them; none: no `ast`. */
@@ -40,6 +46,10 @@ export function createBuiltInTools(options: BuiltInOptions): Tool[] {
     systemTool,
     createPythonTool(options.repl),
     createNodeTool(options.repl),
+    createFetchTool(options.workspace),
+    httpTool,
+    dnsTool,
+    createWebSearchTool(() => options.searchAddress?.() ?? ""),
     ...(codeStructure === undefined ? [] : [createAstTool({ ...options, codeStructure })]),
   ];
 }

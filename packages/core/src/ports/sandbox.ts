@@ -178,6 +178,11 @@ export interface Sandbox {
   readonly provider: string;
   /** What holds for it, the provider's defaults included; undefined: not told. */
   readonly limits?: SandboxLimits;
+  /**
+   * How what runs inside leaves it: a port on its loopback behind which the proxy of `SandboxSpec.wayOut` speaks, and where inside that
+   * proxy's authority lies (PEM). Undefined: there is no network.
+   */
+  readonly wayOut?: { port: number; authority: string };
   readonly files: SandboxFiles;
   readonly changes: ChangeTracker;
   exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution>;

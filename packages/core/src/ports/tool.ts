@@ -19,6 +19,10 @@ export interface ToolResult {
   /** Structured result, JSON-serialisable. */
   data?: unknown;
   fullOutput?: BlobRef;
+  /** Pictures that belong to the observation, for models that can see. */
+  images?: readonly BlobRef[];
+  /** Where it comes from, when that is somewhere that nobody vouches for: a page of the web. What it says is data, and no instruction. */
+  untrusted?: string;
   /** The call ends the turn. */
   finish?: { done: boolean; summary: string };
 }
@@ -57,6 +61,8 @@ export interface Tool<Schema extends z.ZodType = z.ZodType> {
   /** The same by analysis, with reasons; in place of `risk` where a policy asks by it. Absent: `risk` says all there is. */
   assess?(input: z.output<Schema>, judge: CommandJudge): ActionRisk;
   resources(input: z.output<Schema>): Resource[];
+  /** Data that leaves with the call, and where to, in few words: `POST example.com`. Absent or undefined: none does. */
+  sends?(input: z.output<Schema>): string | undefined;
   /** Running it again after a crash does no harm and tells the same. */
   repeatable(input: z.output<Schema>): boolean;
   /** Throws only for faults of the system; what the caller did wrong is a result with status `error`. */

@@ -25,6 +25,12 @@ export const settingsSchema = z.strictObject({
     file_mib: count("Largest file a process may write, MiB; 0: the provider's default.", 0),
     idle_seconds: count("How long the sandbox of a resting session is kept warm.", 300),
   }),
+  search: section({
+    url: z
+      .string()
+      .default("")
+      .describe("Search service of the tool web_search: a URL that answers in JSON, {query} stands for the query. Empty: none."),
+  }),
   daemon: section({
     idle_minutes: z.number().min(0).default(10).describe("Minutes without sessions and clients after which the daemon ends; 0: never."),
     listen: z.string().default("").describe("TCP address (host:port) to listen on besides the socket; asks for the token. Empty: none."),

@@ -17,7 +17,7 @@ import { CONNECTION_FD, startInit } from "../init-process.ts";
 import { InitSandbox } from "../init-sandbox.ts";
 import type { ManagedCopy } from "../managed-copy/managed-copy.ts";
 import { WorkspaceCopies } from "../managed-copy/workspace-copies.ts";
-import { bridgeWayOut, wayOutEnvironment } from "../network/way-out.ts";
+import { bridgeWayOut, INNER_WAY_OUT, wayOutEnvironment } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
 import { checkedWorkspace } from "../sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, type Toolkit } from "../toolkit.ts";
@@ -172,6 +172,7 @@ export class BubblewrapProvider implements SandboxProvider {
           ...spec.env,
         },
         limits,
+        wayOut: spec.wayOut === undefined ? undefined : INNER_WAY_OUT,
         leaseMs: spec.leaseMs,
         stop: init.stop,
         free: async () => {

@@ -10,6 +10,7 @@ import { type SecretGrant, substitute } from "../secrets/placeholder.ts";
 import { parseHost, whyNotPublic } from "./address.ts";
 import type { SessionAuthority } from "./certificates.ts";
 import { TrafficMeter, type TrafficLimits } from "./meter.ts";
+import { answerNameQuestion, type RecordLookup, systemRecords } from "./name-records.ts";
 import { judgeRequest, type Layers, mayConnect, type OutgoingRequest } from "./rules.ts";
 import { closeUpstreams, forward, type Upstream } from "./upstream.ts";
 
@@ -35,6 +36,8 @@ export interface NetworkProxyOptions {
   authority: SessionAuthority;
   /** All addresses of a name. */
   resolve(host: string): Promise<string[]>;
+  /** Records of a name; default what the system's name servers say. */
+  records?: RecordLookup;
   /** Secrets that the session may use: their values are put in here, on the way out. */
   secrets?: { grants(): readonly SecretGrant[]; value(name: string): string | undefined };
   report(decision: NetworkDecision): void;
@@ -66,23 +69,42 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
       response.end(`guildhall: ${reason}\n`);
     };
     if (request === undefined) return refuse("a request that cannot be understood, or whose names differ");
+    if (request.host === NAMES_HOST && !request.secure) return await answerNames(request, response);
     const verdict = judgeRequest(options.layers(), request);
     if (!verdict.allowed) return refuse(verdict.reason);
     const secrets = substitute(options.secrets?.grants() ?? [], (name) => options.secrets?.value(name), request, message.headers);
     if (!secrets.allowed) return refuse(secrets.reason);
+    const began = performance.now();
     const upstream = await pin(request, secrets);
     if (typeof upstream === "string") return refuse(upstream);
     const limit = meter.admit();
     if (limit !== undefined) return refuse(limit);
     report(request, verdict, secrets.used);
-    await forward(message, response, upstream, meter);
+    await forward(message, response, { ...upstream, resolvedMs: performance.now() - began }, meter);
+  }
+
+  /** Questions about names are answered here, by the same policy. */
+  async function answerNames(request: OutgoingRequest & { target: string }, response: ServerResponse): Promise<void> {
+    const limit = meter.admit();
+    try {
+      const query = new URLSearchParams(request.target.split("?")[1] ?? "");
+      const { name, type, verdict, answer } =
+        limit === undefined
+          ? await answerNameQuestion(query, options.layers(), options.records ?? systemRecords)
+          : { name: query.get("name") ?? "", type: "", verdict: { allowed: false, rule: "", reason: limit }, answer: undefined };
+      report({ host: name, port: 53, method: "DNS", path: type }, verdict);
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(answer ?? { refused: verdict.reason }));
+    } finally {
+      if (limit === undefined) meter.done();
+    }
   }
 
   /** Where the request really goes; a string says why it does not. */
   async function pin(
     request: OutgoingRequest & { target: string },
     secrets: { headers: Upstream["replaced"]; used: readonly string[] },
-  ): Promise<Upstream | string> {
+  ): Promise<Omit<Upstream, "resolvedMs"> | string> {
     let addresses: string[];
     try {
       addresses = await options.resolve(request.host);
@@ -176,6 +198,9 @@ export async function startNetworkProxy(options: NetworkProxyOptions): Promise<N
     },
   };
 }
+
+/** What the proxy itself answers: questions about names. No name of the world ends so. */
+const NAMES_HOST = "dns.guildhall";
 
 const UNKNOWN = { host: "", port: 0, method: "", path: "" };
 

@@ -32,6 +32,19 @@ export function mayConnect(layers: Layers, host: string, port: number): NetworkV
   return decide(layers, (rules) => mayLead(rules, host, port));
 }
 
+/** Whether a name may be looked up: where something may be asked of it. */
+export function mayResolve(layers: Layers, host: string): NetworkVerdict {
+  return decide(layers, (rules) => {
+    const rule = rules.find((candidate) => candidate.refuse !== true && matchesHost(candidate.host, host));
+    if (rule === undefined) return { allowed: false, rule: "", reason: `no rule allows ${host}` };
+    const shut = rules.find(
+      (one) => one.refuse === true && matchesHost(one.host, host) && one.paths === undefined && one.methods === undefined,
+    );
+    if (shut !== undefined) return { allowed: false, rule: shut.id, reason: `refused by ${shut.id}` };
+    return { allowed: true, rule: rule.id, reason: `allowed by ${rule.id}` };
+  });
+}
+
 function decide(layers: Layers, judge: (rules: readonly NetworkRule[]) => NetworkVerdict): NetworkVerdict {
   const verdicts = layers.map(judge);
   return verdicts.find((verdict) => !verdict.allowed) ?? verdicts[0] ?? CLOSED;

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { Agent as PlainAgent, request as plainRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { Agent as PlainAgent, type ClientRequest, request as plainRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { Agent as SecureAgent, request as secureRequest } from "node:https";
 import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -23,6 +23,8 @@ export interface Upstream {
   /** Values of those secrets: a server that echoes them is not passed on with them. */
   hidden: readonly string[];
   ca: string | undefined;
+  /** How long its name took to resolve, milliseconds. */
+  resolvedMs: number;
 }
 
 interface Agents {
@@ -55,8 +57,9 @@ async function exchange(message: IncomingMessage, response: ServerResponse, upst
     upstream.hidden.length === 0
       ? undefined
       : createMasker(upstream.hidden.flatMap((value) => [value, Buffer.from(value).toString("latin1")]));
+  const { [TIMING_HEADER]: wantsTiming, ...asked } = endToEnd(message.headers);
   const headers: Record<string, string | string[]> = {
-    ...endToEnd(message.headers),
+    ...asked,
     ...upstream.replaced,
     // What is compressed cannot be looked through.
     ...(masker === undefined ? {} : { "accept-encoding": "identity" }),
@@ -80,11 +83,14 @@ async function exchange(message: IncomingMessage, response: ServerResponse, upst
     : plainRequest({ ...common, agent: agents.plain });
   outgoing.on("timeout", () => outgoing.destroy(new Error(`${request.host} has sent nothing for ${meter.limits.idleMs / 1000} s`)));
   response.on("close", () => outgoing.destroy());
+  const timing = wantsTiming === undefined ? undefined : measure(outgoing, upstream);
   const answered = once(outgoing, "response");
   const sent = pipeline(message, counter(meter), outgoing);
   // A server may answer, or fail, before it has read the whole request: the answer decides.
   sent.catch(() => undefined);
   const [answer] = (await answered) as [IncomingMessage];
+  delete answer.headers[TIMING_HEADER];
+  if (timing !== undefined) answer.headers[TIMING_HEADER] = timing();
   if (masker === undefined) {
     response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers));
     await pipeline(answer, counter(meter), response);
@@ -138,6 +144,27 @@ function counter(meter: TrafficMeter): Transform {
       else done(new Error("the session's network volume is used up"));
     },
   });
+}
+
+/** Whoever asks with it is told how long the parts of the way took, in milliseconds. Neither goes to the server nor comes from it. */
+const TIMING_HEADER = "guildhall-timing";
+
+function measure(outgoing: ClientRequest, { host, resolvedMs }: Upstream): () => string {
+  const began = performance.now();
+  const at: Record<string, number> = { dns: resolvedMs };
+  const since = (from: number): number => performance.now() - from;
+  outgoing.once("socket", (socket) => {
+    if (!socket.connecting) return; // kept alive from an earlier request
+    socket.once("connect", () => {
+      const connected = performance.now();
+      at["connect"] = connected - began;
+      socket.once("secureConnect", () => (at["tls"] = since(connected)));
+    });
+  });
+  return () => {
+    const parts = Object.entries({ ...at, first_byte: since(began) }).map(([name, ms]) => `${name}=${ms.toFixed(1)}`);
+    return `${parts.join(" ")} address=${host}`;
+  };
 }
 
 const HOP_BY_HOP = new Set([

@@ -13,6 +13,9 @@ export const BUNDLE_FILE = "bundle.pem";
 /** Port of the proxy on the sandbox's loopback. */
 const PROXY_PORT = 3128;
 
+/** The same for whoever has to speak to the proxy from outside of the sandbox, as one of its processes would. */
+export const INNER_WAY_OUT = { port: PROXY_PORT, authority: `${WAY_OUT_MOUNT}/${AUTHORITY_FILE}` };
+
 /** More ends than this are no accident: the way out stays shut. */
 const MOST_RESTARTS = 20;
 

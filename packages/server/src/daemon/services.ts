@@ -81,7 +81,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const codeStructure = async () => (await import("@guildhall/code")).createCodeStructure();
   const toolSets = new Map<string, ToolRegistry>();
   const toolsOf = (workspace: string): ToolRegistry => {
-    const tools = toolSets.get(workspace) ?? new ToolSet(createBuiltInTools({ workspace, codeStructure }));
+    const tools =
+      toolSets.get(workspace) ?? new ToolSet(createBuiltInTools({ workspace, codeStructure, searchAddress: () => settings().search.url }));
     toolSets.set(workspace, tools);
     return tools;
   };
