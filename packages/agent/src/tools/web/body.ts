@@ -6,7 +6,7 @@ import { GuildError } from "@guildhall/core";
 import type { Answer } from "./exchange.ts";
 
 /** What this reads of an answer at most, decoded; an archive bomb ends here too. */
-export const MOST_BODY = 8 * 1024 * 1024;
+const MOST_BODY = 8 * 1024 * 1024;
 
 /** Encodings that `readBody` takes. */
 export const ACCEPT_ENCODING = "gzip, deflate, br, zstd";

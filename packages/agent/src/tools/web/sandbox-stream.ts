@@ -1,4 +1,5 @@
 import { Duplex } from "node:stream";
+import { callbackify } from "node:util";
 
 import type { Sandbox } from "@guildhall/core";
 
@@ -45,17 +46,12 @@ class SandboxStream extends Duplex {
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#connection.write(chunk).then(
-      () => done(),
-      (error: unknown) => done(error as Error),
-    );
+    callbackify(() => this.#connection.write(chunk))(done);
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#connection.close().then(
-      () => done(error),
-      // It is gone already, which is what was wanted.
-      () => done(error),
-    );
+    // One that is gone already is what was wanted.
+    const closed = this.#connection.close().catch(() => undefined);
+    callbackify(() => closed)(() => done(error));
   }
 }

@@ -16,7 +16,7 @@ const schema = z.strictObject({
   limit: z.int().min(1).max(50).optional().describe("Default 10"),
 });
 
-export interface WebResult {
+interface WebResult {
   title: string;
   url: string;
   snippet: string;
@@ -79,7 +79,7 @@ async function run(
 }
 
 /** Results as SearXNG and most others give them: the first list of things with an address; undefined: there is none. */
-export function readResults(text: string): WebResult[] | undefined {
+function readResults(text: string): WebResult[] | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -103,7 +103,7 @@ export function readResults(text: string): WebResult[] | undefined {
 const LISTS = ["results", "web", "items", "organic", "organic_results", "data", "value", "webPages"];
 
 function listIn(value: unknown, depth: number): unknown[] | undefined {
-  if (Array.isArray(value)) return value;
+  if (Array.isArray(value)) return value as unknown[];
   if (typeof value !== "object" || value === null || depth > 2) return undefined;
   for (const name of LISTS) {
     const found = Object.hasOwn(value, name) ? listIn((value as Record<string, unknown>)[name], depth + 1) : undefined;
