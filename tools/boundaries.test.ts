@@ -14,10 +14,11 @@ const table: Record<string, string[]> = {
   models: ["core", "protocol"],
   sandbox: ["core", "protocol"],
   knowledge: ["core", "protocol"],
+  extensions: ["core", "protocol"],
   code: ["core", "protocol"],
   agent: ["core", "protocol"],
   orchestrator: ["core", "protocol"],
-  server: ["core", "protocol", "models", "sandbox", "knowledge", "code", "agent", "orchestrator"],
+  server: ["core", "protocol", "models", "sandbox", "knowledge", "extensions", "code", "agent", "orchestrator"],
   cli: ["core", "protocol"],
 };
 

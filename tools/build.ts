@@ -27,7 +27,7 @@ const programs: Program[] = [
   {
     name: "guild",
     entry: "packages/cli/src/main.ts",
-    without: ["server", "agent", "code", "orchestrator", "models", "sandbox", "knowledge"],
+    without: ["server", "agent", "code", "orchestrator", "models", "sandbox", "knowledge", "extensions"],
   },
   { name: "daemon", entry: "packages/server/src/daemon/main.ts", without: ["cli"] },
 ];

@@ -95,7 +95,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     return allowed.length === tools.length ? toolsOf(workspace) : new ToolSet(allowed);
   };
 
-  const parts = new SessionParts(partFactories(), journal);
+  const parts = new SessionParts(partFactories({ paths, trust: access.service.trust, version: options.version }), journal);
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
   const openCheckpointer = async (sandbox: Sandbox): Promise<Checkpointer> => {

@@ -1,8 +1,9 @@
+import { extensionParts, type ExtensionOptions } from "../extensions/extension-parts.ts";
 import type { PartFactory } from "./session-parts.ts";
 
 export { closeParts, type PartFactory, type PartSurroundings, SessionParts } from "./session-parts.ts";
 
 /** What joins every session, in the order in which their tools are listed. */
-export function partFactories(): PartFactory[] {
-  return [];
+export function partFactories(options: ExtensionOptions): PartFactory[] {
+  return [...extensionParts(options)];
 }

@@ -53,6 +53,14 @@ export function readConfiguration(directory: string): Configuration {
   return { digest: files.length === 0 ? "" : `sha256:${hash("sha256", lines, "hex")}`, files, policy };
 }
 
+/** The content of one file, if it is the very file that `digest` (as above) was made of. A link never is. */
+export function readIfSame(directory: string, path: string, digest: string): Buffer | undefined {
+  const full = join(directory, path);
+  if (lstatSync(full, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+  const { content, executable } = readWhole(full, path);
+  return digestOf(executable ? "program" : "file", content) === digest ? content : undefined;
+}
+
 function readWhole(full: string, path: string): { content: Buffer; executable: boolean } {
   const fd = openSync(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {

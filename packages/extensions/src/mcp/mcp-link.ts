@@ -1,0 +1,56 @@
+import { GuildError, type Sandbox } from "@guildhall/core";
+import type { OAuthClientProvider } from "@modelcontextprotocol/client";
+
+import { expandVariables } from "../network/sandbox-variables.ts";
+import { createSessionFetch, type SessionFetch } from "../network/session-fetch.ts";
+import type { McpLink } from "./connection.ts";
+import { SandboxTransport } from "./sandbox-transport.ts";
+import type { NamedMcpServer } from "./server-config.ts";
+
+export interface McpLinkOptions {
+  server: NamedMcpServer;
+  sandbox: Promise<Sandbox>;
+  /** Tokens of a server that asks for a sign-in; none: it gets none. */
+  authProvider?: OAuthClientProvider;
+}
+
+/**
+ * The way to a configured server: a program that runs inside the sandbox, or an address that is reached through the sandbox's way out. In headers
+ * `${NAME}` stands for what programs in the sandbox see under that name: for a granted secret the placeholder, whose value is put in outside.
+ */
+export function mcpLink({ server, sandbox, authProvider }: McpLinkOptions): McpLink {
+  const { config } = server;
+  if ("command" in config) {
+    return {
+      pipe: true,
+      async open() {
+        const { command, args, env, cwd } = config;
+        const opened = await sandbox;
+        const place = cwd === undefined ? {} : { cwd: cwd.startsWith("/") ? cwd : `${opened.workspace}/${cwd}` };
+        const transport = new SandboxTransport({ sandbox: opened, argv: [command, ...args], env, ...place });
+        return { transport, fault: () => transport.fault };
+      },
+    };
+  }
+  return {
+    pipe: false,
+    async open() {
+      const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/client");
+      const url = new URL(config.url);
+      const direct = config.network === "direct";
+      if (!direct && authProvider !== undefined && url.protocol !== "https:") {
+        throw new GuildError("failed_precondition", "a token is sent over https only", { subject: config.url });
+      }
+      const opened = await sandbox;
+      const headers: Record<string, string> = {};
+      for (const [name, value] of Object.entries(config.headers)) headers[name] = direct ? value : await expandVariables(opened, value);
+      const reach: SessionFetch = direct ? (to, init) => fetch(to, init) : createSessionFetch(opened);
+      const transport = new StreamableHTTPClientTransport(url, {
+        fetch: reach,
+        requestInit: { headers },
+        ...(authProvider === undefined ? {} : { authProvider }),
+      });
+      return { transport };
+    },
+  };
+}

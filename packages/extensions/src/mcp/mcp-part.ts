@@ -1,0 +1,183 @@
+import { GuildError, type PartNotice, type Sandbox, type SessionPart, type Tool } from "@guildhall/core";
+import type { OAuthClientProvider } from "@modelcontextprotocol/client";
+
+import { oneLine } from "../foreign/line.ts";
+import { McpConnection } from "./connection.ts";
+import { ElicitationDesk } from "./elicitation.ts";
+import { mcpHelperTools } from "./helper-tools.ts";
+import { mcpLink } from "./mcp-link.ts";
+import { mcpTools } from "./mcp-tools.ts";
+import { configDigest, type NamedMcpServer } from "./server-config.ts";
+
+export interface McpPartOptions {
+  workspace: string;
+  sandbox: Promise<Sandbox>;
+  version: string;
+  /** The servers that count now; the same array until that has changed. Throws a GuildError for a file that cannot be read. */
+  servers(): readonly NamedMcpServer[];
+  /** Stored tokens for a server that is reached by its address. */
+  authProvider?(server: NamedMcpServer): OAuthClientProvider | undefined;
+}
+
+/** How long the first model call waits for servers to come up, milliseconds; later ones join when they are there. */
+const PATIENCE_MS = 10_000;
+/** Names of tools in one notice. */
+const NAMED = 12;
+
+/** The MCP servers of one session. Their tools come and go with the configuration, with the servers and with what they list. */
+export class McpPart implements SessionPart {
+  readonly name = "mcp";
+  readonly #options: McpPartOptions;
+  readonly #desk = new ElicitationDesk();
+  readonly #joined = new Map<string, Joined>();
+  readonly #notices: PartNotice[] = [];
+  #servers: readonly NamedMcpServer[] = [];
+  #tools: readonly Tool[] = [];
+  #lastProblem = "";
+  #closed = false;
+
+  constructor(options: McpPartOptions) {
+    this.#options = options;
+    // Without a sandbox there is nobody to speak to; who waits for it hears why.
+    options.sandbox.catch(() => undefined);
+    this.#follow();
+  }
+
+  tools(): readonly Tool[] {
+    return this.#tools;
+  }
+
+  async beforeStep(): Promise<PartNotice[]> {
+    this.#follow();
+    await this.ready();
+    return this.#notices.splice(0);
+  }
+
+  /** Resolves when every server is there or has failed, at most a while later. */
+  async ready(): Promise<void> {
+    const all = [...this.#joined.values()];
+    const pending = all.filter((one) => one.pending && !one.waited);
+    const enough = Promise.withResolvers<void>();
+    const timer = setTimeout(enough.resolve, PATIENCE_MS);
+    const settled = [...pending.map((one) => one.first), ...all.map((one) => one.connection.refreshed())];
+    await Promise.race([Promise.all(settled), enough.promise]);
+    clearTimeout(timer);
+    // Each is waited for once.
+    for (const one of pending) one.waited = true;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#joined.values()].map((one) => one.connection.close()));
+  }
+
+  /** Brings what runs in line with the configuration. */
+  #follow(): void {
+    let servers: readonly NamedMcpServer[];
+    try {
+      servers = this.#options.servers();
+      this.#lastProblem = "";
+    } catch (error) {
+      const { line } = GuildError.from(error);
+      if (line !== this.#lastProblem) this.#say(`MCP servers as configured now cannot be read: ${line}`);
+      this.#lastProblem = line;
+      return;
+    }
+    if (servers === this.#servers) return;
+    this.#servers = servers;
+    const wanted = new Map(servers.filter(({ config }) => !config.disabled).map((server) => [configDigest(server), server]));
+    for (const [digest, one] of this.#joined) {
+      if (wanted.has(digest)) continue;
+      this.#joined.delete(digest);
+      // What it says at its end concerns nobody any more.
+      one.connection.close().catch(() => undefined);
+    }
+    for (const [digest, server] of wanted) if (!this.#joined.has(digest)) this.#joined.set(digest, this.#join(server));
+    this.#offer();
+  }
+
+  #join(server: NamedMcpServer): Joined {
+    const { workspace, sandbox, version, authProvider } = this.#options;
+    const provider = "url" in server.config ? authProvider?.(server) : undefined;
+    const connection = new McpConnection({
+      name: server.name,
+      link: mcpLink({ server, sandbox, ...(provider === undefined ? {} : { authProvider: provider }) }),
+      timeoutMs: server.config.timeout_s * 1000,
+      workspace,
+      version,
+      elicit: this.#desk.elicit,
+      changed: () => this.#offer(),
+    });
+    const joined: Joined = { server, connection, tools: [], pending: true, waited: false, first: Promise.resolve() };
+    joined.first = connection.connect().then(
+      () => {
+        joined.pending = false;
+        if (connection.refused.length > 0) {
+          this.#say(`MCP server ${server.name}: tools that cannot be used are left out: ${oneLine(connection.refused.join(", "), 300)}`);
+        }
+        this.#offer();
+      },
+      (error: unknown) => {
+        joined.pending = false;
+        if (!this.#closed) this.#say(`${GuildError.from(error).line}. Its tools are missing.`);
+      },
+    );
+    return joined;
+  }
+
+  /** Makes the list of tools anew, and says what came and went. */
+  #offer(): void {
+    if (this.#closed) return;
+    const all: Tool[] = [];
+    for (const one of this.#joined.values()) {
+      const { connection, server } = one;
+      const { tools: only } = server.config;
+      const options = { connection, desk: this.#desk, remote: "url" in server.config, ...(only === undefined ? {} : { only }) };
+      if (one.listed !== connection.tools) {
+        one.listed = connection.tools;
+        one.tools = mcpTools(connection.tools, options).tools;
+      }
+      all.push(...one.tools);
+    }
+    if (all.length > 0)
+      all.push(
+        ...mcpHelperTools(
+          [...this.#joined.values()].map((one) => one.connection),
+          this.#desk,
+        ),
+      );
+    const before = new Set(this.#tools.map((tool) => tool.name));
+    const now = new Set(all.map((tool) => tool.name));
+    this.#announce(
+      "Tools that have joined",
+      all.filter((tool) => !before.has(tool.name) && tool.source !== "mcp"),
+    );
+    this.#announce(
+      "Tools that are gone",
+      this.#tools.filter((tool) => !now.has(tool.name) && tool.source !== "mcp"),
+    );
+    this.#tools = all;
+  }
+
+  #announce(what: string, tools: readonly Tool[]): void {
+    if (tools.length === 0) return;
+    const names = tools.slice(0, NAMED).map((tool) => tool.name);
+    const more = tools.length > NAMED ? ` and ${tools.length - NAMED} more; find them with tool_search` : "";
+    this.#say(`${what}: ${names.join(", ")}${more}.`);
+  }
+
+  #say(text: string): void {
+    this.#notices.push({ kind: "tools", text });
+  }
+}
+
+interface Joined {
+  readonly server: NamedMcpServer;
+  readonly connection: McpConnection;
+  listed?: readonly unknown[];
+  tools: readonly Tool[];
+  /** Has neither connected nor failed yet. */
+  pending: boolean;
+  waited: boolean;
+  first: Promise<void>;
+}

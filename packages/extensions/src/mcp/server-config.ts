@@ -1,0 +1,78 @@
+import { hash } from "node:crypto";
+
+import { canonicalJson, GuildError } from "@guildhall/core";
+import { z } from "zod";
+
+const stdio = z.object({
+  type: z.literal("stdio").optional(),
+  command: z.string().min(1),
+  args: z.array(z.string()).default([]),
+  env: z.record(z.string().regex(/^[A-Za-z_]\w*$/, "must be the name of a variable"), z.string()).default({}),
+  cwd: z.string().optional(),
+});
+
+const http = z.object({
+  type: z.enum(["http", "streamable-http"]).optional(),
+  url: z.url({ protocol: /^https?$/ }),
+  headers: z.record(z.string().regex(/^[A-Za-z0-9-]+$/, "must be the name of a header"), z.string()).default({}),
+  /** `session`: through the sandbox's way out, under the policy. `direct`: from the daemon itself; the operator's file alone may say so. */
+  network: z.enum(["session", "direct"]).default("session"),
+  oauth: z.object({ client_id: z.string().optional(), client_secret: z.string().optional(), scope: z.string().optional() }).optional(),
+});
+
+const common = z.object({
+  disabled: z.boolean().default(false),
+  timeout_s: z.number().positive().max(3600).default(60),
+  /** Names of tools that are offered; default all. */
+  tools: z.array(z.string()).optional(),
+});
+
+const serverSchema = z.union([stdio.extend(common.shape), http.extend(common.shape)]);
+const fileSchema = z.object({
+  mcpServers: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$/, "must be a short name"), serverSchema).default({}),
+});
+
+/** One MCP server as `mcpServers` files describe it. */
+export type McpServerConfig = z.output<typeof serverSchema>;
+
+/** A server with the name that its tools are called by and the file that named it. */
+export interface NamedMcpServer {
+  name: string;
+  config: McpServerConfig;
+  origin: "operator" | "project";
+}
+
+/**
+ * Reads the text of a file with `mcpServers`. Throws `invalid_argument` with the place. Of a project a server that wants to be reached
+ * `direct`ly, past the policy, is refused.
+ */
+export function readMcpServers(text: string, file: string, origin: NamedMcpServer["origin"]): NamedMcpServer[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new GuildError("invalid_argument", `no valid JSON: ${error instanceof Error ? error.message : String(error)}`, { subject: file });
+  }
+  const read = fileSchema.safeParse(value);
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    throw new GuildError("invalid_argument", `${(issue?.path ?? []).join(".") || "the file"}: ${issue?.message ?? "not understood"}`, {
+      subject: file,
+      remedy: 'write {"mcpServers": {"name": {"command": …, "args": […]} or {"url": …}}}',
+    });
+  }
+  return Object.entries(read.data.mcpServers).map(([name, config]) => {
+    if (origin === "project" && "url" in config && config.network === "direct") {
+      throw new GuildError("permission_denied", `${name}: a project's server is reached through the policy only`, {
+        subject: file,
+        remedy: 'leave "network" out, or let the operator add the server: guild mcp add',
+      });
+    }
+    return { name, config, origin };
+  });
+}
+
+/** The same for the same configuration. */
+export function configDigest(server: NamedMcpServer): string {
+  return hash("sha256", canonicalJson(server), "hex").slice(0, 16);
+}
