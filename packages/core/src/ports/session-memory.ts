@@ -19,6 +19,8 @@ export interface RecallRequest {
   limit?: number;
   /** Only of events up to this one: what came later is in the reader's view anyway. */
   throughSeq?: number;
+  /** Answer from what is at hand: by words alone, without waiting for the text encoder. Default false. */
+  quick?: boolean;
   signal?: AbortSignal;
 }
 

@@ -8,6 +8,8 @@ import type { UseLiteAnswer, UseLiteRequest } from "./use-lite-worker.ts";
 const LONGEST = 1_000;
 
 export interface UseLiteOptions {
+  /** The thread, and the 200 MB that the model takes, go when no text has come for so long, milliseconds; the next text starts it again. Default 30,000. */
+  idleMs?: number;
   /** The thread's program, for a program that is laid out otherwise than the source. */
   worker?: URL;
 }
@@ -17,7 +19,8 @@ export interface UseLiteOptions {
  * first text; about 10 ms a short text in batches.
  */
 export function useLiteEmbedder(options: UseLiteOptions = {}): Embedder {
-  const { worker: file = new URL("./use-lite-worker.ts", import.meta.url) } = options;
+  const { worker: file = new URL("./use-lite-worker.ts", import.meta.url), idleMs = 30_000 } = options;
+  let idle: NodeJS.Timeout | undefined;
   let worker: Worker | undefined;
   let next = 0;
   const waiting = new Map<number, PromiseWithResolvers<Float32Array[]>>();
@@ -36,10 +39,25 @@ export function useLiteEmbedder(options: UseLiteOptions = {}): Embedder {
       if (vectors === undefined) request?.reject(new GuildError("internal", `the text encoder failed: ${error}`));
       else request?.resolve(vectors);
     });
-    started.on("error", fail);
-    started.on("exit", () => fail(undefined));
+    const ended = (error?: unknown): void => {
+      if (worker === started) fail(error);
+    };
+    started.on("error", ended);
+    started.on("exit", () => ended());
     started.unref();
     return started;
+  }
+
+  function rest(): void {
+    worker?.unref();
+    clearTimeout(idle);
+    idle = setTimeout(() => {
+      const resting = worker;
+      worker = undefined;
+      // A thread that is gone is all that was wanted.
+      resting?.terminate().catch(() => undefined);
+    }, idleMs);
+    idle.unref();
   }
 
   return {
@@ -47,6 +65,7 @@ export function useLiteEmbedder(options: UseLiteOptions = {}): Embedder {
     async embed(texts, signal) {
       signal?.throwIfAborted();
       if (texts.length === 0) return [];
+      clearTimeout(idle);
       worker ??= start();
       const id = (next += 1);
       const request = Promise.withResolvers<Float32Array[]>();
@@ -58,13 +77,15 @@ export function useLiteEmbedder(options: UseLiteOptions = {}): Embedder {
         signal?.throwIfAborted();
         return vectors;
       } finally {
-        if (waiting.size === 0) worker?.unref();
+        if (waiting.size === 0) rest();
       }
     },
     async close() {
+      clearTimeout(idle);
       const closing = worker;
       worker = undefined;
       await closing?.terminate();
+      if (waiting.size > 0) fail(undefined);
     },
   };
 }

@@ -17,9 +17,11 @@ export class DenseArm {
   readonly #waiting = new Map<string, { document: RetrievalDocument; text: string }>();
   /** Own vectors of pieces of threads: a neighbour's coming changes how they are mixed, not them. */
   readonly #own = new Map<string, { document: RetrievalDocument; vector: Float32Array }>();
+  readonly #pace: () => Promise<void>;
   #work: Promise<void> | undefined;
 
-  constructor(embedder: Embedder, vectors: VectorIndex, threads: Threads) {
+  constructor(embedder: Embedder, vectors: VectorIndex, threads: Threads, pace: () => Promise<void>) {
+    this.#pace = pace;
     this.#embedder = embedder;
     this.#vectors = vectors;
     this.#threads = threads;
@@ -68,6 +70,7 @@ export class DenseArm {
     // Documents that are added in one go are embedded together.
     await Promise.resolve();
     while (this.#waiting.size > 0) {
+      await this.#pace();
       const batch = [...this.#waiting.values()].slice(0, BATCH);
       const vectors = await this.#embedder.embed(batch.map((one) => one.text));
       const fresh = new Map<string, Float32Array>();

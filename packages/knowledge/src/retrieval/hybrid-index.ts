@@ -17,6 +17,8 @@ export interface HybridIndexOptions {
   vectors?: VectorIndex;
   /** What the dense arm counts, 0 to 1; the lexical one counts the rest. Default 0.2, chosen for USE-Lite. */
   denseWeight?: number;
+  /** Awaited before each batch of documents goes to the embedder. Default: at once. */
+  pace?(): Promise<void>;
 }
 
 export type Arm = "lexical" | "dense" | "mix";
@@ -61,8 +63,8 @@ export class HybridIndex {
     this.#profile = options.profile;
     this.#denseWeight = options.denseWeight ?? 0.2;
     this.#lexical = new Bm25Index(BM25_OPTIONS[options.profile]);
-    const { embedder, vectors } = options;
-    this.#dense = embedder === undefined || vectors === undefined ? undefined : new DenseArm(embedder, vectors, this.#threads);
+    const { embedder, vectors, pace = () => Promise.resolve() } = options;
+    this.#dense = embedder === undefined || vectors === undefined ? undefined : new DenseArm(embedder, vectors, this.#threads, pace);
   }
 
   get size(): number {

@@ -28,6 +28,8 @@ export interface SessionMemoryOptions {
   /** Without the two, recall is lexical. Wrap the embedder in `cachedEmbedder`, so that a restart embeds nothing again. */
   embedder?: Embedder;
   vectors?: VectorIndex;
+  /** Awaited before each batch of pieces goes to the embedder, for a worker that has more urgent work. Default: at once. */
+  pace?(): Promise<void>;
   /** Asked along; a source that is away is told in `degraded` and waited for no longer than `sourceTimeoutMs` (default 500). */
   sources?: readonly KnowledgeSource[];
   sourceTimeoutMs?: number;
@@ -83,8 +85,12 @@ class IndexedSessionMemory implements LocalSessionMemory {
   constructor(options: SessionMemoryOptions) {
     this.#options = options;
     this.#policy = { ...RETENTION, ...options.retention };
-    const { embedder, vectors } = options;
-    this.#index = new HybridIndex({ profile: "prose", ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }) });
+    const { embedder, vectors, pace } = options;
+    this.#index = new HybridIndex({
+      profile: "prose",
+      ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
+      ...(pace === undefined ? {} : { pace: () => pace() }),
+    });
   }
 
   get size(): number {
@@ -125,11 +131,12 @@ class IndexedSessionMemory implements LocalSessionMemory {
   }
 
   async recall(request: RecallRequest): Promise<RecallResult> {
-    const { query, tokens, limit = 8, throughSeq = Infinity, signal } = request;
+    const { query, tokens, limit = 8, throughSeq = Infinity, quick = false, signal } = request;
     signal?.throwIfAborted();
     const asked = (this.#options.sources ?? []).map((source) => this.#ask(source, query, limit, signal));
     const { hits, degraded } = await this.#index.search(query, {
       limit: CANDIDATES,
+      ...(quick ? { arm: "lexical" as const } : {}),
       accept: (id) => (this.#pieces.get(id)?.seq ?? Infinity) <= throughSeq,
       ...(signal === undefined ? {} : { signal }),
     });

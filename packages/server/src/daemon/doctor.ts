@@ -7,6 +7,8 @@ import { ensureRuntimeDirectory, type Paths } from "@guildhall/core/paths";
 import { effectivePolicy, readPolicy } from "@guildhall/core/policy-file";
 import { readSettings, type Settings } from "@guildhall/core/settings";
 
+import { checkKnowledge } from "../knowledge/doctor.ts";
+
 /** One thing that was looked at. */
 export interface MachineFinding {
   id: string;
@@ -31,6 +33,7 @@ export async function examine(options: DoctorOptions): Promise<MachineFinding[]>
     checkDatabase(options, configured),
     checkSandbox(options, configured),
     checkModels(options, configured),
+    checkKnowledge(),
   ]);
   return [node, settings, checkPolicy(options), ...rest.flat()];
 }

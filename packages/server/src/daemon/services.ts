@@ -16,6 +16,7 @@ import {
 import type { Paths } from "@guildhall/core/paths";
 import { AccessService, ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
+import { createKnowledge } from "../knowledge/index.ts";
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
@@ -95,7 +96,11 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     return allowed.length === tools.length ? toolsOf(workspace) : new ToolSet(allowed);
   };
 
-  const parts = new SessionParts(partFactories({ paths, trust: access.service.trust, version: options.version }), journal);
+  const knowledge = createKnowledge({ dataDir: paths.data, clock, journal });
+  const parts = new SessionParts(
+    partFactories({ paths, trust: access.service.trust, version: options.version, memory: knowledge.part }),
+    journal,
+  );
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
   const openCheckpointer = async (sandbox: Sandbox): Promise<Checkpointer> => {
@@ -255,6 +260,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     async close() {
       await sandboxes.close();
       await parts.close();
+      await knowledge.close();
       await access.close();
       await checkpointStores.close();
       await storage.close();
