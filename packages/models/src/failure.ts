@@ -19,6 +19,8 @@ export interface Failure {
   slow?: boolean;
   /** The server is busy loading the model: waiting is not an attempt. */
   loading?: boolean;
+  /** The model, or its server as it was started, cannot call functions. */
+  noTools?: boolean;
 }
 
 /** Whom the attempt asked for what; goes into the remedies. */
@@ -63,11 +65,8 @@ function named(facts: ServiceError, context: FailureContext): Failure {
   if (NO_CREDIT.test(said) || status === 402)
     return failure("rate_limited", false, `add credit to the ${vendor.title} account or take another model`);
   if (NO_TOOLS.test(said)) {
-    return failure(
-      "bad_request",
-      false,
-      "take a model that can call tools, or let its server offer them (llama-server --jinja, vllm --enable-auto-tool-choice)",
-    );
+    const remedy = "take a model that can call tools, or let its server offer them (llama-server --jinja, vllm --enable-auto-tool-choice)";
+    return { ...failure("bad_request", false, remedy), noTools: true };
   }
   if (status === 401 || status === 403 || /invalid.{0,5}api.?key|api.?key.{0,20}not valid/i.test(said)) {
     const remedy =

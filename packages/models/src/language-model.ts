@@ -16,6 +16,8 @@ export interface LanguageModelParts {
   dialect: Dialect;
   /** Options of the provider that depend on the request: where its cache is to be looked for. */
   providerOptions(request: ModelRequest): SharedV4ProviderOptions | undefined;
+  /** The service can be told to write nothing but what fits a JSON Schema. */
+  schemas: boolean;
   /** Undefined: the price is not known. */
   costOf: CostOf | undefined;
   /** Everything that failures need but the time. */
@@ -50,6 +52,9 @@ export function languageModel(parts: LanguageModelParts): Model {
   };
 }
 
+/** The service says that this model cannot call functions: the text protocol can help. */
+export class NoToolsError extends ModelError {}
+
 async function attempt(
   parts: LanguageModelParts,
   request: ModelRequest,
@@ -61,6 +66,9 @@ async function attempt(
   const { stream } = await parts.model.doStream({
     prompt: toPrompt(request.messages, parts.dialect),
     ...(tools.length === 0 ? {} : { tools }),
+    ...(request.replySchema === undefined || !parts.schemas
+      ? {}
+      : { responseFormat: { type: "json" as const, name: "reply", schema: request.replySchema } }),
     ...(request.maxOutputTokens === undefined ? {} : { maxOutputTokens: request.maxOutputTokens }),
     ...(providerOptions === undefined ? {} : { providerOptions }),
     abortSignal: signal,
@@ -88,7 +96,7 @@ async function withRetries(
       const begun = error instanceof StreamFault && error.begun;
       const failure = failureOf(error instanceof StreamFault ? error.cause : error, { ...parts.context, now: clock.now() });
       const give = (): ModelError =>
-        new ModelError(failure.kind, failure.message, {
+        new (failure.noTools === true ? NoToolsError : ModelError)(failure.kind, failure.message, {
           attempts,
           cause: error,
           ...(failure.remedy === undefined ? {} : { remedy: failure.remedy }),

@@ -57,6 +57,7 @@ export async function openVendor(open: OpenVendor): Promise<Model> {
     dialect: dialectOf(vendor, model),
     providerOptions: (request) => optionsFor(vendor, request),
     costOf: open.known.price === undefined ? facts.costOf : flatCost(open.known.price),
+    schemas: vendor.protocol === "compatible",
     context: { vendor, model, baseUrl, key },
     clock: open.clock,
     random: open.random,
@@ -100,6 +101,7 @@ async function loadModel(vendor: Vendor, { model, baseUrl, key, fetch }: Connect
           ...(key === undefined ? {} : { apiKey: key }),
           fetch,
           includeUsage: true,
+          supportsStructuredOutputs: true,
           ...(vendor.name === "openrouter" ? { transformRequestBody: forOpenRouter } : {}),
         })
         .chatModel(model);

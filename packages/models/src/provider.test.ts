@@ -134,7 +134,11 @@ describe("a module of one's own", () => {
   after(() => rm(directory, { recursive: true }));
 
   it("is loaded from its path, or by the name it is registered under", async () => {
-    const provider = createModelProvider({ clock: systemClock(), random: Math.random, modules: { acme: join(directory, "echo.mjs") } });
+    const provider = createModelProvider({
+      clock: systemClock(),
+      random: Math.random,
+      routing: () => ({ modules: { acme: join(directory, "echo.mjs") } }),
+    });
     for (const [spec, said] of [
       ["module:echo.mjs#small", "small:go"],
       ["module:echo.mjs", ":go"],

@@ -8,6 +8,16 @@ import { parseSpec } from "./spec.ts";
 import { createTransport, DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from "./transport.ts";
 import { keyOf, preferredVendors, vendorNamed, vendorNames } from "./vendors.ts";
 
+/** What the operator has set about models. */
+export interface ModelRouting {
+  /** Models of one's own: `acme` → path of a module; then `acme/<model>` opens it. */
+  modules?: Readonly<Record<string, string>>;
+  /** `role:<name>` → specification. */
+  routes?: Readonly<Record<string, string>>;
+  /** Specifications of models that cannot call functions; `*` stands for any text. */
+  textTools?: readonly string[];
+}
+
 export interface ModelProviderOptions {
   clock: Clock;
   /** In [0, 1): jitter of waits, and ids for calls that come without a usable one. */
@@ -18,8 +28,8 @@ export interface ModelProviderOptions {
     /** Base URL that belongs to it. */
     defaultBaseUrl?: string;
   };
-  /** Models of one's own: `acme` → path of a module; then `acme/<model>` opens it. */
-  modules?: Record<string, string>;
+  /** Read at each opening, so that changed settings count from then on. */
+  routing?(): ModelRouting;
   /** What is known better than the tables, by specification. */
   known?: Record<string, Partial<Pick<ModelInfo, "contextTokens" | "maxOutputTokens" | "price">>>;
   /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`. */
@@ -40,10 +50,13 @@ export function createModelProvider(options: ModelProviderOptions): ModelProvide
   const limits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits };
   const fetch = options.fetch ?? createTransport({ limits, ...(options.proxy === undefined ? {} : { proxy: options.proxy }) });
 
-  async function open(request: OpenModel): Promise<Model> {
+  const routing = (): ModelRouting => options.routing?.() ?? {};
+
+  async function open(request: OpenModel, patience: RetryPolicy = retry, depth = 0): Promise<Model> {
     const { spec } = request;
     const step = request.step ?? 0;
-    const registered = options.modules?.[spec.split("/", 1)[0] ?? ""];
+    const modules = routing().modules ?? {};
+    const registered = modules[spec.split("/", 1)[0] ?? ""];
     if (registered !== undefined) return custom(registered, spec.slice(spec.indexOf("/") + 1), request);
     const parsed = parseSpec(spec);
     switch (parsed.kind) {
@@ -57,41 +70,82 @@ export function createModelProvider(options: ModelProviderOptions): ModelProvide
       }
       case "recording": {
         const { recordingModel } = await import("./recording.ts");
-        const inner = await open({ ...request, spec: parsed.inner });
-        try {
-          return await recordingModel({ spec, file: pathOf(parsed.file, request), inner, step });
-        } catch (error) {
-          await inner.close();
-          throw error;
-        }
+        const inner = await open({ ...request, spec: parsed.inner }, patience, depth);
+        return around(inner, () => recordingModel({ spec, file: pathOf(parsed.file, request), inner, step }));
       }
+      case "text": {
+        const { textModel } = await import("./text-protocol/text-model.ts");
+        const inner = await open({ ...request, spec: parsed.inner }, patience, depth);
+        return textModel(inner, { spec, form: parsed.form });
+      }
+      case "role": {
+        const routes = routing().routes ?? {};
+        const route = routes[parsed.role];
+        if (route === undefined || depth > DEEPEST_ROUTE) {
+          const names = Object.keys(routes).join(", ");
+          throw new GuildError(
+            "not_found",
+            route === undefined ? `no model is set for the role ${parsed.role}` : "the roles name each other",
+            {
+              subject: spec,
+              remedy: `set it in the settings: [routes] ${parsed.role} = "<provider>/<model>"${names === "" ? "" : `; there are ${names}`}`,
+            },
+          );
+        }
+        return open({ ...request, spec: route }, patience, depth + 1);
+      }
+      case "chain":
+        return openChain(parsed.specs, parsed.order, request, depth);
       case "module":
         return custom(parsed.file, parsed.model, request);
-      case "vendor": {
-        const vendor = vendorNamed(parsed.vendor);
-        if (vendor === undefined) {
-          const names = [...vendorNames(), ...Object.keys(options.modules ?? {})].join(", ");
-          throw new GuildError("not_found", `there is no model provider ${parsed.vendor}`, {
-            subject: spec,
-            remedy: `take one of ${names}; openai-compatible with --base-url reaches any other`,
-          });
+      case "vendor":
+        return openService(parsed.vendor, parsed.model, request, patience);
+    }
+  }
+
+  /** Members whose key is not at hand are left out while there is another. */
+  async function openChain(specs: string[], order: "given" | "price", request: OpenModel, depth: number): Promise<Model> {
+    const { blendedPrice, modelChain } = await import("./model-chain.ts");
+    const opened: Model[] = [];
+    let missing: unknown;
+    // All but the last give up early: waiting is of less use than asking the next.
+    const hasty = { ...retry, attempts: Math.min(2, retry.attempts), longestRetryAfterMs: 5_000 };
+    for (const [place, spec] of specs.entries()) {
+      try {
+        opened.push(await open({ ...request, spec }, place === specs.length - 1 ? retry : hasty, depth));
+      } catch (error) {
+        if (!GuildError.is(error, "unauthenticated")) {
+          await Promise.all(opened.map((model) => model.close()));
+          throw error;
         }
-        const { openVendor } = await import("./open-vendor.ts");
-        const { baseUrl, credentials } = request;
-        return openVendor({
-          vendor,
-          model: parsed.model,
-          spec,
-          baseUrl,
-          credentials,
-          fetch,
-          clock,
-          random,
-          retry,
-          known: options.known?.[spec] ?? {},
-        });
+        missing ??= error;
       }
     }
+    if (opened.length === 0) throw missing;
+    const sorted = order === "price" ? opened.toSorted((a, b) => blendedPrice(a.info) - blendedPrice(b.info)) : opened;
+    return modelChain(request.spec, sorted, clock);
+  }
+
+  async function openService(name: string, named: string, request: OpenModel, patience: RetryPolicy): Promise<Model> {
+    const { spec, credentials } = request;
+    const vendor = vendorNamed(name);
+    if (vendor === undefined) {
+      const names = [...vendorNames(), ...Object.keys(routing().modules ?? {})].join(", ");
+      throw new GuildError("not_found", `there is no model provider ${name}`, {
+        subject: spec,
+        remedy: `take one of ${names}; openai-compatible with --base-url reaches any other`,
+      });
+    }
+    const [{ openVendor }, { adaptiveModel }, { textModel }] = await Promise.all([
+      import("./open-vendor.ts"),
+      import("./adaptive-model.ts"),
+      import("./text-protocol/text-model.ts"),
+    ]);
+    const { model, baseUrl = request.baseUrl } = splitAddress(named);
+    const known = options.known?.[spec] ?? {};
+    const opened = await openVendor({ vendor, model, spec, baseUrl, credentials, fetch, clock, random, retry: patience, known });
+    const cannotCall = (routing().textTools ?? []).some((pattern) => matches(pattern, spec));
+    return cannotCall ? textModel(opened, { spec, form: "tags" }) : adaptiveModel(opened);
   }
 
   async function custom(file: string, model: string, request: OpenModel): Promise<Model> {
@@ -100,7 +154,7 @@ export function createModelProvider(options: ModelProviderOptions): ModelProvide
   }
 
   return {
-    open,
+    open: (request) => open(request),
     async choose({ configured, credentials }) {
       const named = configured ?? options.settings?.defaultModel;
       if (named !== undefined && named !== "") {
@@ -134,6 +188,30 @@ export function createModelProvider(options: ModelProviderOptions): ModelProvide
       });
     },
   };
+}
+
+/** Roles may name roles, within reason. */
+const DEEPEST_ROUTE = 8;
+
+/** Closes `inner` when what is made around it cannot be made. */
+async function around(inner: Model, make: () => Promise<Model>): Promise<Model> {
+  try {
+    return await make();
+  } catch (error) {
+    await inner.close();
+    throw error;
+  }
+}
+
+/** `qwen@http://127.0.0.1:8000/v1`: a model with the address of its server, for chains whose members have different ones. */
+function splitAddress(named: string): { model: string; baseUrl?: string } {
+  const address = /^(.+)@(https?:\/\/.+)$/.exec(named);
+  return address === null ? { model: named } : { model: address[1] ?? "", baseUrl: address[2] ?? "" };
+}
+
+function matches(pattern: string, spec: string): boolean {
+  const expression = pattern.split("*").map((part) => part.replaceAll(/[\\^$.|?+()[\]{}]/g, "\\$&"));
+  return new RegExp(`^${expression.join(".*")}$`, "s").test(spec);
 }
 
 function pathOf(file: string, request: OpenModel): string {

@@ -58,6 +58,7 @@ export function requestDigest(request: ModelRequest): string {
   const hash = createHash("sha256");
   for (const message of request.messages) hash.update(JSON.stringify(toJson(PromptMessageSchema, message))).update("\n");
   for (const tool of request.tools) hash.update(JSON.stringify(toJson(ToolSchemaSchema, tool))).update("\n");
+  if (request.replySchema !== undefined) hash.update(JSON.stringify(request.replySchema)).update("\n");
   return `sha256:${hash.update(String(request.maxOutputTokens ?? "")).digest("hex")}`;
 }
 

@@ -8,14 +8,24 @@ export type ModelSpec =
   | { kind: "scripted"; file: string }
   | { kind: "replay"; file: string; lenient: boolean }
   | { kind: "recording"; file: string; inner: string }
-  | { kind: "module"; file: string; model: string };
+  | { kind: "module"; file: string; model: string }
+  | { kind: "text"; form: "tags" | "json"; inner: string }
+  | { kind: "role"; role: string }
+  | { kind: "chain"; specs: string[]; order: "given" | "price" };
 
 /**
  * Reads a specification: `anthropic/<model>`, `scripted:<file>`, `replay:<file>`, `replay:lenient:<file>`, `recording:<file>:<specification>`,
- * `module:<file>` or `module:<file>#<model>`. Throws `invalid_argument` with the remedy for anything else.
+ * `module:<file>` or `module:<file>#<model>`, `text:<specification>`, `json:<specification>`, `role:<name>`; `<specification>|<specification>`
+ * for the first that answers, `cheapest:` before it for the cheapest first. Throws `invalid_argument` with the remedy for anything else.
  */
 export function parseSpec(spec: string): ModelSpec {
-  const scheme = /^(scripted|replay|recording|module):(.*)$/s.exec(spec);
+  const order = spec.startsWith("cheapest:") ? "price" : "given";
+  const specs = (order === "price" ? spec.slice("cheapest:".length) : spec).split("|").map((one) => one.trim());
+  if (specs.length > 1 || order === "price") {
+    if (!specs.includes("")) return { kind: "chain", specs, order };
+    throw new GuildError("invalid_argument", `“${spec}” lacks a model`, { subject: spec, remedy: FORMS["chain"] ?? "" });
+  }
+  const scheme = /^(scripted|replay|recording|module|text|json|role):(.*)$/s.exec(spec);
   if (scheme !== null) return parseScheme(spec, scheme[1] ?? "", scheme[2] ?? "");
   const slash = spec.indexOf("/");
   if (slash === -1) {
@@ -45,6 +55,11 @@ function parseScheme(spec: string, scheme: string, rest: string): ModelSpec {
       const lenient = rest.startsWith("lenient:");
       return { kind: "replay", file: needed(lenient ? rest.slice("lenient:".length) : rest, "the recording's file"), lenient };
     }
+    case "text":
+    case "json":
+      return { kind: "text", form: scheme === "json" ? "json" : "tags", inner: needed(rest, "the model") };
+    case "role":
+      return { kind: "role", role: needed(rest, "the role's name") };
     case "module": {
       const hash = rest.indexOf("#");
       const file = hash === -1 ? rest : rest.slice(0, hash);
@@ -63,6 +78,10 @@ function parseScheme(spec: string, scheme: string, rest: string): ModelSpec {
 }
 
 const FORMS: Record<string, string> = {
+  chain: "write <provider>/<model>|<provider>/<model>",
+  text: "write text:<provider>/<model>",
+  json: "write json:<provider>/<model>",
+  role: "write role:<name>, with <name> in the settings' [routes]",
   scripted: "write scripted:<file>",
   replay: "write replay:<file> or replay:lenient:<file>",
   recording: "write recording:<file>:<model>",

@@ -22,6 +22,13 @@ const credentialNames = [
   "GOOGLE_API_KEY",
   "GOOGLE_GENERATIVE_AI_API_KEY",
   "GEMINI_API_KEY",
+  "AZURE_OPENAI_API_KEY",
+  "AWS_BEARER_TOKEN_BEDROCK",
+  "AWS_ACCESS_KEY_ID",
+  "AWS_SECRET_ACCESS_KEY",
+  "AWS_SESSION_TOKEN",
+  "AWS_REGION",
+  "TABBY_API_KEY",
 ];
 
 /** The directory that a command works in. */
@@ -31,9 +38,16 @@ export function workspaceOf(context: Context, given: string | undefined): string
 
 /** A model specification with file names made absolute: the daemon lives in another directory. */
 export function modelOf(context: Context, spec: string | undefined): string {
-  const match = /^(scripted|replay:lenient|replay|recording|module):(.+)$/s.exec(spec ?? "");
-  if (match === null) return spec ?? "";
+  if (spec === undefined) return "";
+  if (spec.startsWith("cheapest:")) return `cheapest:${modelOf(context, spec.slice("cheapest:".length))}`;
+  if (spec.includes("|")) {
+    const each = spec.split("|").map((one) => modelOf(context, one.trim()));
+    return each.join("|");
+  }
+  const match = /^(scripted|replay:lenient|replay|recording|module|text|json|llama):(.+)$/s.exec(spec);
+  if (match === null) return spec;
   const [, scheme = "", rest = ""] = match;
+  if (scheme === "text" || scheme === "json") return `${scheme}:${modelOf(context, rest)}`;
   if (scheme !== "recording") return `${scheme}:${resolve(context.cwd, rest)}`;
   const colon = rest.indexOf(":");
   if (colon === -1) return `${scheme}:${resolve(context.cwd, rest)}`;

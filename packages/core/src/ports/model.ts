@@ -5,6 +5,8 @@ export interface ModelRequest {
   messages: PromptMessage[];
   tools: ToolSchema[];
   maxOutputTokens?: number;
+  /** JSON Schema that the whole text of the reply is to fit. A model that cannot enforce it does without. */
+  replySchema?: Record<string, unknown>;
 }
 
 export interface ModelListener {
@@ -59,6 +61,8 @@ export interface ModelInfo {
   maxOutputTokens: number;
   /** USD per million tokens; undefined: not known. */
   price: { input: number; cachedInput: number; cacheWrite: number; output: number } | undefined;
+  /** How it is told of tools and calls them: `functions` of its service (default), `text`, or `json` under a schema. */
+  tools?: "functions" | "text" | "json";
 }
 
 /**

@@ -10,6 +10,10 @@ export const settingsSchema = z.strictObject({
   model: section({
     default: z.string().default("").describe("Model of sessions that name none: provider/model. Empty: the first that is at hand."),
     base_url: z.string().default("").describe("Base URL for model.default where it is an openai-compatible one."),
+    text_tools: z
+      .string()
+      .default("")
+      .describe("Models that cannot call functions, separated by commas; * stands for any text. Tools are told to them as text."),
   }),
   limits: section({
     max_steps: count("Steps after which a session stops; 0: no limit.", 500),
@@ -56,6 +60,14 @@ export const settingsSchema = z.strictObject({
       variable: "DATABASE_URL",
     }),
   }),
+  routes: z
+    .record(z.string().regex(/^[a-z][a-z0-9_-]*$/, "must be a name in lower case"), z.string())
+    .prefault({})
+    .meta({ description: 'Models by role, named as role:<name>: reviewer = "provider/model|provider/model".' }),
+  modules: z
+    .record(z.string().regex(/^[a-z][a-z0-9_-]*$/, "must be a name in lower case"), z.string())
+    .prefault({})
+    .meta({ description: "Models of your own by name: path of a module; house/<model> then opens it." }),
   keys: z
     .record(z.string().regex(/^[A-Z][A-Z0-9_]*$/, "must be the name of an environment variable"), z.string())
     .prefault({})

@@ -17,6 +17,7 @@ import type { Paths } from "@guildhall/core/paths";
 import { AccessService, ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
 import { createKnowledge } from "../knowledge/index.ts";
+import { modelRouting } from "../models/routing.ts";
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
@@ -114,7 +115,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   let models: Promise<ModelProvider> | undefined;
   const openModels = () =>
     (models ??= import("@guildhall/models").then(({ createModelProvider }) =>
-      createModelProvider({ clock, random: Math.random, proxy: options.env }),
+      createModelProvider({ clock, random: Math.random, proxy: options.env, routing: () => modelRouting(settings()) }),
     ));
 
   let commandJudge: Promise<CommandJudge> | undefined;
