@@ -58,4 +58,57 @@ describe("one string chooses the model", () => {
       assert.equal(jsonLines(run.stdout).at(-1)?.["reason"], "done");
     });
   }
+
+  const goal = (workspace: string, ...args: string[]) => home.guild(["run", "Make it.", "--workspace", workspace, "--json", ...args]);
+  const steps = ["printf made >made", undefined].map((command, place) => ({
+    text: `Step ${place}.\n<tool_call>\n${JSON.stringify(command === undefined ? { name: "finish", arguments: { summary: "made it", done: true } } : { name: "bash", arguments: { command } })}\n</tool_call>`,
+  }));
+
+  it("a model that cannot call functions works on a goal through text, chosen by the server's word or by the specification", async () => {
+    verifies("B5", "D2");
+    const byServer = inConversation(steps);
+    server.answer((request) => {
+      const offered = (request.body as { tools?: unknown }).tools !== undefined;
+      return offered ? { fault: { kind: "status", status: 400, message: "fake does not support tools" } } : byServer(request);
+    });
+    for (const spec of ["ollama/fake", "text:ollama/fake"]) {
+      const workspace = home.sample();
+      const run = await goal(workspace, "--model", spec, "--base-url", `${server.origin}/v1`);
+      assert.equal(run.code, 0, run.stdout + run.stderr);
+      assert.equal(readFileSync(join(workspace, "made"), "utf8"), "made");
+    }
+    const said = inConversation([
+      { calls: [], text: JSON.stringify({ say: "Now.", calls: [{ tool: "bash", arguments: { command: "printf made >made" } }] }) },
+      { calls: [], text: JSON.stringify({ say: "", calls: [{ tool: "finish", arguments: { summary: "made it", done: true } }] }) },
+    ]);
+    server.answer(said);
+    const workspace = home.sample();
+    const run = await goal(workspace, "--model", "json:openai-compatible/fake", "--base-url", `${server.origin}/v1`);
+    assert.equal(run.code, 0, run.stdout + run.stderr);
+    assert.equal(readFileSync(join(workspace, "made"), "utf8"), "made");
+    assert.match(JSON.stringify(server.requests.at(-1)?.body), /json_schema/);
+  });
+
+  it("the next model of a chain goes on where one fails, and roles and modules are named in the settings", async () => {
+    verifies("D1", "D3");
+    const module = home.write(
+      "house.mjs",
+      `export const createModel = ({ model, open }) => ({
+        info: { spec: open.spec, provider: "house", contextTokens: 32000, maxOutputTokens: 4000, price: undefined },
+        async generate() {
+          const call = { callId: "c", tool: "finish", arguments: JSON.stringify({ summary: "by " + model, done: true }) };
+          return { text: "", reasoning: "", toolCalls: [call], finishReason: "tool_calls", durationMs: 0, model: open.spec, providerData: "" };
+        },
+        async close() {},
+      });`,
+    );
+    home.write(
+      "guild/config/settings.toml",
+      `[routes]\nreviewer = "openai-compatible/gone@http://127.0.0.1:9/v1|house/small"\n[modules]\nhouse = ${JSON.stringify(module)}\n`,
+    );
+    const run = await goal(home.sample(), "--model", "role:reviewer");
+    assert.equal(run.code, 0, run.stdout + run.stderr);
+    assert.match(run.stdout, /"summary":"by small"/);
+    assert.match(run.stdout, /"model":"house\/small"/);
+  });
 });

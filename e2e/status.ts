@@ -10,12 +10,13 @@ export interface Status {
 /** Rows that are begun, each cited by a test that shows what of it works; a row that is not here has not been begun. */
 export const status: Partial<Record<RequirementId, Status>> = {
   A6: { works: "partly", missing: "workers on several machines" },
-  B5: { works: "partly", missing: "browser, delegation, text protocol for models without function calling" },
+  B5: { works: "partly", missing: "browser, delegation" },
   B8: { works: "partly", missing: "a lock file for the flake (made where nixpkgs can be reached)" },
   C1: { works: "partly", missing: "Milvus" },
   C2: { works: "yes" },
   D1: { works: "partly", missing: "Azure and Bedrock" },
-  D3: { works: "partly", missing: "registration of a user's own module" },
+  D2: { works: "partly", missing: "in-process GGUF models" },
+  D3: { works: "yes" },
   D4: { works: "partly", missing: "MCP and plug-in tools" },
   D6: { works: "yes" },
   D7: { works: "yes" },
