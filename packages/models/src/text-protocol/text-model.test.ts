@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
-import { type Model, ModelError, systemClock } from "@guildhall/core";
+import { type Model, type ModelError, systemClock } from "@guildhall/core";
 import {
   type FakeModelServer,
   type FakeReply,
