@@ -1,7 +1,6 @@
 import { userInfo } from "node:os";
 import { join } from "node:path";
 
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   type Checkpointer,
   type CommandJudge,
@@ -21,8 +20,7 @@ import { modelRouting } from "../models/routing.ts";
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
-import { errorInterceptor } from "../rpc/errors.ts";
-import type { RequestHandler } from "../rpc/listen.ts";
+import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
 import { modelService } from "../rpc/model-service.ts";
 import { sessionService } from "../rpc/session-service.ts";
 import { systemService } from "../rpc/system-service.ts";
@@ -60,7 +58,8 @@ export interface ServicesOptions {
 
 /** The daemon's services, put together. */
 export interface Services {
-  readonly handler: RequestHandler;
+  readonly handler: ServiceHandler["handler"];
+  readonly health: ServiceHandler["health"];
   /** Loads what the first session needs, so that it need not wait for it. */
   warmUp(): Promise<void>;
   resumeOrphans(): Promise<void>;
@@ -219,9 +218,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const describer = createSessionDescriber(log, (record) => host.isRunning(record.session) || leasedElsewhere(record));
   const actor = `person:${userName(options.uid)}`;
 
-  const handler = connectNodeAdapter({
-    interceptors: [errorInterceptor(journal)],
-    maxTimeoutMs: longestCall,
+  const { handler, health } = createServiceHandler({
+    log: journal,
     routes(router) {
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
       router.service(AccessService, accessService(access.service));
@@ -249,6 +247,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
 
   return {
     handler,
+    health,
     async warmUp() {
       await Promise.all([openModels(), sandboxes.provider("")]);
     },
@@ -278,6 +277,3 @@ function userName(uid: number): string {
     return `uid-${uid}`;
   }
 }
-
-/** A watch may go on for days; beyond this a deadline is no deadline, milliseconds. */
-const longestCall = 2 ** 31 - 1;

@@ -31,19 +31,26 @@ export function errorInterceptor(log: Log): Interceptor {
     try {
       const response = await next(request);
       if (!response.stream) return response;
-      return { ...response, message: guard(response.message, request.method.name, log) };
+      return { ...response, message: guard(response.message, request, log) };
     } catch (error) {
-      throw toStatus(error, request.method.name, log);
+      throw overdue(request.signal) ?? toStatus(error, request.method.name, log);
     }
   };
 }
 
-async function* guard<T>(messages: AsyncIterable<T>, method: string, log: Log): AsyncIterable<T> {
+async function* guard<T>(messages: AsyncIterable<T>, request: GuardedRequest, log: Log): AsyncIterable<T> {
   try {
     yield* messages;
   } catch (error) {
-    throw toStatus(error, method, log);
+    throw overdue(request.signal) ?? toStatus(error, request.method.name, log);
   }
+}
+
+type GuardedRequest = Pick<Parameters<ReturnType<Interceptor>>[0], "signal" | "method">;
+
+/** What a call that was cut at its deadline throws says less than that the deadline is over. */
+function overdue({ aborted, reason }: AbortSignal): ConnectError | undefined {
+  return aborted && reason instanceof ConnectError && reason.code === Code.DeadlineExceeded ? reason : undefined;
 }
 
 function toStatus(error: unknown, method: string, log: Log): ConnectError {

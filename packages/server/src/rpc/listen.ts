@@ -2,7 +2,6 @@ import { chmodSync, rmSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
-import { duplexPair } from "node:stream";
 
 import { GuildError } from "@guildhall/core";
 
@@ -80,7 +79,7 @@ function createFront({ handler, connected }: ListenOptions): Front {
   http1.keepAliveTimeout = 0;
   let http2Server: http2.Http2Server | undefined;
   const sockets = new Set<net.Socket>();
-  const server = net.createServer((socket) => {
+  const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) => {
     const ended = connected();
     sockets.add(socket);
     socket.on("error", () => socket.destroy());
@@ -94,21 +93,15 @@ function createFront({ handler, connected }: ListenOptions): Front {
     );
   });
   const pass = (socket: net.Socket, head: Buffer | undefined): void => {
-    if (head === undefined) {
-      socket.destroy();
-    } else if (!head.subarray(0, http2Preface.length).equals(http2Preface)) {
-      socket.unshift(head);
+    if (head === undefined) return void socket.destroy();
+    socket.unshift(head);
+    if (head.subarray(0, http2Preface.length).equals(http2Preface)) {
+      http2Server ??= http2.createServer(handler);
+      // It takes what was put back when nobody has begun to let the socket flow.
+      http2Server.emit("connection", socket);
+    } else {
       http1.emit("connection", socket);
       socket.resume();
-    } else {
-      http2Server ??= http2.createServer(handler);
-      // An HTTP/2 session does not see what was put back into its socket: it gets a pipe.
-      const [near, far] = duplexPair();
-      http2Server.emit("connection", far);
-      near.write(head);
-      socket.pipe(near).pipe(socket);
-      near.on("close", () => socket.destroy());
-      socket.on("close", () => near.destroy());
     }
   };
   return {
@@ -122,7 +115,7 @@ function createFront({ handler, connected }: ListenOptions): Front {
 async function sniff(socket: net.Socket): Promise<Buffer | undefined> {
   let head = Buffer.alloc(0);
   while (head.length < http2Preface.length && head.equals(http2Preface.subarray(0, head.length))) {
-    const chunk = await nextChunk(socket);
+    const chunk = (socket.read() as Buffer | null) ?? (await nextChunk(socket));
     if (chunk === undefined) return undefined;
     head = Buffer.concat([head, chunk]);
   }
@@ -131,14 +124,16 @@ async function sniff(socket: net.Socket): Promise<Buffer | undefined> {
 
 function nextChunk(socket: net.Socket): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
-    const done = (chunk: Buffer | undefined): void => {
-      socket.pause();
-      socket.off("data", done).off("close", closed).off("end", closed);
-      resolve(chunk);
+    const look = (): void => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk !== null) done(chunk);
     };
     const closed = (): void => done(undefined);
-    socket.on("data", done).on("close", closed).on("end", closed);
-    socket.resume();
+    const done = (chunk: Buffer | undefined): void => {
+      socket.off("readable", look).off("close", closed).off("end", closed);
+      resolve(chunk);
+    };
+    socket.on("readable", look).on("close", closed).on("end", closed);
   });
 }
 

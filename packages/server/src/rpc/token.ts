@@ -14,6 +14,8 @@ export function requireToken(file: string, handler: RequestHandler): RequestHand
   const expected = digest(readToken(file));
   return (request, response) => {
     const { headers } = request;
+    // Whoever watches over processes (a load balancer, a kubelet) asks without a token; there is nothing to learn but that it lives.
+    if (request.url?.startsWith("/grpc.health.v1.Health/") === true) return handler(request, response);
     const refuse = (status: number, text: string): void => {
       response.statusCode = status;
       response.setHeader("content-type", "text/plain");

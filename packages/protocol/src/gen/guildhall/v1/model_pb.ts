@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/model.proto.
  */
 export const file_guildhall_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChhndWlsZGhhbGwvdjEvbW9kZWwucHJvdG8SDGd1aWxkaGFsbC52MSK5AQoPR2VuZXJhdGVSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIYmFzZV91cmwYAyABKAkSLQoIbWVzc2FnZXMYBCADKAsyGy5ndWlsZGhhbGwudjEuUHJvbXB0TWVzc2FnZRInCgV0b29scxgFIAMoCzIYLmd1aWxkaGFsbC52MS5Ub29sU2NoZW1hEhkKEW1heF9vdXRwdXRfdG9rZW5zGAYgASgNItsBCg1Qcm9tcHRNZXNzYWdlEiYKBHJvbGUYASABKA4yGC5ndWlsZGhhbGwudjEuUHJvbXB0Um9sZRIMCgR0ZXh0GAIgASgJEhEKCXJlYXNvbmluZxgDIAEoCRIqCgp0b29sX2NhbGxzGAQgAygLMhYuZ3VpbGRoYWxsLnYxLlRvb2xDYWxsEg8KB2NhbGxfaWQYBSABKAkSDAoEdG9vbBgGIAEoCRIQCghpc19lcnJvchgHIAEoCBINCgVjYWNoZRgIIAEoCBIVCg1wcm92aWRlcl9kYXRhGAkgASgJIj8KClRvb2xTY2hlbWESDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIOCgZzY2hlbWEYAyABKAkifwoQR2VuZXJhdGVSZXNwb25zZRIOCgR0ZXh0GAEgASgJSAASEwoJcmVhc29uaW5nGAIgASgJSAASEQoHd2FpdGluZxgDIAEoCUgAEisKBXJlcGx5GAQgASgLMhouZ3VpbGRoYWxsLnYxLk1vZGVsUmVwbGllZEgAQgYKBGtpbmQiNwoURGVzY3JpYmVNb2RlbFJlcXVlc3QSDQoFbW9kZWwYASABKAkSEAoIYmFzZV91cmwYAiABKAkivwEKFURlc2NyaWJlTW9kZWxSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIQCghwcm92aWRlchgCIAEoCRIWCg5jb250ZXh0X3Rva2VucxgDIAEoDRIZChFtYXhfb3V0cHV0X3Rva2VucxgEIAEoDRITCgtwcmljZV9rbm93bhgFIAEoCBIdChVpbnB1dF91c2RfcGVyX21pbGxpb24YBiABKAESHgoWb3V0cHV0X3VzZF9wZXJfbWlsbGlvbhgHIAEoASqIAQoKUHJvbXB0Um9sZRIbChdQUk9NUFRfUk9MRV9VTlNQRUNJRklFRBAAEhYKElBST01QVF9ST0xFX1NZU1RFTRABEhQKEFBST01QVF9ST0xFX1VTRVIQAhIZChVQUk9NUFRfUk9MRV9BU1NJU1RBTlQQAxIUChBQUk9NUFRfUk9MRV9UT09MEAQytQEKDE1vZGVsU2VydmljZRJLCghHZW5lcmF0ZRIdLmd1aWxkaGFsbC52MS5HZW5lcmF0ZVJlcXVlc3QaHi5ndWlsZGhhbGwudjEuR2VuZXJhdGVSZXNwb25zZTABElgKDURlc2NyaWJlTW9kZWwSIi5ndWlsZGhhbGwudjEuRGVzY3JpYmVNb2RlbFJlcXVlc3QaIy5ndWlsZGhhbGwudjEuRGVzY3JpYmVNb2RlbFJlc3BvbnNlYgZwcm90bzM", [file_guildhall_v1_event]);
+  fileDesc("ChhndWlsZGhhbGwvdjEvbW9kZWwucHJvdG8SDGd1aWxkaGFsbC52MSLXAQoPR2VuZXJhdGVSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIYmFzZV91cmwYAyABKAkSLQoIbWVzc2FnZXMYBCADKAsyGy5ndWlsZGhhbGwudjEuUHJvbXB0TWVzc2FnZRInCgV0b29scxgFIAMoCzIYLmd1aWxkaGFsbC52MS5Ub29sU2NoZW1hEhkKEW1heF9vdXRwdXRfdG9rZW5zGAYgASgNEgwKBHN0ZXAYByABKA0SDgoGdGVuYW50GAggASgJIkIKEE1vZGVsRXJyb3JEZXRhaWwSDAoEa2luZBgBIAEoCRIQCghhdHRlbXB0cxgCIAEoDRIOCgZyZW1lZHkYAyABKAki2wEKDVByb21wdE1lc3NhZ2USJgoEcm9sZRgBIAEoDjIYLmd1aWxkaGFsbC52MS5Qcm9tcHRSb2xlEgwKBHRleHQYAiABKAkSEQoJcmVhc29uaW5nGAMgASgJEioKCnRvb2xfY2FsbHMYBCADKAsyFi5ndWlsZGhhbGwudjEuVG9vbENhbGwSDwoHY2FsbF9pZBgFIAEoCRIMCgR0b29sGAYgASgJEhAKCGlzX2Vycm9yGAcgASgIEg0KBWNhY2hlGAggASgIEhUKDXByb3ZpZGVyX2RhdGEYCSABKAkiPwoKVG9vbFNjaGVtYRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEg4KBnNjaGVtYRgDIAEoCSJ/ChBHZW5lcmF0ZVJlc3BvbnNlEg4KBHRleHQYASABKAlIABITCglyZWFzb25pbmcYAiABKAlIABIRCgd3YWl0aW5nGAMgASgJSAASKwoFcmVwbHkYBCABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxSZXBsaWVkSABCBgoEa2luZCJLChREZXNjcmliZU1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIQCghiYXNlX3VybBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJIooCChVEZXNjcmliZU1vZGVsUmVzcG9uc2USDQoFbW9kZWwYASABKAkSEAoIcHJvdmlkZXIYAiABKAkSFgoOY29udGV4dF90b2tlbnMYAyABKA0SGQoRbWF4X291dHB1dF90b2tlbnMYBCABKA0SEwoLcHJpY2Vfa25vd24YBSABKAgSHQoVaW5wdXRfdXNkX3Blcl9taWxsaW9uGAYgASgBEh4KFm91dHB1dF91c2RfcGVyX21pbGxpb24YByABKAESJAocY2FjaGVkX2lucHV0X3VzZF9wZXJfbWlsbGlvbhgIIAEoARIjChtjYWNoZV93cml0ZV91c2RfcGVyX21pbGxpb24YCSABKAEipAEKEkNob29zZU1vZGVsUmVxdWVzdBISCgpjb25maWd1cmVkGAEgASgJEkYKC2NyZWRlbnRpYWxzGAIgAygLMjEuZ3VpbGRoYWxsLnYxLkNob29zZU1vZGVsUmVxdWVzdC5DcmVkZW50aWFsc0VudHJ5GjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGChNDaG9vc2VNb2RlbFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEhAKCGJhc2VfdXJsGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKsAQoWTGVuZENyZWRlbnRpYWxzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEkoKC2NyZWRlbnRpYWxzGAIgAygLMjUuZ3VpbGRoYWxsLnYxLkxlbmRDcmVkZW50aWFsc1JlcXVlc3QuQ3JlZGVudGlhbHNFbnRyeRoyChBDcmVkZW50aWFsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGQoXTGVuZENyZWRlbnRpYWxzUmVzcG9uc2UqiAEKClByb21wdFJvbGUSGwoXUFJPTVBUX1JPTEVfVU5TUEVDSUZJRUQQABIWChJQUk9NUFRfUk9MRV9TWVNURU0QARIUChBQUk9NUFRfUk9MRV9VU0VSEAISGQoVUFJPTVBUX1JPTEVfQVNTSVNUQU5UEAMSFAoQUFJPTVBUX1JPTEVfVE9PTBAEMukCCgxNb2RlbFNlcnZpY2USSwoIR2VuZXJhdGUSHS5ndWlsZGhhbGwudjEuR2VuZXJhdGVSZXF1ZXN0Gh4uZ3VpbGRoYWxsLnYxLkdlbmVyYXRlUmVzcG9uc2UwARJYCg1EZXNjcmliZU1vZGVsEiIuZ3VpbGRoYWxsLnYxLkRlc2NyaWJlTW9kZWxSZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLkRlc2NyaWJlTW9kZWxSZXNwb25zZRJSCgtDaG9vc2VNb2RlbBIgLmd1aWxkaGFsbC52MS5DaG9vc2VNb2RlbFJlcXVlc3QaIS5ndWlsZGhhbGwudjEuQ2hvb3NlTW9kZWxSZXNwb25zZRJeCg9MZW5kQ3JlZGVudGlhbHMSJC5ndWlsZGhhbGwudjEuTGVuZENyZWRlbnRpYWxzUmVxdWVzdBolLmd1aWxkaGFsbC52MS5MZW5kQ3JlZGVudGlhbHNSZXNwb25zZWIGcHJvdG8z", [file_guildhall_v1_event]);
 
 /**
  * @generated from message guildhall.v1.GenerateRequest
@@ -47,6 +47,18 @@ export type GenerateRequest = Message<"guildhall.v1.GenerateRequest"> & {
    * @generated from field: uint32 max_output_tokens = 6;
    */
   maxOutputTokens: number;
+
+  /**
+   * Replies of the session in the log so far: where a scripted or replayed model goes on.
+   *
+   * @generated from field: uint32 step = 7;
+   */
+  step: number;
+
+  /**
+   * @generated from field: string tenant = 8;
+   */
+  tenant: string;
 };
 
 /**
@@ -55,6 +67,37 @@ export type GenerateRequest = Message<"guildhall.v1.GenerateRequest"> & {
  */
 export const GenerateRequestSchema: GenMessage<GenerateRequest> = /*@__PURE__*/
   messageDesc(file_guildhall_v1_model, 0);
+
+/**
+ * Detail of the status when a call to a model came to nothing.
+ *
+ * @generated from message guildhall.v1.ModelErrorDetail
+ */
+export type ModelErrorDetail = Message<"guildhall.v1.ModelErrorDetail"> & {
+  /**
+   * As `ModelFailed.kind`.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: uint32 attempts = 2;
+   */
+  attempts: number;
+
+  /**
+   * @generated from field: string remedy = 3;
+   */
+  remedy: string;
+};
+
+/**
+ * Describes the message guildhall.v1.ModelErrorDetail.
+ * Use `create(ModelErrorDetailSchema)` to create a new message.
+ */
+export const ModelErrorDetailSchema: GenMessage<ModelErrorDetail> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 1);
 
 /**
  * @generated from message guildhall.v1.PromptMessage
@@ -115,7 +158,7 @@ export type PromptMessage = Message<"guildhall.v1.PromptMessage"> & {
  * Use `create(PromptMessageSchema)` to create a new message.
  */
 export const PromptMessageSchema: GenMessage<PromptMessage> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_model, 1);
+  messageDesc(file_guildhall_v1_model, 2);
 
 /**
  * @generated from message guildhall.v1.ToolSchema
@@ -142,7 +185,7 @@ export type ToolSchema = Message<"guildhall.v1.ToolSchema"> & {
  * Use `create(ToolSchemaSchema)` to create a new message.
  */
 export const ToolSchemaSchema: GenMessage<ToolSchema> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_model, 2);
+  messageDesc(file_guildhall_v1_model, 3);
 
 /**
  * @generated from message guildhall.v1.GenerateResponse
@@ -185,7 +228,7 @@ export type GenerateResponse = Message<"guildhall.v1.GenerateResponse"> & {
  * Use `create(GenerateResponseSchema)` to create a new message.
  */
 export const GenerateResponseSchema: GenMessage<GenerateResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_model, 3);
+  messageDesc(file_guildhall_v1_model, 4);
 
 /**
  * @generated from message guildhall.v1.DescribeModelRequest
@@ -200,6 +243,13 @@ export type DescribeModelRequest = Message<"guildhall.v1.DescribeModelRequest"> 
    * @generated from field: string base_url = 2;
    */
   baseUrl: string;
+
+  /**
+   * A session whose own credentials count too; empty: none.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
 };
 
 /**
@@ -207,7 +257,7 @@ export type DescribeModelRequest = Message<"guildhall.v1.DescribeModelRequest"> 
  * Use `create(DescribeModelRequestSchema)` to create a new message.
  */
 export const DescribeModelRequestSchema: GenMessage<DescribeModelRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_model, 4);
+  messageDesc(file_guildhall_v1_model, 5);
 
 /**
  * @generated from message guildhall.v1.DescribeModelResponse
@@ -247,6 +297,16 @@ export type DescribeModelResponse = Message<"guildhall.v1.DescribeModelResponse"
    * @generated from field: double output_usd_per_million = 7;
    */
   outputUsdPerMillion: number;
+
+  /**
+   * @generated from field: double cached_input_usd_per_million = 8;
+   */
+  cachedInputUsdPerMillion: number;
+
+  /**
+   * @generated from field: double cache_write_usd_per_million = 9;
+   */
+  cacheWriteUsdPerMillion: number;
 };
 
 /**
@@ -254,7 +314,93 @@ export type DescribeModelResponse = Message<"guildhall.v1.DescribeModelResponse"
  * Use `create(DescribeModelResponseSchema)` to create a new message.
  */
 export const DescribeModelResponseSchema: GenMessage<DescribeModelResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_model, 5);
+  messageDesc(file_guildhall_v1_model, 6);
+
+/**
+ * @generated from message guildhall.v1.ChooseModelRequest
+ */
+export type ChooseModelRequest = Message<"guildhall.v1.ChooseModelRequest"> & {
+  /**
+   * @generated from field: string configured = 1;
+   */
+  configured: string;
+
+  /**
+   * @generated from field: map<string, string> credentials = 2;
+   */
+  credentials: { [key: string]: string };
+};
+
+/**
+ * Describes the message guildhall.v1.ChooseModelRequest.
+ * Use `create(ChooseModelRequestSchema)` to create a new message.
+ */
+export const ChooseModelRequestSchema: GenMessage<ChooseModelRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 7);
+
+/**
+ * @generated from message guildhall.v1.ChooseModelResponse
+ */
+export type ChooseModelResponse = Message<"guildhall.v1.ChooseModelResponse"> & {
+  /**
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * @generated from field: string base_url = 2;
+   */
+  baseUrl: string;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message guildhall.v1.ChooseModelResponse.
+ * Use `create(ChooseModelResponseSchema)` to create a new message.
+ */
+export const ChooseModelResponseSchema: GenMessage<ChooseModelResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 8);
+
+/**
+ * @generated from message guildhall.v1.LendCredentialsRequest
+ */
+export type LendCredentialsRequest = Message<"guildhall.v1.LendCredentialsRequest"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Empty: forget those of the session.
+   *
+   * @generated from field: map<string, string> credentials = 2;
+   */
+  credentials: { [key: string]: string };
+};
+
+/**
+ * Describes the message guildhall.v1.LendCredentialsRequest.
+ * Use `create(LendCredentialsRequestSchema)` to create a new message.
+ */
+export const LendCredentialsRequestSchema: GenMessage<LendCredentialsRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 9);
+
+/**
+ * @generated from message guildhall.v1.LendCredentialsResponse
+ */
+export type LendCredentialsResponse = Message<"guildhall.v1.LendCredentialsResponse"> & {
+};
+
+/**
+ * Describes the message guildhall.v1.LendCredentialsResponse.
+ * Use `create(LendCredentialsResponseSchema)` to create a new message.
+ */
+export const LendCredentialsResponseSchema: GenMessage<LendCredentialsResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 10);
 
 /**
  * @generated from enum guildhall.v1.PromptRole
@@ -322,6 +468,26 @@ export const ModelService: GenService<{
     methodKind: "unary";
     input: typeof DescribeModelRequestSchema;
     output: typeof DescribeModelResponseSchema;
+  },
+  /**
+   * The model for who named none: the configured default, one whose key is at hand, or a local server.
+   *
+   * @generated from rpc guildhall.v1.ModelService.ChooseModel
+   */
+  chooseModel: {
+    methodKind: "unary";
+    input: typeof ChooseModelRequestSchema;
+    output: typeof ChooseModelResponseSchema;
+  },
+  /**
+   * Credentials of one session, kept in memory until it ends or the process does. Never given out again.
+   *
+   * @generated from rpc guildhall.v1.ModelService.LendCredentials
+   */
+  lendCredentials: {
+    methodKind: "unary";
+    input: typeof LendCredentialsRequestSchema;
+    output: typeof LendCredentialsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_guildhall_v1_model, 0);

@@ -1,0 +1,2 @@
+/** What services say to each other; clients use `guildhall.v1` alone. */
+export * from "./gen/guildhall/internal/v1/store_pb.ts";

@@ -1,0 +1,49 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type ErrorCode, GuildError, ModelError, type ModelFailureKind } from "@guildhall/core";
+import { ErrorDetailSchema, ModelErrorDetailSchema } from "@guildhall/protocol";
+
+/** The error that another service of ours meant by a status: what `errorInterceptor` made of it, undone. */
+export function fromStatus(error: unknown, peer: string): Error {
+  if (!(error instanceof ConnectError)) return GuildError.from(error);
+  const [failure] = error.findDetails(ModelErrorDetailSchema);
+  if (failure !== undefined) {
+    const { attempts, remedy } = failure;
+    return new ModelError(failure.kind as ModelFailureKind, error.rawMessage, {
+      attempts,
+      cause: error,
+      ...(remedy === "" ? {} : { remedy }),
+    });
+  }
+  const [detail] = error.findDetails(ErrorDetailSchema);
+  if (detail !== undefined) {
+    return new GuildError(detail.code as ErrorCode, error.rawMessage, {
+      cause: error,
+      ...(detail.subject === "" ? {} : { subject: detail.subject }),
+      ...(detail.remedy === "" ? {} : { remedy: detail.remedy }),
+    });
+  }
+  const code = codes[error.code] ?? "unavailable";
+  const remedy = remedies[code];
+  return new GuildError(code, error.rawMessage, { subject: peer, cause: error, ...(remedy === undefined ? {} : { remedy }) });
+}
+
+/** Statuses without a detail of ours come from the transport, or from something else that listens there. */
+const codes: Partial<Record<Code, ErrorCode>> = {
+  [Code.Canceled]: "cancelled",
+  [Code.InvalidArgument]: "invalid_argument",
+  [Code.DeadlineExceeded]: "deadline_exceeded",
+  [Code.NotFound]: "not_found",
+  [Code.PermissionDenied]: "permission_denied",
+  [Code.ResourceExhausted]: "resource_exhausted",
+  [Code.Unimplemented]: "unsupported",
+  [Code.Unauthenticated]: "unauthenticated",
+  [Code.Internal]: "unavailable",
+  [Code.Unavailable]: "unavailable",
+  [Code.Unknown]: "unavailable",
+};
+
+const remedies: Partial<Record<ErrorCode, string>> = {
+  unauthenticated: "give the token of that service: GUILD_SERVICES_TOKEN",
+  unsupported: "that process does not run the service, or is of another version",
+  unavailable: "is the service running there?",
+};
