@@ -44,7 +44,7 @@ export function openPeer(address: string, { token = "", tls }: PeerSecurity = {}
 }
 
 /** Whether a host is this machine and nobody else can listen in. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "localhost" || /^127\./.test(host) || host === "::1" || host === "[::1]";
 }
 
