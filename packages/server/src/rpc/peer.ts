@@ -45,7 +45,7 @@ export function openPeer(address: string, { token = "", tls }: PeerSecurity = {}
 
 /** Whether a host is this machine and nobody else can listen in. */
 function isLoopback(host: string): boolean {
-  return host === "localhost" || /^127\./.test(host) || host === "::1" || host === "[::1]";
+  return host === "localhost" || host.startsWith("127.") || host === "::1" || host === "[::1]";
 }
 
 function parsePeer(address: string, secure: boolean): { url: string; socket?: string } {

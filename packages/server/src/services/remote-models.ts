@@ -1,6 +1,6 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { GuildError, type Model, ModelError, type ModelProvider, type ModelReply } from "@guildhall/core";
-import { type ModelReplied, ModelService } from "@guildhall/protocol";
+import { GuildError, type Model, ModelError, type ModelProvider } from "@guildhall/core";
+import { ModelService } from "@guildhall/protocol";
 
 import { fromStatus } from "../rpc/from-status.ts";
 
@@ -52,7 +52,7 @@ function remoteModel(
           else if (kind.case === "waiting") listener?.waiting?.(kind.value);
           else if (kind.case === "reply") {
             next++;
-            return replyOf(kind.value);
+            return kind.value;
           }
         }
         throw new ModelError("cut", "the models service ended the reply before it was whole", { remedy: "try again" });
@@ -62,10 +62,6 @@ function remoteModel(
     },
     close: async () => undefined,
   };
-}
-
-function replyOf({ $typeName: _, $unknown: __, step: ___, seenSeq: ____, ...reply }: ModelReplied): ModelReply {
-  return reply;
 }
 
 /** A models service that goes away is a model that cannot be reached. */
