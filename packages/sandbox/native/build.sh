@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds what a sandbox needs on this machine, from the C sources here and from the system's own packages (see PACKAGES):
 #   <out>/toolkit/   mounted at /run/guildhall in every sandbox: init, bash, rg, git, socat and the libraries that they need
-#   <out>/host/      used by the host: launch (uids, id-mapped mounts, cgroups), seccomp.bpf
+#   <out>/host/      used by the host: launch (uids, id-mapped mounts, cgroups), place (mounts in a sandbox that runs), seccomp.bpf
 # Usage: build.sh [OUT]   (default: ../build). Does nothing when nothing has changed; safe to run side by side.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
@@ -18,7 +18,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 tools=("$(command -v rg)" "$(command -v git)" "$(command -v socat)")
-stamp=$( { cat build.sh init/*.[ch] launch/*.[ch] seccomp/*.c toolkit/*.c; stat -Lc '%n %s %Y' "${tools[@]}" "$(command -v bash-static)"; } | sha256sum)
+stamp=$( { cat build.sh init/*.[ch] launch/*.[ch] mapping/*.[ch] place/*.c seccomp/*.c toolkit/*.c; stat -Lc '%n %s %Y' "${tools[@]}" "$(command -v bash-static)"; } | sha256sum)
 [ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ] && exit 0 # also for users who may only read it
 mkdir -p "$out"
 exec 9>"$out/.lock"
@@ -31,11 +31,13 @@ chmod 755 "$work"
 mkdir -p "$work"/toolkit/{bin,lib,libexec/git-core,share/git-core/templates} "$work/host"
 
 gcc "${cflags[@]}" -static -o "$work/toolkit/init" init/*.c
-gcc "${cflags[@]}" -static -o "$work/host/launch" launch/*.c
+gcc "${cflags[@]}" -static -o "$work/host/launch" launch/*.c mapping/*.c
+gcc "${cflags[@]}" -static -o "$work/host/place" place/*.c mapping/*.c
 gcc "${cflags[@]}" -o "$work/seccomp" seccomp/*.c
 "$work/seccomp" >"$work/host/seccomp.bpf"
+cp "$work/host/seccomp.bpf" "$work/toolkit/" # for inits that put it on themselves
 rm "$work/seccomp"
-strip "$work/toolkit/init" "$work/host/launch"
+strip "$work/toolkit/init" "$work/host/launch" "$work/host/place"
 
 # Tools start through run-tool with the loader and libraries copied beside them, so that they need no /usr.
 loader=$(ldd "${tools[0]}" | awk '$1 ~ /ld-linux/ { print $1 }')

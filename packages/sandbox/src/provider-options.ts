@@ -5,4 +5,15 @@ export interface SandboxProviderOptions {
   toolkitDir?: string;
   /** The unprivileged ids that sandboxes run under when we are root; default 60789. */
   user?: { uid: number; gid: number };
+  docker?: DockerOptions;
+}
+
+/** Of the docker provider; everything may be left out or empty. */
+export interface DockerOptions {
+  /** Where the engine listens, as in DOCKER_HOST; default `unix:///var/run/docker.sock`. */
+  host?: string;
+  /** Image whose system sandboxes have; default: an empty one with this machine's programs, read-only. */
+  image?: string;
+  /** Runtime of the engine's; default `runsc` (gVisor) where the engine has it, else the engine's own default. */
+  runtime?: string;
 }

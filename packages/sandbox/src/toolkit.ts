@@ -13,6 +13,7 @@ export interface Toolkit {
   directory: string;
   init: string;
   launch: string;
+  place: string;
   seccomp: string;
 }
 
@@ -27,6 +28,7 @@ export function findToolkit(directory = defaultToolkitDir()): Toolkit {
     directory: join(directory, "toolkit"),
     init: join(directory, "toolkit/init"),
     launch: join(directory, "host/launch"),
+    place: join(directory, "host/place"),
     seccomp: join(directory, "host/seccomp.bpf"),
   };
   for (const path of Object.values(toolkit)) {

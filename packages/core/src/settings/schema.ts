@@ -22,7 +22,16 @@ export const settingsSchema = z.strictObject({
     max_seconds: count("Seconds of wall time after which a session stops; 0: no limit.", 0),
   }),
   sandbox: section({
-    provider: z.string().default("bubblewrap").describe("Isolation provider: bubblewrap, or host (no isolation at all)."),
+    provider: z.string().default("bubblewrap").describe("Isolation provider: bubblewrap, docker, or host (no isolation at all)."),
+    docker_host: z.string().default("").meta({
+      description: "Where the Docker engine of `docker` sandboxes listens; empty: unix:///var/run/docker.sock.",
+      variable: "DOCKER_HOST",
+    }),
+    docker_image: z
+      .string()
+      .default("")
+      .describe("Image of `docker` sandboxes; empty: this machine's programs, read-only, and nothing is pulled."),
+    docker_runtime: z.string().default("").describe("Runtime of `docker` sandboxes; empty: runsc (gVisor) where the engine has it."),
     cpus: z.number().min(0).default(0).describe("CPU cores a sandbox may use; 0: all."),
     memory_mib: count("Memory a sandbox may use, MiB; 0: the provider's default.", 0),
     processes: count("Processes a sandbox may hold; 0: the provider's default.", 0),

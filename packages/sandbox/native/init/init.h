@@ -34,6 +34,10 @@ enum limit_hit { LIMIT_NONE = 0, LIMIT_WALL = 1, LIMIT_CPU = 2, LIMIT_MEMORY = 3
 /* ---- options of the whole init (main.c) ---- */
 struct options {
   int connection;
+  const char *connect;   /* Unix socket to connect to instead; NULL: none */
+  bool await;            /* the rest of the options comes over the connection: see start.c */
+  const char *filter;    /* file with a system call filter to put on; NULL: somebody else has done so */
+  const char *workspace;
   bool pid_one;          /* we are init of our own pid namespace */
   uint64_t lease_ms;     /* 0: none */
   uint64_t memory_bytes; /* enforced by sampling when no cgroup does it; 0: not ours to enforce */
@@ -41,6 +45,14 @@ struct options {
   uint64_t processes;    /* RLIMIT_NPROC of commands; 0: none */
 };
 extern struct options options;
+
+void parse_options(char **arguments);
+
+/* ---- start.c: for those who cannot hand us a descriptor, or not yet say everything ---- */
+void start_connect(void);
+void start_await(void);
+void start_filter(void);
+_Noreturn void start_fail(const char *what, const char *subject, int code);
 
 /* ---- time ---- */
 uint64_t now_ms(void); /* CLOCK_BOOTTIME: goes on while the machine sleeps */

@@ -1,4 +1,4 @@
-/* Start, dispatch of requests, and the end. Usage: guild-init --connection FD --workspace DIR [--lease-ms N] [--…-bytes N] … */
+/* Start, dispatch of requests, and the end. Usage: guild-init (--connection FD | --connect SOCKET) [--await 1] --workspace DIR [--lease-ms N] [--…-bytes N] … */
 #include "init.h"
 
 #include <errno.h>
@@ -84,18 +84,19 @@ static void offer_as_victim(void) {
 /* Commands run under our own uid: they are not to read or write our memory, nor that of keepers, nor to take our descriptors. */
 static void hide(void) { prctl(PR_SET_DUMPABLE, 0); }
 
-static const char *parse_options(char **argv) {
-  const char *workspace = NULL;
-  for (char **arg = argv + 1; arg[0] != NULL && arg[1] != NULL; arg += 2) {
+void parse_options(char **arg) {
+  for (; arg[0] != NULL && arg[1] != NULL; arg += 2) {
     if (strcmp(arg[0], "--connection") == 0) options.connection = (int)number(arg[1]);
-    else if (strcmp(arg[0], "--workspace") == 0) workspace = arg[1];
+    else if (strcmp(arg[0], "--connect") == 0) options.connect = arg[1];
+    else if (strcmp(arg[0], "--await") == 0) options.await = number(arg[1]) != 0;
+    else if (strcmp(arg[0], "--seccomp") == 0) options.filter = arg[1];
+    else if (strcmp(arg[0], "--workspace") == 0) options.workspace = arg[1];
     else if (strcmp(arg[0], "--lease-ms") == 0) options.lease_ms = number(arg[1]);
     else if (strcmp(arg[0], "--memory-bytes") == 0) options.memory_bytes = number(arg[1]);
     else if (strcmp(arg[0], "--data-bytes") == 0) options.data_bytes = number(arg[1]);
     else if (strcmp(arg[0], "--processes") == 0) options.processes = number(arg[1]);
     else _exit(64);
   }
-  return workspace;
 }
 
 /* Commands get descriptors 0 to 3 by number; ours must not stand there. Nothing that we were started with reaches a command. */
@@ -109,11 +110,11 @@ static void settle_descriptors(void) {
 
 int main(int argc, char **argv) {
   (void)argc;
-  const char *workspace = parse_options(argv);
-  if (workspace == NULL || chdir(workspace) != 0) {
-    fprintf(stderr, "guild-init: workspace %s: %s\n", workspace == NULL ? "" : workspace, strerror(errno));
-    return 66;
-  }
+  parse_options(argv + 1);
+  if (options.connect != NULL) start_connect();
+  if (options.await) start_await();
+  if (options.workspace == NULL || chdir(options.workspace) != 0)
+    start_fail("workspace", options.workspace == NULL ? "none" : options.workspace, 66);
   options.pid_one = getpid() == 1;
   setsid();
   umask(022);
@@ -131,6 +132,7 @@ int main(int argc, char **argv) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
   }
+  if (options.filter != NULL) start_filter();
   lease_start();
   wire_open(options.connection);
   struct writer hello = {0};

@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 
+#include "../mapping/mapping.h"
+
 #define MOST_MOUNTS 64
 
 struct prepared {
@@ -20,7 +22,6 @@ struct plan {
   struct prepared mount[MOST_MOUNTS];
 };
 
-_Noreturn void fail(const char *what, const char *subject);
 void prepare_mounts(struct plan *);
 
 #endif

@@ -56,9 +56,9 @@ function wayOutArguments(wayOut: string): string[] {
 }
 
 /** Debian's; others have links there, which cannot be mounted over. */
-const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
+export const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
 
-const systemDirectories = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+export const systemDirectories = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
 /** The system's programs, read-only: /usr, what points into it from the root, and Nix's store. */
 function systemArguments(): string[] {

@@ -1,14 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 
-import {
-  GuildError,
-  type CapabilityReport,
-  type Sandbox,
-  type SandboxConflict,
-  type SandboxProvider,
-  type SandboxSpec,
-} from "@guildhall/core";
+import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
 
 import { SandboxGroup } from "../cgroup/group.ts";
 import { findHierarchies, type Hierarchies } from "../cgroup/hierarchies.ts";
@@ -16,26 +9,23 @@ import { withDefaults } from "../default-limits.ts";
 import { CONNECTION_FD, startInit } from "../init-process.ts";
 import { InitSandbox } from "../init-sandbox.ts";
 import type { ManagedCopy } from "../managed-copy/managed-copy.ts";
-import { WorkspaceCopies } from "../managed-copy/workspace-copies.ts";
-import { bridgeWayOut, INNER_WAY_OUT, wayOutEnvironment } from "../network/way-out.ts";
+import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
+import { sandboxEnvironment } from "../sandbox-environment.ts";
 import { checkedWorkspace } from "../sandbox-paths.ts";
-import { findToolkit, TOOLKIT_MOUNT, type Toolkit } from "../toolkit.ts";
+import { sandboxUser } from "../sandbox-user.ts";
+import { findToolkit, type Toolkit } from "../toolkit.ts";
+import { WorkspaceHolds } from "../workspace-holds.ts";
 import { bubblewrapArguments, type Mount } from "./arguments.ts";
 import type { Guard } from "./git-guard.ts";
-import { GuardWatch } from "./guard-watch.ts";
 import { findBubblewrap, probeBubblewrap } from "./probe.ts";
-import { HOME, makeSystemFiles, USER_NAME } from "./system-files.ts";
-import { WorkspaceGuards } from "./workspace-guards.ts";
+import { makeSystemFiles } from "./system-files.ts";
 
 /** Descriptor of the system call filter in bubblewrap: behind the connection. */
 const SECCOMP_FD = CONNECTION_FD + 1;
 
 /** Where the launcher puts what it mounts for us. */
 const PREPARED = "/run/guildhall-host";
-
-/** An id that no distribution hands out. */
-const DEFAULT_USER = { uid: 60789, gid: 60789 };
 
 /**
  * Sandboxes by bubblewrap. As root everything runs under a dedicated unprivileged user, and the workspace is mounted with its
@@ -45,14 +35,13 @@ export class BubblewrapProvider implements SandboxProvider {
   readonly name = "bubblewrap";
   readonly #options: SandboxProviderOptions;
   readonly #sandboxes = new Set<Sandbox>();
-  readonly #guards = new WorkspaceGuards();
-  readonly #copies: WorkspaceCopies;
+  readonly #workspaces: WorkspaceHolds;
   #systemFiles: string | undefined;
   #hierarchies: Hierarchies | undefined;
 
   constructor(options: SandboxProviderOptions) {
     this.#options = options;
-    this.#copies = new WorkspaceCopies(join(options.stateDir, "copies"));
+    this.#workspaces = new WorkspaceHolds(join(options.stateDir, "copies"));
   }
 
   probe(): Promise<CapabilityReport> {
@@ -87,43 +76,20 @@ export class BubblewrapProvider implements SandboxProvider {
     }
     const asRoot = process.geteuid?.() === 0;
     const workspace = await checkedWorkspace(spec);
-    const ids = this.#ids(asRoot);
+    const ids = sandboxUser(this.#options.user);
     const systemFiles = (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
-    const guard = await this.#guards.enter(workspace.path, spec.readOnly ?? [], workspace);
     let group: SandboxGroup | undefined;
-    const copies: ManagedCopy[] = [];
-    const settle = async (): Promise<SandboxConflict[]> => (await Promise.all(copies.map((copy) => copy.settle()))).flat();
-    let opened: Sandbox | undefined;
-    let replaced: string | undefined;
-    const end = (path: string): void => {
-      replaced = path;
-      // Whoever uses it learns of its end through `gone`; what fails while it is taken down, dispose says to its next caller.
-      opened?.dispose().catch(() => undefined);
-    };
-    // On a copy nothing that the host replaces is mounted.
-    const watching = copied
-      ? undefined
-      : new GuardWatch(
-          guard.paths.map(({ path }) => path),
-          end,
-        );
+    const held = await this.#workspaces.hold(workspace, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
+    const { guard, copies } = held;
     const free = async (): Promise<void> => {
-      watching?.close();
       try {
         await group?.remove();
-        for (const copy of copies) await this.#copies.finish(copy);
       } finally {
-        await this.#guards.leave(workspace.path);
+        await held.release();
       }
     };
     const seccomp = openSync(toolkit.seccomp, "r");
     try {
-      const roots = [workspace.path, ...guard.outside];
-      if (asRoot) for (const root of roots) await this.#copies.recover(root);
-      if (copied) {
-        const guarded = guard.paths.filter(({ mount }) => mount === "read").map(({ path }) => path);
-        for (const root of roots) copies.push(await this.#copies.create(root, { original: workspace, copy: ids }, guarded));
-      }
       group = SandboxGroup.create(hierarchies, spec.id, limits);
       const places = asRoot
         ? preparedPlaces(copied ? { ...workspace, ...ids } : workspace, guard, copies, systemFiles, toolkit, spec.wayOut?.directory)
@@ -161,16 +127,7 @@ export class BubblewrapProvider implements SandboxProvider {
         provider: this.name,
         connection: init.connection,
         workspace: workspace.path,
-        env: {
-          HOME,
-          LANG: "C.UTF-8",
-          LOGNAME: USER_NAME,
-          PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${TOOLKIT_MOUNT}/bin`,
-          SHELL: `${TOOLKIT_MOUNT}/bin/bash`,
-          USER: USER_NAME,
-          ...(spec.wayOut === undefined ? {} : wayOutEnvironment()),
-          ...spec.env,
-        },
+        env: sandboxEnvironment(spec),
         limits,
         wayOut: spec.wayOut === undefined ? undefined : INNER_WAY_OUT,
         leaseMs: spec.leaseMs,
@@ -181,17 +138,10 @@ export class BubblewrapProvider implements SandboxProvider {
         },
         measure: (seen) => own.measure(seen),
         explain: (status) => own.explain(status),
-        ...(copied ? { settle } : {}),
+        ...(copied ? { settle: held.settle } : {}),
       });
       this.#sandboxes.add(sandbox);
-      opened = sandbox;
-      if (replaced !== undefined) {
-        await sandbox.dispose();
-        throw new GuildError("unavailable", `${replaced} was replaced while the sandbox started`, {
-          subject: replaced,
-          remedy: "try again",
-        });
-      }
+      await held.endWith(sandbox);
       return sandbox;
     } catch (error) {
       await free();
@@ -203,11 +153,6 @@ export class BubblewrapProvider implements SandboxProvider {
 
   async close(): Promise<void> {
     await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
-  }
-
-  #ids(asRoot: boolean): { uid: number; gid: number } {
-    if (asRoot) return this.#options.user ?? DEFAULT_USER;
-    return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { GuildError, type ExitStatus, type SandboxLimits, type SandboxUsage } from "@guildhall/core";
 
-import type { Hierarchies } from "./hierarchies.ts";
+import { groupOf, type Hierarchies } from "./hierarchies.ts";
 
 const PREFIX = "guildhall-";
 const OLD_MS = 60_000;
@@ -26,6 +26,12 @@ export class SandboxGroup {
     this.#hierarchies = hierarchies;
     this.#name = name;
     this.directories = directories;
+  }
+
+  /** The groups of a process that somebody else has put there, for what can be read of them. */
+  static ofProcess(pid: number): SandboxGroup | undefined {
+    const found = groupOf(pid);
+    return found === undefined ? undefined : new SandboxGroup(found.hierarchies, found.name, []);
   }
 
   /** Makes the groups that are possible here and sets their limits. Throws `failed_precondition` when one cannot be made. */

@@ -1,5 +1,5 @@
 import { accessSync, constants, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /** What limits a sandbox may get from cgroups here, and where. */
 export interface Hierarchies {
@@ -38,6 +38,38 @@ export function findHierarchies(read: (path: string) => string = (path) => readF
     }
   }
   return found;
+}
+
+/** The groups that a process of this machine is in: parent directories, as above, and the name below them; undefined: not to be found out. */
+export function groupOf(
+  pid: number,
+  read: (path: string) => string = (path) => readFileSync(path, "utf8"),
+): { hierarchies: Hierarchies; name: string } | undefined {
+  const hierarchies: Hierarchies = { memory: undefined, pids: undefined, cpu: undefined, unified: undefined, version: undefined };
+  const mounts = cgroupMounts(read);
+  let group: string | undefined;
+  for (const line of tryRead(read, `/proc/${pid}/cgroup`).split("\n")) {
+    const [, number, names, path] = /^(\d+):([^:]*):(\/.+)$/.exec(line) ?? [];
+    if (number === undefined || names === undefined || path === undefined) continue;
+    const mount = (name: string): string | undefined => {
+      const point = mounts.get(name);
+      return point === undefined ? undefined : join(point, path, "..");
+    };
+    if (number === "0") {
+      hierarchies.unified = mount("");
+      if (hierarchies.version === undefined) hierarchies.version = 2;
+    } else {
+      for (const name of names.split(",")) {
+        if (name !== "memory" && name !== "pids" && name !== "cpu") continue;
+        hierarchies[name] = mount(name);
+        hierarchies.version = 1;
+      }
+    }
+    group = basename(path);
+  }
+  if (group === undefined) return undefined;
+  if (hierarchies.version === 2) hierarchies.memory = hierarchies.pids = hierarchies.cpu = hierarchies.unified;
+  return { hierarchies, name: group };
 }
 
 function findUnified(

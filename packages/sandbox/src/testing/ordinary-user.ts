@@ -1,15 +1,18 @@
-/** Run by `places.test.ts` as an ordinary user: a sandbox in the directory given, its findings as JSON. */
+/** Run by tests as an ordinary user: a sandbox in the directory given, of the Docker engine that is named or of bubblewrap; its findings as JSON. */
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { runScript } from "@guildhall/core/testing";
 
 import { BubblewrapProvider } from "../bubblewrap/provider.ts";
+import { DockerProvider } from "../docker/provider.ts";
 
-const home = process.argv[2] ?? "";
+const [, , home = "", engine] = process.argv;
 const workspace = join(home, "project");
 await mkdir(workspace);
-const provider = new BubblewrapProvider({ stateDir: join(home, "state") });
+const stateDir = join(home, "state");
+const provider =
+  engine === undefined ? new BubblewrapProvider({ stateDir }) : new DockerProvider({ stateDir, docker: { host: engine, runtime: "runc" } });
 const report = await provider.probe();
 const sandbox = await provider.create({ id: `ordinary-${process.pid}`, workspace, leaseMs: 10_000 });
 const script =

@@ -8,6 +8,7 @@ import { effectivePolicy, readPolicy } from "@guildhall/core/policy-file";
 import { readSettings, type Settings } from "@guildhall/core/settings";
 
 import { checkKnowledge } from "../knowledge/doctor.ts";
+import { sandboxOptions } from "./sandboxes.ts";
 
 /** One thing that was looked at. */
 export interface MachineFinding {
@@ -118,16 +119,30 @@ async function checkSandbox({ paths }: DoctorOptions, settings: Settings | undef
   if (settings === undefined) return [];
   const name = settings.sandbox.provider;
   try {
-    const { createSandboxProvider } = await import("@guildhall/sandbox");
-    const provider = createSandboxProvider(name, { stateDir: join(paths.data, "sandboxes") });
-    try {
-      return describeReport(await provider.probe());
-    } finally {
-      await provider.close();
-    }
+    const { createSandboxProvider, sandboxProviderNames } = await import("@guildhall/sandbox");
+    const probe = async (one: string): Promise<CapabilityReport> => {
+      const provider = createSandboxProvider(one, sandboxOptions(settings, paths.data));
+      try {
+        return await provider.probe();
+      } finally {
+        await provider.close();
+      }
+    };
+    const others = sandboxProviderNames.filter((one) => one !== name && one !== "host");
+    const reports = await Promise.all([name, ...others].map(probe));
+    return reports.flatMap((report, at) => (at === 0 ? describeReport(report) : [describeOther(report)]));
   } catch (error) {
     return [broken(`sandbox/${name}`, error)];
   }
+}
+
+/** A provider that nobody has configured: whether one could name it, and if not why. */
+function describeOther({ provider, usable, capabilities }: CapabilityReport): MachineFinding {
+  const lacking = capabilities.find((one) => !one.available);
+  const state = usable
+    ? `ready for --sandbox ${provider}`
+    : `not ready for --sandbox ${provider}: ${lacking?.detail ?? ""}${lacking?.remedy === undefined ? "" : `; ${lacking.remedy}`}`;
+  return finding(`sandbox/${provider}`, "ok", `sandbox provider ${provider}: ${state}`);
 }
 
 function describeReport(report: CapabilityReport): MachineFinding[] {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 
 import { GuildError, type SandboxLimits, type SandboxProvider } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
+import type { SandboxProviderOptions } from "@guildhall/sandbox";
 
 /** The isolation providers of this daemon, each made when first named. */
 export interface Sandboxes {
@@ -13,7 +14,7 @@ export interface Sandboxes {
 }
 
 /** Names that `--sandbox` takes. */
-const sandboxNames = ["bubblewrap", "host"] as const;
+const sandboxNames = ["bubblewrap", "docker", "host"] as const;
 
 export function createSandboxes(options: { settings(): Settings; dataDir: string }): Sandboxes {
   const made = new Map<string, Promise<SandboxProvider>>();
@@ -26,13 +27,13 @@ export function createSandboxes(options: { settings(): Settings; dataDir: string
     async provider(name) {
       const chosen = name === "" ? options.settings().sandbox.provider : name;
       check(chosen);
-      const known = made.get(chosen);
+      const given = sandboxOptions(options.settings(), options.dataDir);
+      const key = `${chosen} ${JSON.stringify(given)}`; // changed settings hold from the next sandbox on
+      const known = made.get(key);
       if (known !== undefined) return await known;
-      const making = import("@guildhall/sandbox").then(({ createSandboxProvider }) =>
-        createSandboxProvider(chosen, { stateDir: join(options.dataDir, "sandboxes") }),
-      );
-      made.set(chosen, making);
-      making.catch(() => made.delete(chosen));
+      const making = import("@guildhall/sandbox").then(({ createSandboxProvider }) => createSandboxProvider(chosen, given));
+      made.set(key, making);
+      making.catch(() => made.delete(key));
       return await making;
     },
     limits() {
@@ -50,4 +51,10 @@ export function createSandboxes(options: { settings(): Settings; dataDir: string
       for (const provider of providers) if (provider.status === "fulfilled") await provider.value.close();
     },
   };
+}
+
+/** What providers are made with. */
+export function sandboxOptions({ sandbox }: Settings, dataDir: string): SandboxProviderOptions {
+  const docker = { host: sandbox.docker_host, image: sandbox.docker_image, runtime: sandbox.docker_runtime };
+  return { stateDir: join(dataDir, "sandboxes"), docker };
 }

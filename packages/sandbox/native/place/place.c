@@ -1,0 +1,169 @@
+/*
+ * Mounts a workspace in a sandbox that runs already, before anything of an agent's runs in it. For root on the host: joins the mount
+ * namespace of process PID, and leaves nothing anywhere else.
+ *
+ *   place --pid PID [--group TEXT] --uid UID --gid GID [--idmap SOURCE UID GID DEST | --pin DEST | --read DEST]…
+ *
+ * `--group`: refuses a process whose cgroup does not name TEXT, which is what tells a container from whoever got its number after it.
+ * `--uid`, `--gid`: whom the sandbox runs as, in its own user namespace. `--idmap`: what UID and GID own on disk belongs to them at DEST, made
+ * there when missing. `--pin`: mounted onto itself, which keeps it in its place; `--read`: the same, read-only. No link is followed in the sandbox.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../mapping/mapping.h"
+
+_Noreturn void fail(const char *what, const char *subject) {
+  fprintf(stderr, "place: cannot %s %s: %s\n", what, subject, strerror(errno));
+  exit(71);
+}
+
+static _Noreturn void refuse(const char *what, const char *subject) {
+  errno = EINVAL;
+  fail(what, subject);
+}
+
+static void set_attributes(int fd, struct mount_attr attributes, bool recursive, const char *what, const char *subject) {
+  unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  if (syscall(SYS_mount_setattr, fd, "", flags, &attributes, sizeof attributes) != 0) fail(what, subject);
+}
+
+/* An id of the sandbox's as the host counts it. */
+static long outer_id(int process, const char *map, long inner) {
+  int fd = openat(process, map, O_RDONLY | O_CLOEXEC);
+  FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+  if (file == NULL) fail("read", map);
+  long first, outer, count, found = -1;
+  while (fscanf(file, "%ld %ld %ld", &first, &outer, &count) == 3)
+    if (inner >= first && inner < first + count) found = outer + (inner - first);
+  fclose(file);
+  if (found < 0) refuse("find the sandbox's user in", map);
+  return found;
+}
+
+static void check_group(int process, const char *expected) {
+  char text[16384];
+  int fd = openat(process, "cgroup", O_RDONLY | O_CLOEXEC);
+  ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (size < 0) fail("read", "the cgroup of the sandbox");
+  close(fd);
+  text[size] = 0;
+  if (strstr(text, expected) == NULL) refuse("recognise", "the sandbox");
+}
+
+/* Opens a path in the sandbox, link by link without following any; with `make`, directories that are missing are made. */
+static int open_inside(const char *path, bool make) {
+  if (path[0] != '/') refuse("reach", path);
+  int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  char *copy = strdup(path + 1), *rest = copy;
+  for (char *name; copy != NULL && (name = strsep(&rest, "/")) != NULL;) {
+    if (*name == 0) continue;
+    if (strcmp(name, "..") == 0) refuse("reach", path);
+    if (make && mkdirat(at, name, 0755) != 0 && errno != EEXIST) fail("make", path);
+    int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat found;
+    if (next < 0 || fstat(next, &found) != 0) fail("reach", path);
+    if (S_ISLNK(found.st_mode)) {
+      errno = ELOOP;
+      fail("reach", path);
+    }
+    close(at);
+    at = next;
+  }
+  free(copy);
+  return at;
+}
+
+static void move_to(int mount, int destination, const char *path) {
+  unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  if (syscall(SYS_move_mount, mount, "", destination, "", flags) != 0) fail("mount", path);
+  close(mount);
+  close(destination);
+}
+
+static void onto_itself(const char *path, bool read_only) {
+  int destination = open_inside(path, false);
+  int mount = (int)syscall(SYS_open_tree, destination, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+  if (mount < 0) fail("open", path);
+  if (read_only) set_attributes(mount, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, true, "protect", path);
+  move_to(mount, destination, path);
+}
+
+struct place {
+  enum { TREE, PIN, READ } kind;
+  const char *source, *destination;
+  long uid, gid;
+  int fd;
+};
+
+/* Opened and mapped on the host, where the source is. */
+static void prepare(struct place *one, long uid, long gid) {
+  one->fd = (int)syscall(SYS_open_tree, AT_FDCWD, one->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  if (one->fd < 0) fail("open", one->source);
+  struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = 1ul << 18 /* MS_PRIVATE */};
+  bool map = one->uid != uid || one->gid != gid;
+  if (map) {
+    attributes.attr_set |= MOUNT_ATTR_IDMAP;
+    attributes.userns_fd = (unsigned long long)id_mapping(one->uid, one->gid, uid, gid);
+  }
+  set_attributes(one->fd, attributes, true, map ? "map the owner of" : "prepare", one->source);
+}
+
+int main(int argc, char **argv) {
+  struct place *places = calloc((size_t)argc, sizeof *places);
+  if (places == NULL) fail("hold", "the places");
+  int count = 0, process = -1;
+  long uid = -1, gid = -1;
+  const char *group = NULL;
+  for (int at = 1; at < argc; at++) {
+    char **option = &argv[at];
+    int left = argc - at - 1;
+    if (strcmp(*option, "--pid") == 0 && left >= 1) {
+      char path[64];
+      snprintf(path, sizeof path, "/proc/%ld", atol(argv[++at]));
+      if ((process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) fail("find", "the sandbox");
+    } else if (strcmp(*option, "--group") == 0 && left >= 1) group = argv[++at];
+    else if (strcmp(*option, "--uid") == 0 && left >= 1) uid = atol(argv[++at]);
+    else if (strcmp(*option, "--gid") == 0 && left >= 1) gid = atol(argv[++at]);
+    else if (strcmp(*option, "--idmap") == 0 && left >= 4) {
+      places[count++] = (struct place){.kind = TREE, .source = option[1], .uid = atol(option[2]), .gid = atol(option[3]), .destination = option[4]};
+      at += 4;
+    } else if ((strcmp(*option, "--pin") == 0 || strcmp(*option, "--read") == 0) && left >= 1) {
+      places[count++] = (struct place){.kind = option[0][2] == 'p' ? PIN : READ, .destination = option[1]};
+      at += 1;
+    } else refuse("understand", *option);
+  }
+  if (process < 0 || uid < 0 || gid < 0) refuse("find", "--pid, --uid, --gid");
+  if (group != NULL) check_group(process, group);
+  uid = outer_id(process, "uid_map", uid);
+  gid = outer_id(process, "gid_map", gid);
+  int namespace = openat(process, "ns/mnt", O_RDONLY | O_CLOEXEC);
+  if (namespace < 0) fail("open", "the mount namespace of the sandbox");
+  for (int i = 0; i < count; i++)
+    if (places[i].kind == TREE) prepare(&places[i], uid, gid);
+
+  if (setns(namespace, CLONE_NEWNS) != 0) fail("join", "the mount namespace of the sandbox");
+  umask(0);
+  /* Mount points are made in the sandbox's own root, which is read-only but for this moment. */
+  int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  set_attributes(root, (struct mount_attr){.attr_clr = MOUNT_ATTR_RDONLY}, false, "open", "the sandbox's root");
+  for (int i = 0; i < count; i++)
+    if (places[i].kind == TREE) {
+      /* Held open, so that the next one may lie within. */
+      int destination = open_inside(places[i].destination, true);
+      move_to(places[i].fd, destination, places[i].destination);
+    }
+  set_attributes(root, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, false, "close", "the sandbox's root");
+  for (int i = 0; i < count; i++)
+    if (places[i].kind != TREE) onto_itself(places[i].destination, places[i].kind == READ);
+  return 0;
+}

@@ -1,0 +1,282 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+
+import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
+
+import { makeSystemFiles } from "../bubblewrap/system-files.ts";
+import { SandboxGroup } from "../cgroup/group.ts";
+import { withDefaults } from "../default-limits.ts";
+import { InitListener, initOptions } from "../init-listener.ts";
+import { InitSandbox } from "../init-sandbox.ts";
+import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
+import type { SandboxProviderOptions } from "../provider-options.ts";
+import { sandboxEnvironment } from "../sandbox-environment.ts";
+import { checkedWorkspace } from "../sandbox-paths.ts";
+import { sandboxUser } from "../sandbox-user.ts";
+import { findToolkit } from "../toolkit.ts";
+import { InitConnection } from "../wire/connection.ts";
+import { type HeldWorkspace, WorkspaceHolds } from "../workspace-holds.ts";
+import { containerRequest } from "./container.ts";
+import { chosenRuntime, engineFacts, type EngineFacts, GVISOR } from "./engine-facts.ts";
+import { DockerEngine } from "./engine.ts";
+import { sandboxImage, type SandboxImage } from "./image.ts";
+import { removeLeftovers, sandboxLabels } from "./leftovers.ts";
+import { probeDocker } from "./probe.ts";
+
+const run = promisify(execFile);
+
+/** How long a container's init may take to report, and a container to be gone after it was killed. */
+const START_PATIENCE_MS = 60_000;
+const STOP_PATIENCE_MS = 3000;
+const KILL_PATIENCE_MS = 60_000;
+
+/** What is found out once, at the first sandbox. */
+interface Ready {
+  engine: DockerEngine;
+  facts: EngineFacts;
+  runtime: string;
+  image: SandboxImage;
+}
+
+/**
+ * Sandboxes as containers of a Docker engine on this machine. As root they run under a dedicated unprivileged user and get the workspace mounted,
+ * its owner's ids mapped to that user's, between the init's start and the first command; where the file system cannot do that, on a copy. As an
+ * ordinary user (whom the engine must admit) they run under that user's own id. A container ends with its owner and removes itself.
+ */
+export class DockerProvider implements SandboxProvider {
+  readonly name = "docker";
+  readonly #options: SandboxProviderOptions;
+  readonly #stateDir: string;
+  readonly #sandboxes = new Set<Sandbox>();
+  readonly #workspaces: WorkspaceHolds;
+  #ready: Promise<Ready> | undefined;
+
+  constructor(options: SandboxProviderOptions) {
+    this.#options = options;
+    this.#stateDir = join(options.stateDir, "docker");
+    this.#workspaces = new WorkspaceHolds(join(options.stateDir, "copies"));
+  }
+
+  probe(): Promise<CapabilityReport> {
+    return probeDocker(this.#options.docker ?? {}, this.#options.toolkitDir);
+  }
+
+  async create(spec: SandboxSpec): Promise<Sandbox> {
+    const sandbox = await this.#open(spec, false).catch((error: unknown) => {
+      if (!(GuildError.is(error, "failed_precondition") && error.message.includes("cannot map the owner"))) throw error;
+      return this.#open(spec, true);
+    });
+    if (spec.wayOut === undefined) return sandbox;
+    try {
+      await bridgeWayOut(sandbox);
+      return sandbox;
+    } catch (error) {
+      await sandbox.dispose();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
+  }
+
+  async #open(spec: SandboxSpec, copied: boolean): Promise<Sandbox> {
+    const toolkit = findToolkit(this.#options.toolkitDir);
+    const workspace = await checkedWorkspace(spec);
+    const ready = await (this.#ready ??= this.#prepare().catch((error: unknown) => {
+      this.#ready = undefined; // the engine may be there next time
+      throw error;
+    }));
+    const limits = withDefaults(spec.limits);
+    refuseUnenforceable(limits, ready.facts);
+    const asRoot = process.geteuid?.() === 0;
+    const ids = sandboxUser(this.#options.user);
+    const held = await this.#workspaces.hold(workspace, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
+    let listener: InitListener | undefined;
+    let container: Container | undefined;
+    const free = async (): Promise<void> => {
+      await listener?.close();
+      await held.release();
+    };
+    try {
+      listener = await InitListener.open(this.#stateDir);
+      const placed = asRoot && !copied;
+      const request = containerRequest({
+        image: ready.image,
+        ids,
+        labels: sandboxLabels(spec.id, this.#stateDir),
+        limits,
+        swapLimit: ready.facts.swapLimit,
+        runtime: ready.runtime,
+        toolkit: toolkit.directory,
+        systemFiles: makeSystemFiles(this.#options.stateDir, ids),
+        connectDirectory: listener.directory,
+        wayOut: spec.wayOut?.directory,
+        workspace: placed ? [] : boundByEngine(workspace.path, held),
+      });
+      container = await Container.start(ready.engine, `guildhall-${spec.id}`, request);
+      const socket = await listener.connected(container.ended, START_PATIENCE_MS).catch((error: unknown) => {
+        throw ready.runtime === GVISOR ? explainedForGvisor(error) : error;
+      });
+      const { pid } = container;
+      if (placed) await place(toolkit.place, container, { workspace, ids, held });
+      const group = pid === 0 ? undefined : SandboxGroup.ofProcess(pid);
+      socket.write(
+        initOptions(["--workspace", workspace.path, ...(spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)])]),
+      );
+      const connection = new InitConnection(socket);
+      socket.resume();
+      await connection.ready();
+      const { stop } = container;
+      const sandbox = new InitSandbox({
+        id: spec.id,
+        provider: this.name,
+        connection,
+        workspace: workspace.path,
+        env: sandboxEnvironment(spec, ready.image.env),
+        limits,
+        wayOut: spec.wayOut === undefined ? undefined : INNER_WAY_OUT,
+        leaseMs: spec.leaseMs,
+        stop,
+        free: async () => {
+          this.#sandboxes.delete(sandbox);
+          await free();
+        },
+        ...(group === undefined ? {} : { measure: (seen) => group.measure(seen), explain: (status) => group.explain(status) }),
+        ...(copied ? { settle: held.settle } : {}),
+      });
+      this.#sandboxes.add(sandbox);
+      await held.endWith(sandbox);
+      return sandbox;
+    } catch (error) {
+      await container?.stop();
+      await free();
+      throw error;
+    }
+  }
+
+  async #prepare(): Promise<Ready> {
+    const { host, image, runtime } = this.#options.docker ?? {};
+    const engine = new DockerEngine(host);
+    const facts = await engineFacts(engine);
+    const report = await this.probe();
+    const lacking = report.usable ? undefined : report.capabilities.find((one) => !one.available);
+    if (lacking !== undefined) {
+      throw new GuildError("failed_precondition", `the docker sandbox does not work here: ${lacking.name}: ${lacking.detail}`, {
+        subject: engine.host,
+        ...(lacking.remedy === undefined ? {} : { remedy: lacking.remedy }),
+      });
+    }
+    await removeLeftovers(engine, this.#stateDir);
+    return { engine, facts, runtime: chosenRuntime(facts, runtime), image: await sandboxImage(engine, image ?? "") };
+  }
+}
+
+/** One container, from its creation to its removal. */
+class Container {
+  readonly id: string;
+  /** Of its init, as this machine counts; 0: not told. */
+  readonly pid: number;
+  /** Settles, with what it ended with, when it has been removed. */
+  readonly ended: Promise<string>;
+  readonly #engine: DockerEngine;
+
+  private constructor(engine: DockerEngine, id: string, pid: number, ended: Promise<string>) {
+    this.#engine = engine;
+    this.id = id;
+    this.pid = pid;
+    this.ended = ended;
+  }
+
+  static async start(engine: DockerEngine, name: string, request: Record<string, unknown>): Promise<Container> {
+    const made = (await engine.post(`/containers/create?name=${encodeURIComponent(name)}`, { body: request })) as { Id: string };
+    const waiting = engine.post(`/containers/${made.Id}/wait?condition=removed`, { patient: true });
+    const ended = waiting.then(
+      (answer) => `its container ended with code ${(answer as { StatusCode?: number } | undefined)?.StatusCode ?? "?"}`,
+    );
+    ended.catch(() => {}); // whoever waits for it is told
+    try {
+      await engine.post(`/containers/${made.Id}/start`);
+      const { State: state } = (await engine.get(`/containers/${made.Id}/json`)) as { State: { Pid?: number } };
+      return new Container(engine, made.Id, state.Pid ?? 0, ended);
+    } catch (error) {
+      await engine.delete(`/containers/${made.Id}?force=1&v=1`).catch(() => undefined); // what it says of the start is what matters
+      throw error;
+    }
+  }
+
+  /** Resolves when nothing is left of it; ends it by force when it does not end by itself. */
+  readonly stop = async (): Promise<void> => {
+    if (await this.#endedWithin(STOP_PATIENCE_MS)) return;
+    await this.#engine.delete(`/containers/${this.id}?force=1&v=1`).catch(() => undefined); // being removed already
+    if (await this.#endedWithin(KILL_PATIENCE_MS)) return;
+    throw new GuildError("internal", "the Docker engine does not remove a sandbox's container", {
+      subject: this.id,
+      remedy: `docker rm -f ${this.id}`,
+    });
+  };
+
+  async #endedWithin(ms: number): Promise<boolean> {
+    const over = new AbortController();
+    const late = sleep(ms, false, { signal: over.signal }).catch(() => false); // called off
+    // An engine that has gone away keeps no container from us that it still has: a restarted one removes them.
+    const ended = this.ended.then(
+      () => true,
+      () => true,
+    );
+    const done = await Promise.race([ended, late]);
+    over.abort();
+    return done;
+  }
+}
+
+/** Mounts the workspace in the container, with its owner's ids mapped; its init waits meanwhile. */
+async function place(
+  program: string,
+  container: Container,
+  given: { workspace: { path: string; uid: number; gid: number }; ids: { uid: number; gid: number }; held: HeldWorkspace },
+): Promise<void> {
+  const { workspace, ids, held } = given;
+  const owner = [String(workspace.uid), String(workspace.gid)];
+  const roots = [workspace.path, ...held.guard.outside];
+  const args = [
+    ["--pid", String(container.pid), "--group", container.id, "--uid", String(ids.uid), "--gid", String(ids.gid)],
+    roots.flatMap((path) => ["--idmap", path, ...owner, path]),
+    held.guard.paths.flatMap(({ path, mount }) => [`--${mount}`, path]),
+  ].flat();
+  try {
+    await run(program, args);
+  } catch (error) {
+    const said = (error as { stderr?: string }).stderr?.trim();
+    throw new GuildError("failed_precondition", `the sandbox did not start: ${said || GuildError.from(error).message}`, {
+      subject: workspace.path,
+      cause: error,
+    });
+  }
+}
+
+/** The workspace, or its copy, as the engine mounts it. */
+function boundByEngine(workspace: string, held: HeldWorkspace): Array<{ source: string; at: string; readOnly: boolean }> {
+  const roots = [workspace, ...held.guard.outside].map((at, index) => ({ at, source: held.copies[index]?.path ?? at }));
+  const within = (path: string): string => {
+    const root = roots.find(({ at }) => path === at || path.startsWith(`${at}/`));
+    return root === undefined ? path : root.source + path.slice(root.at.length);
+  };
+  const guards = held.guard.paths.map(({ path, mount }) => ({ source: within(path), at: path, readOnly: mount === "read" }));
+  return [...roots.map((root) => ({ ...root, readOnly: false })), ...guards];
+}
+
+function refuseUnenforceable(limits: { cpus?: number }, facts: EngineFacts): void {
+  if (limits.cpus === undefined || facts.cpuLimit) return;
+  throw new GuildError("unsupported", "the Docker engine cannot limit a share of CPUs here", { remedy: "leave `cpus` out" });
+}
+
+function explainedForGvisor(error: unknown): GuildError {
+  const own = GuildError.from(error);
+  return new GuildError(own.code, own.message, {
+    remedy: "give gVisor's runtime the argument --host-uds=open, or set sandbox.docker_runtime to runc",
+    cause: error,
+  });
+}

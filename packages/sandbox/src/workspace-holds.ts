@@ -1,0 +1,92 @@
+import { GuildError, type Sandbox, type SandboxConflict } from "@guildhall/core";
+
+import type { Guard } from "./bubblewrap/git-guard.ts";
+import { GuardWatch } from "./bubblewrap/guard-watch.ts";
+import { WorkspaceGuards } from "./bubblewrap/workspace-guards.ts";
+import type { ManagedCopy } from "./managed-copy/managed-copy.ts";
+import { WorkspaceCopies } from "./managed-copy/workspace-copies.ts";
+
+interface Ids {
+  uid: number;
+  gid: number;
+}
+
+/** A workspace as one sandbox has it, until `release`. */
+export interface HeldWorkspace {
+  guard: Guard;
+  /** Copies that the sandbox works on, of the workspace and then of each directory of `guard.outside`; empty: it has the trees themselves. */
+  copies: readonly ManagedCopy[];
+  settle(): Promise<SandboxConflict[]>;
+  /**
+   * Ends the sandbox when the host replaces something that is guarded in it: the mount that guarded it is then gone. Throws `unavailable`, the
+   * sandbox disposed of, when that has happened already.
+   */
+  endWith(sandbox: Sandbox): Promise<void>;
+  /** Brings home what was written in copies and gives the workspace free; after the last process of the sandbox has gone. Idempotent. */
+  release(): Promise<void>;
+}
+
+/** What sandboxes of one provider hold of workspaces: guards, watches over them, copies. */
+export class WorkspaceHolds {
+  readonly #guards = new WorkspaceGuards();
+  readonly #copies: WorkspaceCopies;
+
+  constructor(copiesDirectory: string) {
+    this.#copies = new WorkspaceCopies(copiesDirectory);
+  }
+
+  /** `copy`: whom copies are to belong to; undefined: the sandbox gets the workspace itself. Throws as `guardWorkspace` and `ManagedCopy.create` do. */
+  async hold(
+    workspace: Ids & { path: string },
+    options: { readOnly: readonly string[]; asRoot: boolean; copy: Ids | undefined },
+  ): Promise<HeldWorkspace> {
+    const guard = await this.#guards.enter(workspace.path, options.readOnly, workspace);
+    const copies: ManagedCopy[] = [];
+    let opened: Sandbox | undefined;
+    let replaced: string | undefined;
+    const end = (path: string): void => {
+      replaced = path;
+      // Whoever uses it learns of its end through `gone`; what fails while it is taken down, dispose says to its next caller.
+      opened?.dispose().catch(() => undefined);
+    };
+    // On a copy nothing that the host replaces is mounted.
+    const guarded = guard.paths.map(({ path }) => path);
+    const watching = options.copy === undefined ? new GuardWatch(guarded, end) : undefined;
+    let releasing: Promise<void> | undefined;
+    const giveBack = async (): Promise<void> => {
+      watching?.close();
+      try {
+        for (const copy of copies) await this.#copies.finish(copy);
+      } finally {
+        await this.#guards.leave(workspace.path);
+      }
+    };
+    const release = (): Promise<void> => (releasing ??= giveBack());
+    try {
+      const roots = [workspace.path, ...guard.outside];
+      if (options.asRoot) for (const root of roots) await this.#copies.recover(root);
+      if (options.copy !== undefined) {
+        const kept = guard.paths.filter(({ mount }) => mount === "read").map(({ path }) => path);
+        for (const root of roots) copies.push(await this.#copies.create(root, { original: workspace, copy: options.copy }, kept));
+      }
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    return {
+      guard,
+      copies,
+      settle: async () => (await Promise.all(copies.map((copy) => copy.settle()))).flat(),
+      endWith: async (sandbox) => {
+        opened = sandbox;
+        if (replaced === undefined) return;
+        await sandbox.dispose();
+        throw new GuildError("unavailable", `${replaced} was replaced while the sandbox started`, {
+          subject: replaced,
+          remedy: "try again",
+        });
+      },
+      release,
+    };
+  }
+}
