@@ -55,7 +55,12 @@ export function containerRequest(plan: ContainerPlan): Record<string, unknown> {
     WorkingDir: "/",
     Entrypoint: [
       `${TOOLKIT_MOUNT}/init`,
-      ...["--connect", `${CONNECT_MOUNT}/init`, "--await", "1", "--seccomp", `${TOOLKIT_MOUNT}/seccomp.bpf`],
+      "--connect",
+      `${CONNECT_MOUNT}/init`,
+      "--await",
+      "1",
+      "--seccomp",
+      `${TOOLKIT_MOUNT}/seccomp.bpf`,
     ],
     Cmd: [],
     Labels: plan.labels,

@@ -2,7 +2,7 @@ import { request } from "node:http";
 
 import { GuildError } from "@guildhall/core";
 
-export const DEFAULT_ENGINE = "unix:///var/run/docker.sock";
+const DEFAULT_ENGINE = "unix:///var/run/docker.sock";
 
 /** Longer silences of an engine than this mean that it is stuck; waiting for a container's end is not counted. */
 const PATIENCE_MS = 120_000;
