@@ -17,8 +17,19 @@ const ROUNDS = 25;
 /** The first two, and those that once found something. */
 const seeds =
   process.env["GUILD_TEST_FULL"] === undefined
-    ? [11, 1493108782]
-    : [11, 12, 4, 6, 608199781, 1493108782, ...Array.from({ length: 6 }, () => Math.floor(Math.random() * 2 ** 31))];
+    ? [1131489556, 655953581]
+    : [
+        11,
+        12,
+        4,
+        6,
+        608199781,
+        1493108782,
+        1131489556,
+        655953581,
+        1294256333,
+        ...Array.from({ length: 6 }, () => Math.floor(Math.random() * 2 ** 31)),
+      ];
 
 describe("checkpoints of a workspace that changes at random", () => {
   for (const seed of seeds) {

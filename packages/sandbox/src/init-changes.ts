@@ -12,11 +12,11 @@ export class InitChanges implements ChangeTracker {
     this.#connection = connection;
   }
 
-  async track(directories: string[]): Promise<void> {
+  async track(tracked: string[]): Promise<void> {
     const id = this.#connection.newId();
-    const paths = directories.map((path) => pathToBytes(path === "" ? "." : path));
+    const paths = tracked.map((path) => pathToBytes(path === "" ? "." : path));
     const { errno } = await this.#connection.request(id, new FrameBuilder(ToInit.track, id, 4096).strings(paths));
-    if (errno !== 0) throw initError(errno, "cannot watch", directories[0] ?? "");
+    if (errno !== 0) throw initError(errno, "cannot watch", tracked[0] ?? "");
   }
 
   async changes(): Promise<{ overflow: boolean; paths: string[] }> {

@@ -145,15 +145,15 @@ export interface SandboxFiles {
 
 /**
  * What changed in the workspace, from inside or outside, since the last call. `overflow`: too much to tell; look at everything.
- * Covers directories of which the caller said `track`.
+ * Covers directories and files of which the caller said `track`.
  */
 export interface ChangeTracker {
   /**
-   * Starts watching these directories (relative, "" is the workspace; not recursive: the caller knows what to leave out). Those that
-   * are watched already cost nothing; those that are gone or no directories are passed over. When the system has no more watches,
-   * `changes` tells of an overflow from then on.
+   * Starts watching these directories (relative, "" is the workspace; not recursive: the caller knows what to leave out), and files, whose
+   * changes are then told whichever of their names was used. Those that are watched already cost nothing; those that are gone are passed
+   * over. When the system has no more watches, `changes` tells of an overflow from then on.
    */
-  track(directories: string[]): Promise<void>;
+  track(paths: string[]): Promise<void>;
   /** Relative paths touched since the last call, all that happened before the call included. New directories appear as paths: track them in turn. */
   changes(): Promise<{ overflow: boolean; paths: string[] }>;
 }

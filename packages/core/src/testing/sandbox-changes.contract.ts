@@ -62,6 +62,14 @@ export function sandboxChangesContract(sandboxes: Sandboxes): void {
     assert.ok((await changed(sandbox)).includes("seen/new/late"));
   });
 
+  it("sees changes of a tracked file by a name in a directory that is not", async () => {
+    const sandbox = await sandboxes.fresh();
+    await runScript(sandbox, "mkdir seen unseen; echo 1 > seen/a; ln seen/a unseen/b");
+    await sandbox.changes.track(["seen", "seen/a"]);
+    await runScript(sandbox, "echo 2 >> unseen/b; touch unseen/c");
+    assert.deepEqual(await changed(sandbox), ["seen/a"]);
+  });
+
   it("tells nothing under the old name of a directory that has moved", async () => {
     const sandbox = await sandboxes.fresh();
     await runScript(sandbox, "mkdir -p old/deep");

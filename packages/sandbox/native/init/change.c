@@ -1,5 +1,5 @@
 /*
- * What changed in directories that the caller named. The kernel queues an event before the call that caused it returns, so
+ * What changed in directories that the caller named, and in files with several names, whichever of them was used. The kernel queues an event before the call that caused it returns, so
  * reading the queue empty at the time of asking tells everything that happened before.
  */
 #include "init.h"
@@ -15,7 +15,7 @@
 #define MOST_PATHS 16384
 #define MASK                                                                                                                    \
   (IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | \
-   IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK)
+   IN_DONT_FOLLOW | IN_EXCL_UNLINK)
 
 static struct source inotify = {.fd = -1};
 static bool overflow, lasting_overflow;

@@ -86,7 +86,7 @@ class WorkspaceCheckpointer implements Checkpointer {
     const known = await this.#trusted();
     this.#known = undefined;
     const sink = new ObjectSink(this.#store);
-    const intake = new FileIntake(this.#sandbox.files, known.workspace, this.#rules, sink, this.#now);
+    const intake = new FileIntake(this.#sandbox, known.workspace, this.#rules, sink, this.#now);
     const changed = known.complete ? await this.#sandbox.changes.changes() : { overflow: true, paths: [] };
     if (!changed.overflow) await scanPaths(changed.paths, this.#sandbox, known.workspace, intake);
     else await scanAll(this.#sandbox, known.workspace, intake);

@@ -1,4 +1,13 @@
-import { GIT_EXECUTABLE, GIT_FILE, GIT_SYMLINK, GuildError, pathToBytes, type FileStat, type SandboxFiles } from "@guildhall/core";
+import {
+  GIT_EXECUTABLE,
+  GIT_FILE,
+  GIT_SYMLINK,
+  GuildError,
+  pathToBytes,
+  type FileStat,
+  type Sandbox,
+  type SandboxFiles,
+} from "@guildhall/core";
 
 import { directoryOf, joinPath, type KnownWorkspace } from "./known-workspace.ts";
 import type { ObjectSink } from "./object-sink.ts";
@@ -14,6 +23,7 @@ export class FileIntake {
   /** How many files were read. */
   reads = 0;
   readonly #files: SandboxFiles;
+  readonly #track: (paths: string[]) => Promise<void>;
   readonly #known: KnownWorkspace;
   readonly #rules: CheckpointRules;
   readonly #sink: ObjectSink;
@@ -22,8 +32,9 @@ export class FileIntake {
   /** Growth of ignored files by readings that are under way. */
   #pendingIgnored = 0;
 
-  constructor(files: SandboxFiles, known: KnownWorkspace, rules: CheckpointRules, sink: ObjectSink, now: () => number) {
-    this.#files = files;
+  constructor(sandbox: Sandbox, known: KnownWorkspace, rules: CheckpointRules, sink: ObjectSink, now: () => number) {
+    this.#files = sandbox.files;
+    this.#track = (paths) => sandbox.changes.track(paths);
     this.#known = known;
     this.#rules = rules;
     this.#sink = sink;
@@ -61,6 +72,8 @@ export class FileIntake {
     this.#pendingIgnored += growth;
     await this.#pool.start(Math.max(stat.size, LEAST_WEIGHT), async () => {
       try {
+        // Its content may change by a name in a directory that nobody watches.
+        if (stat.kind === "file" && stat.links > 1) await this.#track([path]);
         const readAt = this.#now();
         const content = await this.#read(path, stat);
         if (content === undefined) return;

@@ -18,9 +18,9 @@ export async function scanAll(sandbox: Sandbox, known: KnownWorkspace, intake: F
   const directories = known.tree.directories();
   if (directories.length === 1) await explore("", sandbox, known, intake);
   else {
-    for (let at = 0; at < directories.length; at += TRACKED_AT_ONCE) {
-      await sandbox.changes.track(directories.slice(at, at + TRACKED_AT_ONCE));
-    }
+    const linked = [...known.tree.files()].flatMap(([path, file]) => (file.linked ? [path] : []));
+    const tracked = [...directories, ...linked];
+    for (let at = 0; at < tracked.length; at += TRACKED_AT_ONCE) await sandbox.changes.track(tracked.slice(at, at + TRACKED_AT_ONCE));
     for (const unknown of await compare("", sandbox, known, intake)) await explore(unknown, sandbox, known, intake);
   }
   await intake.drain();
@@ -32,15 +32,22 @@ export async function scanAll(sandbox: Sandbox, known: KnownWorkspace, intake: F
 
 /** Looks at these paths, which may have changed in any way. */
 export async function scanPaths(paths: string[], sandbox: Sandbox, known: KnownWorkspace, intake: FileIntake): Promise<void> {
-  const targets = [...new Set(paths.map((path) => known.target(path)).filter((path) => path !== undefined))];
+  // From the top downwards: what lies below a directory that has become something else is gone, even if a link in its place leads there.
+  const targets = [...new Set(paths.map((path) => known.target(path)).filter((path) => path !== undefined))].toSorted();
+  const noDirectories = new Set<string>();
   const directories: string[] = [];
   for (let at = 0; at < targets.length; at += STATS_AT_ONCE) {
     const some = targets.slice(at, at + STATS_AT_ONCE);
     const stats = await Promise.all(some.map((path) => intake.stat(path === "" ? "." : path)));
     for (const [index, path] of some.entries()) {
       const stat = stats[index];
+      if (stat?.kind === "directory") {
+        directories.push(path);
+        continue;
+      }
+      noDirectories.add(path);
+      if (ancestors(path).some((ancestor) => noDirectories.has(ancestor))) continue;
       if (stat === undefined) known.forget(path);
-      else if (stat.kind === "directory") directories.push(path);
       else await intake.visit(path, stat, true);
     }
   }
