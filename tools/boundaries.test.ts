@@ -13,12 +13,13 @@ const table: Record<string, string[]> = {
   core: ["protocol"],
   models: ["core", "protocol"],
   sandbox: ["core", "protocol"],
+  environment: ["core", "protocol"],
   knowledge: ["core", "protocol"],
   extensions: ["core", "protocol"],
   code: ["core", "protocol"],
   agent: ["core", "protocol"],
   orchestrator: ["core", "protocol"],
-  server: ["core", "protocol", "models", "sandbox", "knowledge", "extensions", "code", "agent", "orchestrator"],
+  server: ["core", "protocol", "models", "sandbox", "environment", "knowledge", "extensions", "code", "agent", "orchestrator"],
   cli: ["core", "protocol"],
 };
 

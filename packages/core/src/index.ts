@@ -12,6 +12,7 @@ export * from "./ports/checkpoint.ts";
 export * from "./ports/clock.ts";
 export * from "./ports/code-structure.ts";
 export * from "./ports/embedder.ts";
+export * from "./ports/environment.ts";
 export * from "./ports/event-log.ts";
 export * from "./ports/model.ts";
 export * from "./ports/safety.ts";

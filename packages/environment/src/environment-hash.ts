@@ -1,0 +1,26 @@
+import { hash } from "node:crypto";
+
+import { canonicalJson, type Environment } from "@guildhall/core";
+
+/** What of an environment decides how commands behave in it. */
+export type HashedEnvironment = Pick<Environment, "kind" | "variables" | "path" | "pure" | "mounts" | "shellHook" | "tools">;
+
+/**
+ * `sha256:…` of an environment: equal for equal variables, search path, hook and tool versions, on whatever machine. `home`: the home
+ * directory of this one, which is no part of it.
+ */
+export function environmentHash(environment: HashedEnvironment, home: string): string {
+  const portable = (text: string) => (home === "" || home === "/" ? text : text.replaceAll(home, "~"));
+  const { kind, variables, path, pure, mounts, shellHook, tools } = environment;
+  const content = {
+    format: 1,
+    kind,
+    pure,
+    variables: Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, portable(value)])),
+    path: path.map(portable),
+    mounts: mounts.map(({ at }) => portable(at)),
+    shellHook,
+    tools: tools.map(({ name, version }) => [name, version]).toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1)),
+  };
+  return `sha256:${hash("sha256", canonicalJson(content), "hex")}`;
+}

@@ -1,0 +1,79 @@
+import {
+  type Environment,
+  type EnvironmentKind,
+  type EnvironmentSource,
+  GuildError,
+  type ProjectFacts,
+  type ResolvedEnvironment,
+  type ResolveRequest,
+  type ToolVersion,
+} from "@guildhall/core";
+
+import { environmentHash } from "./environment-hash.ts";
+import { programOf } from "./tools/tool-names.ts";
+import { satisfies } from "./tools/version-range.ts";
+
+/** An environment but for its tools, which only a sandbox that has it can tell. */
+export type ChosenEnvironment = ResolvedEnvironment & Pick<Environment, "reason">;
+
+/**
+ * Takes the first source that the project asks for and that can be had. One that cannot is passed over, and that is a difference, in one
+ * line; with `only` it is thrown. Throws `cancelled`.
+ *
+ * @param sources best first; the last one always works.
+ */
+export async function chooseEnvironment(
+  sources: readonly EnvironmentSource[],
+  request: ResolveRequest,
+  only?: EnvironmentKind,
+): Promise<ChosenEnvironment> {
+  const passed: string[] = [];
+  for (const source of sources) {
+    const last = source === sources.at(-1);
+    if (only !== undefined && source.kind !== only) continue;
+    const claim = await source.claims(request);
+    if (claim === undefined && !last && only === undefined) continue;
+    try {
+      const resolved = await source.resolve(request);
+      return { ...resolved, reason: reasonOf(claim, only, passed.length), differences: [...passed, ...resolved.differences] };
+    } catch (error) {
+      request.signal.throwIfAborted();
+      const own = GuildError.from(error);
+      if (last || only !== undefined) throw own;
+      passed.push(`${claim ?? source.kind} is not used: ${own.line}`);
+    }
+  }
+  throw new GuildError("not_found", `there is no environment source ${only ?? ""}`, { remedy: `take one of ${sources.map(({ kind }) => kind).join(", ")}` });
+}
+
+/** The finished value: with the tools' versions, what differs from the project's wishes, and the hash. */
+export function completeEnvironment(
+  chosen: ChosenEnvironment,
+  facts: ProjectFacts,
+  tools: readonly ToolVersion[],
+  home: string,
+): Environment {
+  const wished = tools.map((tool) => {
+    const wish = facts.declared.find(({ name }) => programOf(name) === tool.name);
+    return wish?.wanted === undefined ? tool : { ...tool, wanted: wish.wanted, ...(wish.wantedBy === undefined ? {} : { wantedBy: wish.wantedBy }) };
+  });
+  const complete = { ...chosen, tools: wished, differences: [...chosen.differences, ...differencesOf(facts, tools)] };
+  return { ...complete, hash: environmentHash(complete, home), generation: 0 };
+}
+
+function differencesOf(facts: ProjectFacts, tools: readonly ToolVersion[]): string[] {
+  return facts.declared.flatMap(({ name, wanted = "", wantedBy = "" }) => {
+    const program = programOf(name);
+    if (!/^[a-z][\w.-]{0,30}$/.test(name)) return [];
+    const have = tools.find((tool) => tool.name === program);
+    if (have === undefined) return [`${wantedBy} asks for ${name} ${wanted}: there is no ${program} here`];
+    if (have.version === "" || satisfies(have.version, wanted) !== false) return [];
+    return [`${wantedBy} asks for ${name} ${wanted}: here it is ${have.version}`];
+  });
+}
+
+function reasonOf(claim: string | undefined, only: EnvironmentKind | undefined, passed: number): string {
+  if (only !== undefined) return `the setting environment.source names it`;
+  if (claim === undefined) return passed === 0 ? "the project declares none" : "nothing that the project declares can be had here";
+  return `the project declares it (${claim})`;
+}
