@@ -11,7 +11,9 @@ export interface Status {
 export const status: Partial<Record<RequirementId, Status>> = {
   A2: { works: "partly", missing: "each service as a process of its own, upgraded one at a time" },
   A6: { works: "partly", missing: "workers on several machines" },
+  B2: { works: "partly", missing: "the same hash on a second worker" },
   B5: { works: "partly", missing: "browser, delegation" },
+  B6: { works: "partly", missing: "language servers" },
   B8: { works: "partly", missing: "a lock file for the flake (made where nixpkgs can be reached)" },
   C1: { works: "partly", missing: "Milvus" },
   C2: { works: "yes" },

@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import type { Context } from "./client/context.ts";
 import { exitCode, exitOfError } from "./exit.ts";
 import { addAccess } from "./program-access.ts";
+import { addEnvironment } from "./program-environment.ts";
 import { addKnowledge } from "./program-knowledge.ts";
 
 /** Parses the command line, runs the one command that it names, and resolves to the exit code. Code of a command is loaded when it is named. */
@@ -43,6 +44,7 @@ function buildProgram(context: Context, run: Run): Command {
   addApprovals(program, context, run);
   addTools(program, context, run);
   addAccess(program, context, run);
+  addEnvironment(program, context, run);
   addKnowledge(program, context, run);
   addDaemon(program, context, run);
   return program;

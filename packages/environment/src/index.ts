@@ -7,5 +7,5 @@ export { sandboxFiles } from "./project/sandbox-files.ts";
 export { chooseEnvironment, type ChosenEnvironment, completeEnvironment } from "./resolve-environment.ts";
 export { hostSource } from "./sources/host-source.ts";
 export { toolchainSource } from "./sources/toolchain-source.ts";
-export { probeTools, type ToolCache } from "./tools/probe-tools.ts";
+export { probeTools } from "./tools/probe-tools.ts";
 export { toolNames } from "./tools/tool-names.ts";

@@ -43,7 +43,9 @@ export async function chooseEnvironment(
       passed.push(`${claim ?? source.kind} is not used: ${own.line}`);
     }
   }
-  throw new GuildError("not_found", `there is no environment source ${only ?? ""}`, { remedy: `take one of ${sources.map(({ kind }) => kind).join(", ")}` });
+  throw new GuildError("not_found", `there is no environment source ${only ?? ""}`, {
+    remedy: `take one of ${sources.map(({ kind }) => kind).join(", ")}`,
+  });
 }
 
 /** The finished value: with the tools' versions, what differs from the project's wishes, and the hash. */
@@ -55,7 +57,9 @@ export function completeEnvironment(
 ): Environment {
   const wished = tools.map((tool) => {
     const wish = facts.declared.find(({ name }) => programOf(name) === tool.name);
-    return wish?.wanted === undefined ? tool : { ...tool, wanted: wish.wanted, ...(wish.wantedBy === undefined ? {} : { wantedBy: wish.wantedBy }) };
+    return wish?.wanted === undefined
+      ? tool
+      : { ...tool, wanted: wish.wanted, ...(wish.wantedBy === undefined ? {} : { wantedBy: wish.wantedBy }) };
   });
   const complete = { ...chosen, tools: wished, differences: [...chosen.differences, ...differencesOf(facts, tools)] };
   return { ...complete, hash: environmentHash(complete, home), generation: 0 };

@@ -10,6 +10,7 @@ import {
   type SandboxLimits,
   type SandboxProvider,
   type SandboxSpec,
+  type SandboxToolchain,
 } from "@guildhall/core";
 
 import { cgroupCapabilities, WITHOUT_MEMORY } from "./cgroup/capabilities.ts";
@@ -18,7 +19,7 @@ import { findHierarchies, type Hierarchies } from "./cgroup/hierarchies.ts";
 import { withDefaults } from "./default-limits.ts";
 import { CONNECTION_FD, startInit } from "./init-process.ts";
 import { InitSandbox } from "./init-sandbox.ts";
-import { checkedWorkspace } from "./sandbox-paths.ts";
+import { checkedWorkspace, searchPath } from "./sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, TOOLKIT_REMEDY } from "./toolkit.ts";
 
 /**
@@ -65,6 +66,7 @@ export class HostProvider implements SandboxProvider {
     const limits = withDefaults(spec.limits);
     const hierarchies = findHierarchies();
     refuseUnenforceable(spec.limits ?? {}, hierarchies);
+    refuseMounts(spec.toolchain);
     const home = await mkdtemp(join(tmpdir(), `guildhall-${spec.id}-`));
     let group: SandboxGroup | undefined;
     const free = async (): Promise<void> => {
@@ -94,7 +96,7 @@ export class HostProvider implements SandboxProvider {
         env: {
           HOME: home,
           LANG: "C.UTF-8",
-          PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${toolkit.directory}/bin`,
+          PATH: searchPath(spec.toolchain, `${toolkit.directory}/bin`),
           SHELL: `${toolkit.directory}/bin/bash`,
           USER: userInfo().username,
           ...spec.env,
@@ -134,6 +136,16 @@ function refuseUnenforceable(limits: SandboxLimits, hierarchies: Hierarchies): v
       remedy: "use --sandbox bubblewrap, or run as root",
     });
   }
+}
+
+/** Nothing is mounted here: what stands elsewhere inside, or hides the machine's programs, cannot be had. */
+function refuseMounts(toolchain: SandboxToolchain | undefined): void {
+  const moved = toolchain?.mounts.find(({ source, at }) => source !== at);
+  if (moved === undefined && toolchain?.pure !== true) return;
+  throw new GuildError("unsupported", "the host sandbox cannot show an environment that has to be mounted", {
+    subject: moved?.source ?? "pure",
+    remedy: "use --sandbox bubblewrap",
+  });
 }
 
 /** Nothing is mounted here: a program of the toolkit's usual place is taken from where the toolkit really is. */

@@ -2,9 +2,8 @@ import type { SandboxSpec } from "@guildhall/core";
 
 import { HOME, USER_NAME } from "./bubblewrap/system-files.ts";
 import { wayOutEnvironment } from "./network/way-out.ts";
+import { searchPath } from "./sandbox-paths.ts";
 import { TOOLKIT_MOUNT } from "./toolkit.ts";
-
-const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** What every command in an isolated sandbox has in its environment; `system`: what an image adds, beneath ours. */
 export function sandboxEnvironment(spec: SandboxSpec, system: Readonly<Record<string, string>> = {}): Record<string, string> {
@@ -13,7 +12,7 @@ export function sandboxEnvironment(spec: SandboxSpec, system: Readonly<Record<st
     HOME,
     LANG: "C.UTF-8",
     LOGNAME: USER_NAME,
-    PATH: `${system["PATH"] ?? SYSTEM_PATH}:${TOOLKIT_MOUNT}/bin`,
+    PATH: searchPath(spec.toolchain, `${TOOLKIT_MOUNT}/bin`, system["PATH"]),
     SHELL: `${TOOLKIT_MOUNT}/bin/bash`,
     USER: USER_NAME,
     ...(spec.wayOut === undefined ? {} : wayOutEnvironment()),

@@ -1,7 +1,7 @@
 import { realpath, stat } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 
-import { GuildError, type SandboxSpec } from "@guildhall/core";
+import { GuildError, type SandboxSpec, type SandboxToolchain } from "@guildhall/core";
 
 /** Directories that are the system's own inside: a workspace there would hide it. */
 const taken = [
@@ -51,4 +51,11 @@ export async function checkedWorkspace(spec: SandboxSpec): Promise<{ path: strin
       cause: error,
     });
   }
+}
+
+const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Where programs are looked for: the toolchain's directories, the system's unless it is pure, the toolkit's. */
+export function searchPath(toolchain: SandboxToolchain | undefined, toolkit: string, system = SYSTEM_PATH): string {
+  return [...(toolchain?.path ?? []), ...(toolchain?.pure === true ? [] : [system]), toolkit].join(":");
 }

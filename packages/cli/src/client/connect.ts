@@ -4,7 +4,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "@connectrpc/connect";
 import { GuildError } from "@guildhall/core";
 import { buildVersion, VERSION } from "@guildhall/core/paths";
-import { AccessService, type GetInfoResponse, PROTOCOL_VERSION, SessionService, SystemService, ToolService } from "@guildhall/protocol";
+import {
+  AccessService,
+  EnvironmentService,
+  type GetInfoResponse,
+  PROTOCOL_VERSION,
+  SessionService,
+  SystemService,
+  ToolService,
+} from "@guildhall/protocol";
 
 import type { Context } from "./context.ts";
 import { daemonEntry, startDaemon } from "./daemon-process.ts";
@@ -20,6 +28,7 @@ export interface Connection {
   readonly tools: Omit<Client<typeof ToolService>, "exec">;
   readonly system: Client<typeof SystemService>;
   readonly access: Client<typeof AccessService>;
+  readonly environments: Client<typeof EnvironmentService>;
   close(): void;
 }
 
@@ -64,6 +73,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       sessions: wire.client(SessionService),
       tools: wire.client(ToolService),
       access: wire.client(AccessService),
+      environments: wire.client(EnvironmentService),
       close: () => wire.close(),
     };
   } catch (error) {

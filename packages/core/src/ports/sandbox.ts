@@ -28,9 +28,21 @@ export interface SandboxSpec {
    * to it, before `env`. A provider that does not isolate from the network leaves it aside.
    */
   wayOut?: { directory: string };
+  /** Programs beside the provider's own; default none. */
+  toolchain?: SandboxToolchain;
   limits?: SandboxLimits;
   /** The init kills everything when it has not heard from its owner for this long, by its own monotonic clock. */
   leaseMs?: number;
+}
+
+/** Programs that a sandbox has beside its provider's own, read-only. */
+export interface SandboxToolchain {
+  /** Absolute directories inside, before the provider's own search path. */
+  path: readonly string[];
+  /** Directories of the host and where they stand inside. A provider that mounts nothing (`host`) wants `at` to be `source`. */
+  mounts: ReadonlyArray<{ source: string; at: string }>;
+  /** Nothing of the machine's own programs is to be seen: `path`, what is mounted and the toolkit are all there is. Throws `unsupported` where that cannot be. */
+  pure: boolean;
 }
 
 export interface ExecSpec {

@@ -44,6 +44,12 @@ export const settingsSchema = z.strictObject({
       .default("")
       .describe("Search service of the tool web_search: a URL that answers in JSON, {query} stands for the query. Empty: none."),
   }),
+  environment: section({
+    source: z
+      .enum(["auto", "nix", "toolchain", "host"])
+      .default("auto")
+      .describe("Where the environment of sessions comes from: auto (the best that the project declares), nix, toolchain or host."),
+  }),
   daemon: section({
     idle_minutes: z.number().min(0).default(10).describe("Minutes without sessions and clients after which the daemon ends; 0: never."),
     listen: z.string().default("").describe("TCP address (host:port) to listen on besides the socket; asks for the token. Empty: none."),

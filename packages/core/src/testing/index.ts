@@ -6,6 +6,7 @@ export * from "./checkpoint-store.ts";
 export * from "./checkpointer.contract.ts";
 export * from "./checkpointer.ts";
 export * from "./embedder.contract.ts";
+export * from "./environment-source.contract.ts";
 export * from "./event-log.contract.ts";
 export {
   appendNotices,

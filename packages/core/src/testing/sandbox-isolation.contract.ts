@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { it } from "node:test";
 import { promisify } from "node:util";
 
+import { GuildError } from "../errors.ts";
 import { failsWith, runScript, TOOLS } from "./sandbox-run.ts";
 import type { Sandboxes } from "./sandbox.contract.ts";
 
@@ -25,6 +26,27 @@ export function sandboxIsolationContract(sandboxes: Sandboxes): void {
     assert.ok(!stdout.includes("root:*") && !stdout.includes("root:$"));
     const { stdout: names } = await runScript(sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'");
     assert.ok(!names.includes(process.execPath));
+  });
+
+  it("has the programs of a toolchain first, read-only, and nothing of the machine's where it is pure", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "guild-toolchain-"));
+    await chmod(directory, 0o755);
+    await mkdir(join(directory, "bin"));
+    await writeFile(join(directory, "bin/id"), `#!${TOOLS}/bash\necho toolchain\n`, { mode: 0o755 });
+    const toolchain = { path: ["/opt/given/bin"], mounts: [{ source: directory, at: "/opt/given" }] };
+    try {
+      const mixed = await sandboxes.fresh({ toolchain: { ...toolchain, pure: false } });
+      const { stdout } = await runScript(mixed, "id; command -v cat; echo x 2>/dev/null >/opt/given/bin/id || echo kept");
+      assert.match(stdout, /^toolchain\n\/.*cat\nkept\n$/);
+      const pure = await sandboxes.fresh({ toolchain: { ...toolchain, pure: true } }).catch((error: unknown) => {
+        if (!GuildError.is(error, "unsupported")) throw error;
+      });
+      if (pure === undefined) return;
+      const alone = await runScript(pure, "id; command -v cat; [ -e /usr/bin ] || echo nothing; /bin/sh -c 'echo shell'");
+      assert.match(alone.stdout, /^toolchain\nnothing\nshell\n$/);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 
   it("has no privilege and can get none", async () => {

@@ -31,7 +31,12 @@ export function awarenessBlock(environment: Environment, facts: ProjectFacts, ar
       ...(around.ports.length === 0 ? [] : [`- Listening: ${around.ports.join(", ")}`]),
     ],
     ...facts.ecosystems.map(ecosystemLines),
-    facts.services.slice(0, 12).map(({ name, image, ports, file }) => `- Service ${name} (${file})${image === "" ? "" : `: ${line(image, 80)}`}${ports.length === 0 ? "" : `, port ${ports.join(", ")}`}`),
+    facts.services
+      .slice(0, 12)
+      .map(
+        ({ name, image, ports, file }) =>
+          `- Service ${name} (${file})${image === "" ? "" : `: ${line(image, 80)}`}${ports.length === 0 ? "" : `, port ${ports.join(", ")}`}`,
+      ),
     facts.problems.slice(0, 4).map((problem) => `- Note: ${line(problem, 160)}`),
   ];
   return bounded(sections.flat());
@@ -68,6 +73,10 @@ function bounded(lines: readonly string[]): string {
 
 /** On one line, without what could be taken for structure of the prompt. */
 function line(text: string, most: number): string {
-  const flat = text.replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, " ").replaceAll(/[<>`]/g, "'").trim();
+  const flat = text
+    .replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, " ")
+    .replaceAll("`", "'")
+    .replaceAll(/<(?=[/!?a-z])/gi, "‹")
+    .trim();
   return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat;
 }

@@ -61,7 +61,10 @@ export const detectJust: Detector = async (directory) => {
 export const detectCmake: Detector = async (directory) => {
   if (!directory.names.has("CMakeLists.txt")) return [];
   const presets = await readData(directory, "CMakePresets.json", "json");
-  const preset = presets.at("configurePresets").items.find((one) => one.at("hidden").value !== true)?.at("name").text;
+  const preset = presets
+    .at("configurePresets")
+    .items.find((one) => one.at("hidden").value !== true)
+    ?.at("name").text;
   const text = (await directory.read("CMakeLists.txt")) ?? "";
   const tests = /\b(enable_testing|include\s*\(\s*CTest)/i.test(text);
   return [
@@ -73,7 +76,10 @@ export const detectCmake: Detector = async (directory) => {
       commands: commandsOf([
         ["build", `${preset === undefined ? "cmake -S . -B build" : `cmake --preset ${preset} -B build`} && cmake --build build`],
         ["test", tests ? "ctest --test-dir build --output-on-failure" : undefined],
-        ["format", directory.names.has(".clang-format") ? "git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' | xargs clang-format -i" : undefined],
+        [
+          "format",
+          directory.names.has(".clang-format") ? "git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' | xargs clang-format -i" : undefined,
+        ],
       ]),
     },
   ];

@@ -28,7 +28,10 @@ const READINGS: ReadonlyArray<readonly [string, Reading]> = [
   ["package.json", packageJson],
   ["pyproject.toml", pyproject],
   ["global.json", async (directory, file) => [["dotnet", (await readData(directory, file, "json")).at("sdk", "version").text]]],
-  ["Cargo.toml", async (directory, file) => [["rust", atLeast((await readData(directory, file, "toml")).at("package", "rust-version").text)]]],
+  [
+    "Cargo.toml",
+    async (directory, file) => [["rust", atLeast((await readData(directory, file, "toml")).at("package", "rust-version").text)]],
+  ],
   ["composer.json", async (directory, file) => [["php", (await readData(directory, file, "json")).at("require", "php").text]]],
 ];
 

@@ -18,24 +18,153 @@ async function detect(test: TestContext, name: string): Promise<ProjectFacts> {
 
 /** Manager, lock file and commands at the root, as one line each. */
 const EXPECTED: ReadonlyArray<readonly [string, string, string | undefined, Partial<Record<CommandPurpose, string>>]> = [
-  ["npm", "npm", "package-lock.json", { install: "npm ci", build: "npm run build", test: "npm test", lint: "npm run lint", format: "npm run format", typecheck: "npx tsc --noEmit", run: "npm run dev" }],
-  ["pnpm", "pnpm", "pnpm-lock.yaml", { install: "pnpm install --frozen-lockfile", test: "pnpm test", lint: "npx biome lint .", format: "npx biome format --write ." }],
+  [
+    "npm",
+    "npm",
+    "package-lock.json",
+    {
+      install: "npm ci",
+      build: "npm run build",
+      test: "npm test",
+      lint: "npm run lint",
+      format: "npm run format",
+      typecheck: "npx tsc --noEmit",
+      run: "npm run dev",
+    },
+  ],
+  [
+    "pnpm",
+    "pnpm",
+    "pnpm-lock.yaml",
+    { install: "pnpm install --frozen-lockfile", test: "pnpm test", lint: "npx biome lint .", format: "npx biome format --write ." },
+  ],
   ["yarn", "yarn", "yarn.lock", { install: "yarn install --immutable", test: "yarn test" }],
   ["bun", "bun", "bun.lock", { install: "bun install --frozen-lockfile", test: "bun run test" }],
-  ["pip", "pip", undefined, { install: "pip install -r requirements-dev.txt -r requirements.txt", test: "pytest", lint: "flake8", format: "black ." }],
-  ["uv", "uv", "uv.lock", { install: "uv sync --locked", build: "uv build", test: "uv run pytest", lint: "uv run ruff check .", format: "uv run ruff format .", typecheck: "uv run mypy ." }],
+  [
+    "pip",
+    "pip",
+    undefined,
+    { install: "pip install -r requirements-dev.txt -r requirements.txt", test: "pytest", lint: "flake8", format: "black ." },
+  ],
+  [
+    "uv",
+    "uv",
+    "uv.lock",
+    {
+      install: "uv sync --locked",
+      build: "uv build",
+      test: "uv run pytest",
+      lint: "uv run ruff check .",
+      format: "uv run ruff format .",
+      typecheck: "uv run mypy .",
+    },
+  ],
   ["poetry", "poetry", "poetry.lock", { install: "poetry install", test: "poetry run pytest", lint: "poetry run pylint ." }],
-  ["cargo", "cargo", "Cargo.lock", { install: "cargo fetch --locked", build: "cargo build", test: "cargo test", lint: "cargo clippy --all-targets", format: "cargo fmt", typecheck: "cargo check", run: "cargo run" }],
-  ["go", "go", "go.sum", { install: "go mod download", build: "go build ./...", test: "go test ./...", lint: "go vet ./...", format: "gofmt -w ." }],
-  ["maven", "maven", undefined, { install: "./mvnw -B dependency:resolve", build: "./mvnw -B package -DskipTests", test: "./mvnw -B test", lint: "./mvnw spotless:check", format: "./mvnw spotless:apply" }],
-  ["gradle", "gradle", "gradle.lockfile", { install: "./gradlew dependencies", build: "./gradlew assemble", test: "./gradlew test", lint: "./gradlew check -x test", format: "./gradlew spotlessApply", run: "./gradlew run" }],
-  ["bundler", "bundler", "Gemfile.lock", { install: "bundle install", test: "bundle exec rspec", lint: "bundle exec rubocop", format: "bundle exec rubocop -a", run: "bin/rails server" }],
-  ["composer", "composer", "composer.lock", { install: "composer install", test: "vendor/bin/phpunit", lint: "vendor/bin/phpstan analyse", format: "composer run format" }],
-  ["dotnet", "dotnet", undefined, { install: "dotnet restore", build: "dotnet build", test: "dotnet test", lint: "dotnet format --verify-no-changes", format: "dotnet format" }],
-  ["mix", "mix", "mix.lock", { install: "mix deps.get", build: "mix compile", test: "mix test", lint: "mix credo", format: "mix format", run: "mix phx.server" }],
+  [
+    "cargo",
+    "cargo",
+    "Cargo.lock",
+    {
+      install: "cargo fetch --locked",
+      build: "cargo build",
+      test: "cargo test",
+      lint: "cargo clippy --all-targets",
+      format: "cargo fmt",
+      typecheck: "cargo check",
+      run: "cargo run",
+    },
+  ],
+  [
+    "go",
+    "go",
+    "go.sum",
+    { install: "go mod download", build: "go build ./...", test: "go test ./...", lint: "go vet ./...", format: "gofmt -w ." },
+  ],
+  [
+    "maven",
+    "maven",
+    undefined,
+    {
+      install: "./mvnw -B dependency:resolve",
+      build: "./mvnw -B package -DskipTests",
+      test: "./mvnw -B test",
+      lint: "./mvnw spotless:check",
+      format: "./mvnw spotless:apply",
+    },
+  ],
+  [
+    "gradle",
+    "gradle",
+    "gradle.lockfile",
+    {
+      install: "./gradlew dependencies",
+      build: "./gradlew assemble",
+      test: "./gradlew test",
+      lint: "./gradlew check -x test",
+      format: "./gradlew spotlessApply",
+      run: "./gradlew run",
+    },
+  ],
+  [
+    "bundler",
+    "bundler",
+    "Gemfile.lock",
+    {
+      install: "bundle install",
+      test: "bundle exec rspec",
+      lint: "bundle exec rubocop",
+      format: "bundle exec rubocop -a",
+      run: "bin/rails server",
+    },
+  ],
+  [
+    "composer",
+    "composer",
+    "composer.lock",
+    { install: "composer install", test: "vendor/bin/phpunit", lint: "vendor/bin/phpstan analyse", format: "composer run format" },
+  ],
+  [
+    "dotnet",
+    "dotnet",
+    undefined,
+    {
+      install: "dotnet restore",
+      build: "dotnet build",
+      test: "dotnet test",
+      lint: "dotnet format --verify-no-changes",
+      format: "dotnet format",
+    },
+  ],
+  [
+    "mix",
+    "mix",
+    "mix.lock",
+    { install: "mix deps.get", build: "mix compile", test: "mix test", lint: "mix credo", format: "mix format", run: "mix phx.server" },
+  ],
   ["make", "make", undefined, { build: "make all", test: "make test", lint: "make lint", format: "make fmt" }],
-  ["cmake", "cmake", undefined, { build: "cmake --preset release -B build && cmake --build build", test: "ctest --test-dir build --output-on-failure", format: "git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' | xargs clang-format -i" }],
-  ["deno", "deno", "deno.lock", { install: "deno install", test: "deno task test", lint: "deno lint", format: "deno fmt", typecheck: "deno check .", run: "deno task dev" }],
+  [
+    "cmake",
+    "cmake",
+    undefined,
+    {
+      build: "cmake --preset release -B build && cmake --build build",
+      test: "ctest --test-dir build --output-on-failure",
+      format: "git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' | xargs clang-format -i",
+    },
+  ],
+  [
+    "deno",
+    "deno",
+    "deno.lock",
+    {
+      install: "deno install",
+      test: "deno task test",
+      lint: "deno lint",
+      format: "deno fmt",
+      typecheck: "deno check .",
+      run: "deno task dev",
+    },
+  ],
   ["just", "just", undefined, { build: "just build", test: "just test" }],
   ["nix", "nix", "flake.lock", { build: "nix build", test: "nix flake check", format: "nix fmt" }],
 ];
@@ -76,7 +205,8 @@ describe("what a project's files say", () => {
   });
 
   it("which tools it asks for, what pins before what bounds", async (test) => {
-    const wishes = async (name: string) => (await detect(test, name)).declared.map(({ name: tool, wanted, wantedBy }) => `${tool} ${wanted} (${wantedBy})`);
+    const wishes = async (name: string) =>
+      (await detect(test, name)).declared.map(({ name: tool, wanted, wantedBy }) => `${tool} ${wanted} (${wantedBy})`);
     assert.deepEqual(await wishes("npm"), ["node 22 (.nvmrc)"]);
     assert.deepEqual(await wishes("pnpm"), ["pnpm 9.12.0 (package.json)"]);
     assert.deepEqual(await wishes("uv"), ["python >=3.11,<4 (pyproject.toml)"]);

@@ -75,7 +75,14 @@ function toolCommands(directory: ProjectDirectory, manifest: Data, scripts: Read
     !SCRIPTS.some(([one, names]) => one === purpose && names.some((name) => Object.hasOwn(scripts, name)));
   const tester = ["vitest", "jest", "mocha", "ava"].find(has);
   const config = firstOf(directory, ["eslint.config.js", "eslint.config.mjs", "eslint.config.ts", ".eslintrc.json", ".eslintrc.cjs"]);
-  const lint = has("eslint") || config !== undefined ? "npx eslint ." : has("@biomejs/biome") ? "npx biome lint ." : has("oxlint") ? "npx oxlint" : undefined;
+  const lint =
+    has("eslint") || config !== undefined
+      ? "npx eslint ."
+      : has("@biomejs/biome")
+        ? "npx biome lint ."
+        : has("oxlint")
+          ? "npx oxlint"
+          : undefined;
   const format = has("prettier") ? "npx prettier --write ." : has("@biomejs/biome") ? "npx biome format --write ." : undefined;
   return commandsOf([
     ["test", without("test") && tester !== undefined ? `npx ${tester}${tester === "vitest" ? " run" : ""}` : undefined],

@@ -11,16 +11,29 @@ export const detectPython: Detector = async (directory) => {
   const names = await dependencyNames(directory, project, requirements);
   const uses = (tool: string) => names.has(tool) || project.at("tool", tool).present;
   const pytest = uses("pytest") || directory.names.has("pytest.ini") || directory.names.has("conftest.py");
-  const tests = pytest ? "pytest" : directory.directories.has("tests") || directory.directories.has("test") ? "python -m unittest" : undefined;
+  const tests = pytest
+    ? "pytest"
+    : directory.directories.has("tests") || directory.directories.has("test")
+      ? "python -m unittest"
+      : undefined;
   const tox = directory.names.has("tox.ini") ? "tox" : directory.names.has("noxfile.py") ? "nox" : undefined;
   const ruff = uses("ruff") || directory.names.has("ruff.toml") || directory.names.has(".ruff.toml");
   const flake8 = uses("flake8") || directory.names.has(".flake8");
   const lint = ruff ? "ruff check ." : flake8 ? "flake8" : uses("pylint") ? "pylint ." : undefined;
   const format = uses("black") ? "black ." : ruff ? "ruff format ." : undefined;
-  const types = uses("mypy") || directory.names.has("mypy.ini") ? "mypy ." : uses("pyright") || directory.names.has("pyrightconfig.json") ? "pyright" : undefined;
+  const types =
+    uses("mypy") || directory.names.has("mypy.ini")
+      ? "mypy ."
+      : uses("pyright") || directory.names.has("pyrightconfig.json")
+        ? "pyright"
+        : undefined;
   const by = (command: string | undefined) => (command === undefined ? undefined : run + command);
   const scripts = { ...project.at("project", "scripts").texts, ...project.at("tool", "poetry", "scripts").texts };
-  const build = project.at("build-system").present ? (manager === "uv" || manager === "poetry" ? `${manager} build` : "python -m build") : undefined;
+  const build = project.at("build-system").present
+    ? manager === "uv" || manager === "poetry"
+      ? `${manager} build`
+      : "python -m build"
+    : undefined;
   return [
     {
       ecosystem: "python",
@@ -47,7 +60,12 @@ function manage(
 ): { manager: string; lock: string | undefined; install: string; run: string } {
   const has = (name: string) => directory.names.has(name);
   if (has("uv.lock") || project.at("tool", "uv").present)
-    return { manager: "uv", lock: firstOf(directory, ["uv.lock"]), install: has("uv.lock") ? "uv sync --locked" : "uv sync", run: "uv run " };
+    return {
+      manager: "uv",
+      lock: firstOf(directory, ["uv.lock"]),
+      install: has("uv.lock") ? "uv sync --locked" : "uv sync",
+      run: "uv run ",
+    };
   if (has("poetry.lock") || project.at("tool", "poetry").present)
     return { manager: "poetry", lock: firstOf(directory, ["poetry.lock"]), install: "poetry install", run: "poetry run " };
   if (has("pdm.lock") || project.at("tool", "pdm").present)

@@ -14,7 +14,8 @@ export class Data {
   at(...keys: string[]): Data {
     let value = this.value;
     for (const key of keys) {
-      value = typeof value === "object" && value !== null && Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
+      value =
+        typeof value === "object" && value !== null && Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
     }
     return new Data(value);
   }

@@ -62,7 +62,8 @@ async function installed({ name, wanted = "" }: ToolVersion, home: string): Prom
     const versions = await readdir(place).catch(() => []); // this manager is not there
     for (const version of versions.slice(0, 200)) {
       const numbers = numbersOf(version);
-      const fits = name === "rust" ? version.startsWith(`${wanted}-`) || satisfies(version, wanted) === true : satisfies(version, wanted) === true;
+      const fits =
+        name === "rust" ? version.startsWith(`${wanted}-`) || satisfies(version, wanted) === true : satisfies(version, wanted) === true;
       if (!fits || (best !== undefined && compare(numbers ?? [], best.numbers) <= 0)) continue;
       const directory = await rootOf(join(place, version));
       if (directory !== undefined) best = { directory, numbers: numbers ?? [] };

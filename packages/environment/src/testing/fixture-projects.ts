@@ -18,7 +18,11 @@ export const fixtureProjects: Readonly<Record<string, Files>> = {
     ".nvmrc": "v22\n",
   },
   pnpm: {
-    "package.json": JSON.stringify({ packageManager: "pnpm@9.12.0", scripts: { test: "vitest run" }, devDependencies: { "@biomejs/biome": "1" } }),
+    "package.json": JSON.stringify({
+      packageManager: "pnpm@9.12.0",
+      scripts: { test: "vitest run" },
+      devDependencies: { "@biomejs/biome": "1" },
+    }),
     "pnpm-lock.yaml": "lockfileVersion: '9.0'\n",
     "pnpm-workspace.yaml": "packages: [packages/*]\n",
     "packages/ui/package.json": JSON.stringify({ name: "ui", scripts: { storybook: "storybook dev" } }),
@@ -37,7 +41,8 @@ export const fixtureProjects: Readonly<Record<string, Files>> = {
     "uv.lock": "version = 1\n",
   },
   poetry: {
-    "pyproject.toml": '[tool.poetry]\nname = "etl"\n[tool.poetry.dependencies]\npython = "^3.10"\n[tool.poetry.group.dev.dependencies]\npytest = "*"\npylint = "*"\n',
+    "pyproject.toml":
+      '[tool.poetry]\nname = "etl"\n[tool.poetry.dependencies]\npython = "^3.10"\n[tool.poetry.group.dev.dependencies]\npytest = "*"\npylint = "*"\n',
     "poetry.lock": "",
   },
   cargo: {
@@ -47,22 +52,47 @@ export const fixtureProjects: Readonly<Record<string, Files>> = {
     "rust-toolchain.toml": '[toolchain]\nchannel = "1.80.0"\n',
   },
   go: { "go.mod": "module example.com/svc\n\ngo 1.22\n\ntoolchain go1.22.5\n", "go.sum": "", "main.go": "package main\n" },
-  maven: { "pom.xml": "<project><build><plugins><plugin><artifactId>spotless-maven-plugin</artifactId></plugin></plugins></build></project>", mvnw: "#!/bin/sh\n" },
+  maven: {
+    "pom.xml": "<project><build><plugins><plugin><artifactId>spotless-maven-plugin</artifactId></plugin></plugins></build></project>",
+    mvnw: "#!/bin/sh\n",
+  },
   gradle: { "build.gradle.kts": 'plugins { application; id("com.diffplug.spotless") }\n', gradlew: "#!/bin/sh\n", "gradle.lockfile": "" },
-  bundler: { Gemfile: 'source "https://example.com"\ngem "rails"\ngroup :test do\n  gem "rspec-rails"\nend\n', "Gemfile.lock": "", ".ruby-version": "3.3.1\n", ".rubocop.yml": "" },
+  bundler: {
+    Gemfile: 'source "https://example.com"\ngem "rails"\ngroup :test do\n  gem "rspec-rails"\nend\n',
+    "Gemfile.lock": "",
+    ".ruby-version": "3.3.1\n",
+    ".rubocop.yml": "",
+  },
   composer: {
-    "composer.json": JSON.stringify({ require: { php: "^8.2" }, "require-dev": { "phpunit/phpunit": "^11", "phpstan/phpstan": "^1" }, scripts: { format: ["pint"] } }),
+    "composer.json": JSON.stringify({
+      require: { php: "^8.2" },
+      "require-dev": { "phpunit/phpunit": "^11", "phpstan/phpstan": "^1" },
+      scripts: { format: ["pint"] },
+    }),
     "composer.lock": "{}",
   },
   dotnet: { "App.sln": "", "src/App/App.csproj": "<Project />", "global.json": '{ "sdk": { "version": "8.0.100" } }' },
-  mix: { "mix.exs": "defp deps, do: [{:phoenix, \"~> 1.7\"}, {:credo, \"~> 1.7\"}]\n", "mix.lock": "%{}\n", ".tool-versions": "elixir 1.16.2\nerlang 26.2\n" },
-  make: { Makefile: "CC := gcc\n.PHONY: all test\nall: app\n\n\napp: main.c\n\t$(CC) -o $@ $<\ntest: all\n\t@./run-tests.sh\nlint fmt:\n\tclang-tidy main.c\n", "main.c": "" },
-  cmake: { "CMakeLists.txt": "project(x)\nenable_testing()\n", "CMakePresets.json": '{"configurePresets": [{"name": "base", "hidden": true}, {"name": "release"}]}', ".clang-format": "" },
+  mix: {
+    "mix.exs": 'defp deps, do: [{:phoenix, "~> 1.7"}, {:credo, "~> 1.7"}]\n',
+    "mix.lock": "%{}\n",
+    ".tool-versions": "elixir 1.16.2\nerlang 26.2\n",
+  },
+  make: {
+    Makefile:
+      "CC := gcc\n.PHONY: all test\nall: app\n\n\napp: main.c\n\t$(CC) -o $@ $<\ntest: all\n\t@./run-tests.sh\nlint fmt:\n\tclang-tidy main.c\n",
+    "main.c": "",
+  },
+  cmake: {
+    "CMakeLists.txt": "project(x)\nenable_testing()\n",
+    "CMakePresets.json": '{"configurePresets": [{"name": "base", "hidden": true}, {"name": "release"}]}',
+    ".clang-format": "",
+  },
   deno: { "deno.jsonc": '{\n  // tasks\n  "tasks": { "dev": "deno run -A main.ts", "test": "deno test -A", },\n}\n', "deno.lock": "{}" },
   just: { justfile: "set shell := ['bash']\ndefault: build\nbuild target='debug':\n  cargo build\ntest:\n  cargo test\n" },
   nix: { "flake.nix": "{ outputs = _: { }; }", "flake.lock": '{"nodes":{"root":{}},"root":"root","version":7}' },
   services: {
-    "compose.yaml": 'services:\n  db:\n    image: postgres:16\n    ports: ["127.0.0.1:5433:5432"]\n  cache:\n    image: redis:7\n    ports:\n      - published: 6379\n        target: 6379\n',
+    "compose.yaml":
+      'services:\n  db:\n    image: postgres:16\n    ports: ["127.0.0.1:5433:5432"]\n  cache:\n    image: redis:7\n    ports:\n      - published: 6379\n        target: 6379\n',
     Procfile: "web: npm start\nworker: npm run work\n",
     "mise.toml": '[tools]\nnode = "22.4"\npython = { version = "3.12" }\n',
   },

@@ -22,7 +22,13 @@ const OF: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Programs by the names of what version files ask for. */
-const DECLARED: Readonly<Record<string, string>> = { python: "python3", rust: "rustc", maven: "mvn", erlang: "erl", terraform: "terraform" };
+const DECLARED: Readonly<Record<string, string>> = {
+  python: "python3",
+  rust: "rustc",
+  maven: "mvn",
+  erlang: "erl",
+  terraform: "terraform",
+};
 
 /** The program that shows the version of a declared tool. */
 export function programOf(tool: string): string {

@@ -21,6 +21,10 @@ export interface BubblewrapPlan {
   writable: Mount[];
   /** Mounted over those, in order. */
   guarded: Array<Mount & { mount: "pin" | "read" }>;
+  /** Mounted read-only before what is writable. */
+  toolchain: Mount[];
+  /** Without the system's own programs. */
+  pure: boolean;
   workspace: string;
   /** Bound on each private tmpfs. */
   tmpfsBytes: number;
@@ -34,7 +38,7 @@ export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
   return [
     ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"],
     ["--as-pid-1", "--hostname", "guildhall", "--uid", String(plan.ids.uid), "--gid", String(plan.ids.gid)],
-    systemArguments(),
+    plan.pure ? ["--symlink", `${TOOLKIT_MOUNT}/bin/bash`, "/bin/sh"] : systemArguments(),
     ["--ro-bind", plan.systemFiles, "/etc"],
     mountedSystemFiles().flatMap((name) => ["--ro-bind", `/etc/${name}`, `/etc/${name}`]),
     ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"],
@@ -42,6 +46,7 @@ export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
     ["--perms", "0700", "--size", size, "--tmpfs", HOME],
     ["--ro-bind", plan.toolkit, TOOLKIT_MOUNT],
     plan.wayOut === undefined ? [] : wayOutArguments(plan.wayOut),
+    plan.toolchain.flatMap(({ source, at }) => ["--ro-bind", source, at]),
     plan.writable.flatMap((one) => ["--bind", one.source, one.at]),
     plan.guarded.flatMap((one) => [one.mount === "pin" ? "--bind" : "--ro-bind", one.source, one.at]),
     ["--remount-ro", "/", "--chdir", plan.workspace, "--seccomp", String(plan.seccompFd)],

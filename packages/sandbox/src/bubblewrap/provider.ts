@@ -91,9 +91,10 @@ export class BubblewrapProvider implements SandboxProvider {
     const seccomp = openSync(toolkit.seccomp, "r");
     try {
       group = SandboxGroup.create(hierarchies, spec.id, limits);
+      const given = { wayOut: spec.wayOut?.directory, toolchain: [...(spec.toolchain?.mounts ?? [])] };
       const places = asRoot
-        ? preparedPlaces(copied ? { ...workspace, ...ids } : workspace, guard, copies, systemFiles, toolkit, spec.wayOut?.directory)
-        : ownPlaces(workspace.path, guard, systemFiles, toolkit, spec.wayOut?.directory);
+        ? preparedPlaces(copied ? { ...workspace, ...ids } : workspace, guard, copies, systemFiles, toolkit, given)
+        : ownPlaces(workspace.path, guard, systemFiles, toolkit, given);
       const args = [
         ...group.directories.flatMap((directory) => ["--cgroup", directory]),
         ...(asRoot ? ["--mounts", ...places.launch, "--uid", String(ids.uid), "--gid", String(ids.gid)] : []),
@@ -105,6 +106,8 @@ export class BubblewrapProvider implements SandboxProvider {
           toolkit: places.toolkit,
           wayOut: places.wayOut,
           writable: places.writable,
+          toolchain: places.toolchain,
+          pure: spec.toolchain?.pure === true,
           guarded: guard.paths.map(({ path, mount }) => ({ source: places.at(path), at: path, mount })),
           workspace: workspace.path,
           tmpfsBytes: Math.max(2 ** 20, Math.floor(limits.memoryBytes / 2)),
@@ -172,14 +175,21 @@ interface Places {
   systemFiles: string;
   toolkit: string;
   wayOut: string | undefined;
+  toolchain: Mount[];
   writable: Mount[];
   /** Source of a path within the workspace or what is outside of it. */
   at(path: string): string;
 }
 
-function ownPlaces(workspace: string, guard: Guard, systemFiles: string, toolkit: Toolkit, wayOut: string | undefined): Places {
+/** Directories of the host that the spec names. */
+interface Given {
+  wayOut: string | undefined;
+  toolchain: Mount[];
+}
+
+function ownPlaces(workspace: string, guard: Guard, systemFiles: string, toolkit: Toolkit, given: Given): Places {
   const writable = [workspace, ...guard.outside].map((path) => ({ source: path, at: path }));
-  return { launch: [], systemFiles, toolkit: toolkit.directory, wayOut, writable, at: (path) => path };
+  return { launch: [], systemFiles, toolkit: toolkit.directory, ...given, writable, at: (path) => path };
 }
 
 /** As root: everything is mounted by the launcher where the unprivileged user can reach it, whoever may enter the way there. */
@@ -189,7 +199,7 @@ function preparedPlaces(
   copies: readonly ManagedCopy[],
   systemFiles: string,
   toolkit: Toolkit,
-  wayOut: string | undefined,
+  { wayOut, toolchain }: Given,
 ): Places {
   const roots = [workspace.path, ...guard.outside].map((path, index) => ({ at: path, source: `${PREPARED}/tree${index}` }));
   const launch = [
@@ -202,12 +212,14 @@ function preparedPlaces(
     ]),
     ["--bind", systemFiles, "etc", "--bind", toolkit.directory, "toolkit"],
     wayOut === undefined ? [] : ["--bind", wayOut, "way-out"],
+    toolchain.flatMap(({ source }, index) => ["--bind", source, `tool${index}`]),
   ].flat();
   return {
     launch,
     systemFiles: `${PREPARED}/etc`,
     toolkit: `${PREPARED}/toolkit`,
     wayOut: wayOut === undefined ? undefined : `${PREPARED}/way-out`,
+    toolchain: toolchain.map(({ at }, index) => ({ source: `${PREPARED}/tool${index}`, at })),
     writable: roots,
     at: (path) => {
       const root = roots.find((one) => path === one.at || path.startsWith(`${one.at}/`));

@@ -92,6 +92,9 @@ export class DockerProvider implements SandboxProvider {
     const limits = withDefaults(spec.limits);
     refuseUnenforceable(limits, ready.facts);
     const asRoot = process.geteuid?.() === 0;
+    if (spec.toolchain?.pure === true) {
+      throw new GuildError("unsupported", "a container cannot hide its image's programs", { remedy: "use --sandbox bubblewrap" });
+    }
     const ids = sandboxUser(this.#options.user);
     const held = await this.#workspaces.hold(workspace, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
     let listener: InitListener | undefined;
@@ -114,6 +117,7 @@ export class DockerProvider implements SandboxProvider {
         systemFiles: makeSystemFiles(this.#options.stateDir, ids),
         connectDirectory: listener.directory,
         wayOut: spec.wayOut?.directory,
+        toolchain: spec.toolchain?.mounts ?? [],
         workspace: placed ? [] : boundByEngine(workspace.path, held),
       });
       container = await Container.start(ready.engine, `guildhall-${spec.id}`, request);

@@ -1,4 +1,4 @@
-import { userInfo } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 
 import {
@@ -13,8 +13,11 @@ import {
   type ToolRegistry,
 } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
-import { AccessService, ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
+import { AccessService, EnvironmentService, ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
 
+import { environmentPart } from "../environment/environment-part.ts";
+import { environmentService } from "../environment/environment-service.ts";
+import { Environments } from "../environment/environments.ts";
 import { createKnowledge } from "../knowledge/index.ts";
 import { modelRouting } from "../models/routing.ts";
 import { accessService } from "../network/access-service.ts";
@@ -97,11 +100,22 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   };
 
   const knowledge = createKnowledge({ dataDir: paths.data, clock, journal });
+  const sandboxes = createSandboxes({ settings, dataDir: paths.data });
+  const environments = new Environments({
+    stateDir: join(paths.state, "environments"),
+    home: options.env["HOME"] ?? homedir(),
+    settings,
+    provider: (name) => sandboxes.provider(name),
+    isTrusted: (workspace) => access.service.trust.show(workspace).state === "trusted",
+    ids,
+  });
   const parts = new SessionParts(
-    partFactories({ paths, trust: access.service.trust, version: options.version, memory: knowledge.part }),
+    [
+      environmentPart(environments),
+      ...partFactories({ paths, trust: access.service.trust, version: options.version, memory: knowledge.part }),
+    ],
     journal,
   );
-  const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
   const openCheckpointer = async (sandbox: Sandbox): Promise<Checkpointer> => {
     const { createCheckpointer } = await import("@guildhall/sandbox");
@@ -176,7 +190,9 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       const tools = toolsUnderPolicy(workspace, sandbox).list();
       const more = await parts.introduction({ workspace, provider: sandbox });
       const prompt = systemPrompt({ workspace, sandbox, unattended, network });
+      const { environment } = await environments.resolve({ workspace, provider: sandbox });
       return {
+        environmentHash: environment.hash,
         systemPrompt: more === "" ? prompt : `${prompt}\n\n${more}`,
         tools: tools.map((tool) => tool.name),
         approvalPolicy,
@@ -223,6 +239,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     routes(router) {
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
       router.service(AccessService, accessService(access.service));
+      router.service(EnvironmentService, environmentService({ environments }));
       router.service(ToolService, toolService({ bench }));
       router.service(ModelService, modelService({ models: openModels, credentials: () => settings().keys }));
       router.service(

@@ -23,7 +23,7 @@ export interface PartContext extends PartPlace {
 }
 
 /** What a sandbox is given on account of a part. */
-export type PartSurroundings = Pick<SandboxSpec, "env" | "readOnly">;
+export type PartSurroundings = Pick<SandboxSpec, "env" | "readOnly" | "toolchain">;
 
 /** Makes the parts of one kind, for every session of the daemon. The composition root lists them in ./index.ts. */
 export interface PartFactory {
@@ -59,7 +59,12 @@ export class SessionParts {
   async surroundings(place: PartPlace): Promise<PartSurroundings> {
     const all = (await this.#each(place, async (factory) => factory.surroundings?.(place))).filter((one) => one !== undefined);
     const readOnly = all.flatMap((one) => one.readOnly ?? []);
-    return { env: Object.assign({}, ...all.map((one) => one.env)) as Record<string, string>, ...(readOnly.length > 0 ? { readOnly } : {}) };
+    const toolchain = all.flatMap((one) => one.toolchain ?? []).at(-1);
+    return {
+      env: Object.assign({}, ...all.map((one) => one.env)) as Record<string, string>,
+      ...(readOnly.length > 0 ? { readOnly } : {}),
+      ...(toolchain === undefined ? {} : { toolchain }),
+    };
   }
 
   /** In the order of the list; to be closed with `closeParts`. */

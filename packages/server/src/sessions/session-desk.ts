@@ -37,7 +37,7 @@ export interface SessionDeskDeps {
     sandbox: string,
     unattended: boolean,
     approvals: string,
-  ): Promise<{ systemPrompt: string; tools: string[]; approvalPolicy: string; notices: string[] }>;
+  ): Promise<{ systemPrompt: string; environmentHash: string; tools: string[]; approvalPolicy: string; notices: string[] }>;
   /** Takes secrets out of what a person says. */
   screen(text: string): string;
   /** Throws when there is no such provider. */
@@ -68,7 +68,7 @@ export class SessionDesk {
       const credentials = { ...settings.keys, ...request.credentials };
       const model = await this.#chooseModel(request.model, request.baseUrl, settings, credentials);
       const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy);
-      const { systemPrompt, tools } = terms;
+      const { systemPrompt, environmentHash, tools } = terms;
       const words = this.#deps.screen(request.goal);
       const notices = words === request.goal ? terms.notices : [...terms.notices, MASKED_WORDS];
       const started = body.sessionStarted({
@@ -81,6 +81,7 @@ export class SessionDesk {
         approvalPolicy: terms.approvalPolicy,
         version: VERSION,
         systemPrompt,
+        environmentHash,
         tools,
       });
       const goal = body.messageReceived({ text: words, messageId: ids.next("msg") });
