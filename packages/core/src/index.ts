@@ -21,5 +21,6 @@ export * from "./ports/session-memory.ts";
 export * from "./ports/session-part.ts";
 export * from "./ports/tool.ts";
 export * from "./ports/vector-index.ts";
+export * from "./push-queue.ts";
 export * from "./session-row.ts";
 export * from "./session/index.ts";

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { GuildError } from "@guildhall/core";
+import { createPushQueue, GuildError, type PushQueue } from "@guildhall/core";
 import type { ExecExit, ExecRequestSchema } from "@guildhall/protocol";
 
 import type { Context } from "../client/context.ts";
@@ -26,7 +26,7 @@ export function exec(context: Context, command: string[], options: ExecOptions):
     const client = openExec(connection.socket);
     const { stdin, stdout, stderr } = context;
     const terminal = stdin.isTTY === true && stdout.isTTY === true;
-    const requests = createQueue<Request>();
+    const requests = createPushQueue<Request>();
     requests.push({
       kind: {
         case: "start",
@@ -68,7 +68,7 @@ function parseLimit(text: string): [string, bigint] {
   return [name, BigInt(match[2] ?? "0")];
 }
 
-function forward(context: Context, requests: Queue<Request>, terminal: boolean): () => void {
+function forward(context: Context, requests: PushQueue<Request>, terminal: boolean): () => void {
   const { stdin, stdout } = context;
   const onData = (chunk: Buffer): void => requests.push({ kind: { case: "input", value: new Uint8Array(chunk) } });
   const onEnd = (): void => requests.push({ kind: { case: "closeInput", value: true } });
@@ -99,35 +99,4 @@ async function exitOf(context: Context, exit: ExecExit | undefined): Promise<num
   if (exit.signal === "") return exit.code;
   const { constants } = await import("node:os");
   return 128 + (constants.signals[exit.signal as NodeJS.Signals] ?? 0);
-}
-
-interface Queue<T> {
-  push(item: T): void;
-  end(): void;
-  items(): AsyncIterable<T>;
-}
-
-/** What is pushed before it is read waits. */
-function createQueue<T>(): Queue<T> {
-  const waiting: T[] = [];
-  let ended = false;
-  let wake = (): void => undefined;
-  return {
-    push(item) {
-      waiting.push(item);
-      wake();
-    },
-    end() {
-      ended = true;
-      wake();
-    },
-    async *items() {
-      for (;;) {
-        const item = waiting.shift();
-        if (item !== undefined) yield item;
-        else if (ended) return;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    },
-  };
 }

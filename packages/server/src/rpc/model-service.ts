@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import { type Model, ModelError, type ModelFailureKind, type ModelProvider } from "@guildhall/core";
+import { createPushQueue, type Model, ModelError, type ModelFailureKind, type ModelProvider } from "@guildhall/core";
 import { type GenerateRequest, type GenerateResponseSchema, ModelErrorDetailSchema, type ModelService } from "@guildhall/protocol";
 
 export interface ModelServiceDeps {
@@ -55,7 +55,7 @@ export function modelService(deps: ModelServiceDeps): ServiceImpl<typeof ModelSe
       const model = await take(request);
       let step = request.step;
       try {
-        const queue = createQueue<MessageInitShape<typeof GenerateResponseSchema>>();
+        const queue = createPushQueue<MessageInitShape<typeof GenerateResponseSchema>>();
         const { sessionId, messages, tools, maxOutputTokens } = request;
         const asked = { sessionId, messages, tools, ...(maxOutputTokens === 0 ? {} : { maxOutputTokens }) };
         const reply = model.generate(asked, context.signal, {
@@ -139,28 +139,4 @@ function toStatus(error: ModelError): ConnectError {
   const { kind, attempts, remedy = "" } = error;
   const detail = { desc: ModelErrorDetailSchema, value: { kind, attempts, remedy } };
   return new ConnectError(error.message, statuses[kind] ?? Code.FailedPrecondition, undefined, [detail], error);
-}
-
-function createQueue<T>(): { push(item: T): void; end(): void; items(): AsyncIterable<T> } {
-  const waiting: T[] = [];
-  let ended = false;
-  let wake = (): void => undefined;
-  return {
-    push(item) {
-      waiting.push(item);
-      wake();
-    },
-    end() {
-      ended = true;
-      wake();
-    },
-    async *items() {
-      for (;;) {
-        const item = waiting.shift();
-        if (item !== undefined) yield item;
-        else if (ended) return;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    },
-  };
 }
