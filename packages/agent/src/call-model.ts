@@ -4,6 +4,7 @@ import { type ToolCall, ToolSchemaSchema, TurnEndReason } from "@guildhall/proto
 
 import { deadlineOf, turnEnd } from "./decide.ts";
 import type { FaultPoint } from "./fault-points.ts";
+import { loadImages } from "./images.ts";
 import { patiently } from "./patience.ts";
 import type { Run } from "./run.ts";
 import { offerTools } from "./tools/index.ts";
@@ -66,7 +67,8 @@ async function ask(run: Run, state: SessionState, signal: AbortSignal): Promise<
   await deps.faults?.hit("model:before" satisfies FaultPoint);
   run.waiting("model");
   const listener = run.listener();
-  const call = run.model.model.generate({ sessionId: deps.key.session, messages, tools }, stop, listener);
+  const images = await loadImages(messages, run);
+  const call = run.model.model.generate({ sessionId: deps.key.session, messages, tools, images }, stop, listener);
   const outcome = await patiently(deps.clock, stop, call).then(
     (reply): Outcome => (reply === undefined ? { kind: "stopped" } : { kind: "replied", reply }),
     (error: unknown): Outcome => ({ kind: "failed", error: modelError(error) }),

@@ -1,5 +1,5 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { body, type EventBody, type OpenCall, type SessionState } from "@guildhall/core";
+import { body, type EventBody, type OpenCall, type ProposedAction, type SessionState } from "@guildhall/core";
 import { ActionStatus, Control } from "@guildhall/protocol";
 
 import type { Rules } from "./decide.ts";
@@ -99,6 +99,7 @@ function judge(state: SessionState, seq: number, call: OpenCall, prepared: Prepa
     risk: prepared.risk,
     ...(prepared.reasons === undefined ? {} : { reasons: prepared.reasons }),
     workspace: state.info.workspace,
+    ...exposure(state, prepared),
   });
   if (verdict.decision === "allow") return { verdict: "start" };
   if (verdict.decision === "refuse") return { verdict: "refuse", output: `Refused by policy: ${verdict.reason}. Nothing was done.` };
@@ -123,6 +124,11 @@ function judge(state: SessionState, seq: number, call: OpenCall, prepared: Prepa
   }
   if (rules.now > approval.expires) return { verdict: "refuse", output: "Nobody decided in time, so this was not run." };
   return { verdict: "wait", until: approval.expires };
+}
+
+/** Private data, untrusted content and a way out: whoever wrote that content could have the data. */
+function exposure({ exposure: { untrusted, private: read } }: SessionState, { sends }: PreparedCall): Pick<ProposedAction, "exposure"> {
+  return untrusted === "" || !read || sends === undefined ? {} : { exposure: { sends, untrusted } };
 }
 
 /** A call that an earlier turn left waiting undecided, and a turn that a message has opened: the person changed the subject. */

@@ -84,8 +84,16 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
     data: result.data === undefined ? "" : JSON.stringify(result.data),
     durationMs,
     ...(result.fullOutput === undefined ? {} : { fullOutput: result.fullOutput }),
+    ...(result.images === undefined ? {} : { images: [...result.images] }),
+    untrusted: untrustedSource(call, result),
+    private: call.resources.some(({ name }) => /^(\*$|workspace$|(file|shell|repl):)/.test(name)),
   });
   return { event, finish: result.finish };
+}
+
+/** What tools of other sources tell is theirs: nobody here vouches for it. */
+function untrustedSource({ tool }: PreparedCall, { untrusted }: ToolResult): string {
+  return (untrusted ?? (tool.source === "built-in" ? "" : tool.source)).slice(0, 200);
 }
 
 /** The tool session once its sandbox is there, with the task list that the log ends with; or why there is none. */

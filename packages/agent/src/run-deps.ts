@@ -4,6 +4,7 @@ import type {
   Checkpointer,
   Clock,
   CommandJudge,
+  DataLeaving,
   EventLog,
   FaultPoints,
   GuildError,
@@ -50,6 +51,8 @@ export interface RunDeps {
   checkpointer?: Promise<Checkpointer>;
   /** Default: the session's own policy (`SessionStarted.approval_policy`). */
   approvals?: Approvals;
+  /** Whether the session's own policy asks before private data could leave; see the policy's `approvals.data_leaving`. Default `ask`. */
+  dataLeaving?: DataLeaving;
   /** Loads the analysis of commands; called only where the session's policy asks by risk, beside the first model call. Default: none. */
   commandJudge?(): Promise<CommandJudge>;
   /** How long a question to a person stands, milliseconds. Default 24 hours. */

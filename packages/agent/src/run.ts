@@ -178,7 +178,7 @@ export class Run {
   #policy(): Approvals {
     const name = this.journal.state.info.approvalPolicy;
     const known = name === "" || APPROVAL_POLICIES.some((policy) => policy === name);
-    return (this.#ownPolicy ??= approvalPolicy(known ? name : "always"));
+    return (this.#ownPolicy ??= approvalPolicy(known ? name : "always", { dataLeaving: this.deps.dataLeaving ?? "ask" }));
   }
 
   #rules(): Rules {

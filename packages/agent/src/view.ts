@@ -5,6 +5,7 @@ import { ActionStatus, type PromptMessage, PromptMessageSchema, PromptRole } fro
 import { type ContextBudget, room } from "./condense.ts";
 import { failureNotice, ORPHANED } from "./notices.ts";
 import { boundText } from "./tools/index.ts";
+import { markUntrusted } from "./untrusted.ts";
 
 /** Steps rendered before, so that a prompt costs what is new in it. One for a run; the result is the same without it. */
 export type Rendered = WeakMap<ReplyItem, RenderedStep>;
@@ -117,8 +118,10 @@ function reply(item: ReplyItem, sameModel: boolean): PromptMessage {
 }
 
 function observed(observation: Observation): PromptMessage {
-  const text = observation.output === "" ? NO_OUTPUT : observation.output;
-  return message({ ...toolMessage(observation), text, isError: observation.status !== ActionStatus.OK });
+  const { output, untrusted, images } = observation;
+  const text = output === "" ? NO_OUTPUT : output;
+  const marked = untrusted === "" ? text : markUntrusted(text, untrusted);
+  return message({ ...toolMessage(observation), text: marked, images: [...images], isError: observation.status !== ActionStatus.OK });
 }
 
 function masked(observation: Observation): PromptMessage {
@@ -144,7 +147,7 @@ function fit(messages: PromptMessage[], most: number): PromptMessage[] {
           ? call
           : { ...call, arguments: JSON.stringify({ omitted: "too long to be shown again" }) },
       );
-      return { ...one, text: boundText(one.text, limit / 2), reasoning: "", providerData: "", toolCalls };
+      return { ...one, text: boundText(one.text, limit / 2), reasoning: "", providerData: "", toolCalls, images: [] };
     });
   }
   return messages;

@@ -64,7 +64,7 @@ async function attempt(
 ): Promise<CollectedReply> {
   const providerOptions = parts.providerOptions(request);
   const { stream } = await parts.model.doStream({
-    prompt: toPrompt(request.messages, parts.dialect),
+    prompt: toPrompt(request.messages, parts.dialect, request.images),
     ...(tools.length === 0 ? {} : { tools }),
     ...(request.replySchema === undefined || !parts.schemas
       ? {}

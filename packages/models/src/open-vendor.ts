@@ -119,13 +119,16 @@ function dialectOf(vendor: Vendor, model: string): Dialect {
         arguments: "value",
         reasoning: "sealed",
         cacheMark: { anthropic: { cacheControl: { type: "ephemeral" } } },
+        images: "result",
       };
     case "google":
       // No marks: with them Gemini's cost was seen to rise to the sixfold and more; it caches by itself.
-      return { vendor: vendor.name, arguments: "value", reasoning: "sealed", cacheMark: undefined };
+      return { vendor: vendor.name, arguments: "value", reasoning: "sealed", cacheMark: undefined, images: "result" };
     case "openai-responses":
+      return { vendor: vendor.name, arguments: "text", reasoning: "sealed", cacheMark: undefined, images: "result" };
     case "openai-chat":
-      return { vendor: vendor.name, arguments: "text", reasoning: "sealed", cacheMark: undefined };
+      // Its results of tools are text alone.
+      return { vendor: vendor.name, arguments: "text", reasoning: "sealed", cacheMark: undefined, images: "message" };
     case "compatible": {
       const marks = vendor.name === "openrouter" && model.startsWith("anthropic/");
       return {
@@ -133,6 +136,8 @@ function dialectOf(vendor: Vendor, model: string): Dialect {
         arguments: "text",
         reasoning: "plain",
         cacheMark: marks ? { openaiCompatible: { cache_control: { type: "ephemeral" } } } : undefined,
+        // Most models behind such servers see nothing, and refuse a request with a picture in it.
+        images: vendor.name === "openrouter" && /^(anthropic|openai|google)\//.test(model) ? "message" : "none",
       };
     }
   }

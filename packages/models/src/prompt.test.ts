@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { type ModelReply, systemClock } from "@guildhall/core";
 import { type FakeModelServer, type FakeReply, request, startFakeModelServer, system, turn, user } from "@guildhall/core/testing";
-import { type PromptMessage, PromptMessageSchema, PromptRole } from "@guildhall/protocol";
+import { BlobRefSchema, type PromptMessage, PromptMessageSchema, PromptRole } from "@guildhall/protocol";
 
 import { argumentObject } from "./prompt.ts";
 import { createModelProvider } from "./provider.ts";
@@ -51,6 +51,43 @@ describe("what goes over the wire", () => {
     });
     const other = await ask("openrouter/google/gemini-3.5-flash", [system("rules"), user("go")]);
     assert.doesNotMatch(JSON.stringify(other.body), /cache_control/);
+  });
+
+  it("pictures: within a result, in a message after it, or told of in words", async () => {
+    const picture = create(BlobRefSchema, { digest: "sha256:1", size: 3n, mediaType: "image/png" });
+    const drawing = create(BlobRefSchema, { digest: "sha256:2", size: 3n, mediaType: "image/svg+xml" });
+    const results = turn(
+      {
+        toolCalls: [{ callId: "c1", tool: "browser", arguments: "{}" }],
+        text: "",
+        reasoning: "",
+        providerData: "",
+      } as unknown as ModelReply,
+      ["a page"],
+    ).map((message) =>
+      message.role === PromptRole.TOOL ? create(PromptMessageSchema, { ...message, images: [picture, drawing] }) : message,
+    );
+    const images = new Map([[picture.digest, Buffer.from("PNG")]]);
+    const body = async (spec: string): Promise<string> => {
+      server.answer([{ text: "ok" }]);
+      const model = await provider.open({ spec, baseUrl: server.origin + (spec.startsWith("google") ? "/v1beta" : "/v1"), credentials });
+      await model.generate({ ...request([user("go"), ...results]), images }, new AbortController().signal);
+      return JSON.stringify(server.requests.at(-1)?.body);
+    };
+    const bytes = Buffer.from("PNG").toString("base64");
+    assert.match(
+      await body("anthropic/claude-sonnet-5"),
+      new RegExp(`"type":"tool_result".*a page.*1 picture is not shown.*"type":"image".*${bytes}`),
+    );
+    assert.match(await body("openai/gpt-5.5"), new RegExp(`"function_call_output".*a page.*"input_image".*${bytes}`));
+    assert.match(await body("google/gemini-3.5-flash"), new RegExp(`"functionResponse".*a page.*"inlineData".*${bytes}`));
+    assert.match(
+      await body("openai-chat/gpt-5.5"),
+      new RegExp(`"role":"tool".*a page.*"role":"user".*pictures of these.*"image_url".*${bytes}`),
+    );
+    const blind = await body("openai-compatible/some");
+    assert.match(blind, /a page\\n\[2 pictures are not shown to you\]/);
+    assert.ok(!blind.includes(bytes));
   });
 
   it("Gemini: never a cache mark", async () => {

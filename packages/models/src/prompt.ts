@@ -22,10 +22,24 @@ export interface Dialect {
   reasoning: "sealed" | "plain";
   /** What marks a message as the end of a cacheable beginning; undefined: the provider knows no marks. */
   cacheMark: SharedV4ProviderOptions | undefined;
+  /** Pictures of an observation: within it, in a message of their own after it, or not at all. */
+  images: "result" | "message" | "none";
 }
+
+/** Bytes of pictures by digest. */
+export type Images = ReadonlyMap<string, Uint8Array>;
+
+/** What providers take. */
+const PICTURES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 
 /** Anthropic takes no more marks than this in one request. */
 const MOST_CACHE_MARKS = 4;
+
+interface PicturePart {
+  type: "file";
+  data: { type: "data"; data: Uint8Array };
+  mediaType: string;
+}
 
 type AssistantPart = LanguageModelV4TextPart | LanguageModelV4ReasoningPart | LanguageModelV4ToolCallPart;
 
@@ -33,10 +47,15 @@ type AssistantPart = LanguageModelV4TextPart | LanguageModelV4ReasoningPart | La
  * The conversation as the provider packages take it. Results of neighbouring calls become one message; what a provider would refuse (empty texts,
  * calls whose arguments are no JSON object) is put into a form that every provider takes.
  */
-export function toPrompt(messages: PromptMessage[], dialect: Dialect): LanguageModelV4Prompt {
+export function toPrompt(messages: PromptMessage[], dialect: Dialect, images: Images = new Map()): LanguageModelV4Prompt {
   const prompt: LanguageModelV4Prompt = [];
+  let shown: PicturePart[] = [];
   const marked = dialect.cacheMark === undefined ? new Set<PromptMessage>() : marks(messages);
   for (const message of messages) {
+    if (message.role !== PromptRole.TOOL && shown.length > 0) {
+      prompt.push({ role: "user", content: [{ type: "text", text: "The pictures of these results:" }, ...shown] });
+      shown = [];
+    }
     const options = marked.has(message) && dialect.cacheMark !== undefined ? { providerOptions: dialect.cacheMark } : {};
     switch (message.role) {
       case PromptRole.SYSTEM:
@@ -47,15 +66,29 @@ export function toPrompt(messages: PromptMessage[], dialect: Dialect): LanguageM
         if (content.length > 0) prompt.push({ role: "assistant", content, ...options });
         break;
       }
-      case PromptRole.TOOL:
-        addResult(prompt, { ...toolResult(message), ...options });
+      case PromptRole.TOOL: {
+        const unfit = dialect.images === "none" || (dialect.images === "result" && message.isError);
+        const pictures = unfit ? [] : picturesOf(message, images);
+        addResult(prompt, { ...toolResult(message, dialect.images === "result" ? pictures : [], pictures.length), ...options });
+        if (dialect.images === "message") shown.push(...pictures);
         break;
+      }
       default:
         // On the part as well as the message: packages differ in which of them they read.
         prompt.push({ role: "user", content: [{ type: "text", text: message.text.trim() === "" ? "(empty)" : message.text, ...options }] });
     }
   }
+  if (shown.length > 0) prompt.push({ role: "user", content: [{ type: "text", text: "The pictures of these results:" }, ...shown] });
   return prompt;
+}
+
+function picturesOf(message: PromptMessage, images: Images): PicturePart[] {
+  return message.images.flatMap(({ digest, mediaType }) => {
+    const data = images.get(digest);
+    return data === undefined || !PICTURES.has(mediaType)
+      ? []
+      : [{ type: "file" as const, data: { type: "data" as const, data }, mediaType }];
+  });
 }
 
 /** Tools as the provider packages take them. The schema texts come from zod and are valid JSON. */
@@ -112,14 +145,15 @@ function toolCall(call: ToolCall, dialect: Dialect): LanguageModelV4ToolCallPart
   return { type: "tool-call", toolCallId: call.callId, toolName: call.tool, input: asWritten ? call.arguments : input };
 }
 
-function toolResult(message: PromptMessage): LanguageModelV4ToolResultPart {
-  const value = message.text === "" ? "(no output)" : message.text;
-  return {
-    type: "tool-result",
-    toolCallId: message.callId,
-    toolName: message.tool,
-    output: { type: message.isError ? "error-text" : "text", value },
-  };
+/** `known`: pictures that the model is shown, here or elsewhere. */
+function toolResult(message: PromptMessage, pictures: readonly PicturePart[], known: number): LanguageModelV4ToolResultPart {
+  const missing = message.images.length - known;
+  const remark = missing === 0 ? "" : `\n[${missing === 1 ? "1 picture is" : `${missing} pictures are`} not shown to you]`;
+  const value = (message.text === "" ? "(no output)" : message.text) + remark;
+  const result = { type: "tool-result" as const, toolCallId: message.callId, toolName: message.tool };
+  if (pictures.length > 0 && !message.isError)
+    return { ...result, output: { type: "content", value: [{ type: "text", text: value }, ...pictures] } };
+  return { ...result, output: { type: message.isError ? "error-text" : "text", value } };
 }
 
 function addResult(prompt: LanguageModelV4Prompt, part: LanguageModelV4ToolResultPart): void {

@@ -27,6 +27,8 @@ export interface PreparedCall {
   /** Why, where it was analysed. */
   reasons?: readonly string[];
   resources: Resource[];
+  /** What leaves with it, and where to; undefined: nothing. */
+  sends?: string;
   repeatable: boolean;
 }
 
@@ -50,12 +52,14 @@ export function prepareCall(
   if (!read.ok) return refused(`The call of ${tool.name} was not run: ${read.problem}`);
   const { input } = read;
   try {
+    const sends = tool.sends?.(input);
     return {
       prepared: {
         callId: call.callId,
         tool,
         input,
         ...riskOf(tool, input, judge),
+        ...(sends === undefined ? {} : { sends }),
         resources: tool.resources(input),
         repeatable: tool.repeatable(input),
       },

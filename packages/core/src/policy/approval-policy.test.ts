@@ -20,6 +20,17 @@ describe("an approval policy", () => {
     assert.equal(asks("", Risk.HIGH), true);
   });
 
+  it("asks before private data could leave on the word of untrusted content, unless the operator has allowed it", () => {
+    const exposed = { ...action, exposure: { sends: "POST a.example.com", untrusted: "https://b.example.com" } };
+    for (const policy of ["never", "risky", "always"]) {
+      const verdict = approvalPolicy(policy).judge(exposed);
+      assert.ok(
+        verdict.decision === "ask" && verdict.reason.includes("POST a.example.com") && verdict.reason.includes("https://b.example.com"),
+      );
+    }
+    assert.equal(approvalPolicy("never", { dataLeaving: "allow" }).judge(exposed).decision, "allow");
+  });
+
   it("refuses a name that it does not know", () => {
     assert.throws(
       () => approvalPolicy("sometimes"),

@@ -6,11 +6,15 @@ import type { Approvals, ProposedAction } from "../ports/safety.ts";
 import { actionDigest } from "./action-digest.ts";
 
 export const APPROVAL_POLICIES = ["never", "always", "risky"] as const;
+export const DATA_LEAVING = ["ask", "allow"] as const;
+export type DataLeaving = (typeof DATA_LEAVING)[number];
 export type ApprovalPolicy = (typeof APPROVAL_POLICIES)[number];
 
 export interface ApprovalOptions {
   /** Tools that are never asked about: they touch nothing. Default think, finish and task_tracker. */
   exempt?: Iterable<string>;
+  /** `ask`, the default: whatever the policy, a person is asked before private data could leave on the word of untrusted content. */
+  dataLeaving?: DataLeaving;
 }
 
 /**
@@ -24,14 +28,20 @@ export function approvalPolicy(name: string, options: ApprovalOptions = {}): App
       remedy: `use one of ${APPROVAL_POLICIES.join(", ")}`,
     });
   }
+  const leaving = options.dataLeaving ?? "ask";
   const exempt = new Set(options.exempt ?? ["think", "finish", "task_tracker"]);
   return {
     judge: (action) => {
-      const reason = exempt.has(action.tool) ? undefined : reasonToAsk(policy, action);
+      const reason = exempt.has(action.tool) ? undefined : (dataCouldLeave(action, leaving) ?? reasonToAsk(policy, action));
       if (reason === undefined) return { decision: "allow" };
       return { decision: "ask", reason, rule: exactRule(action), digest: actionDigest(action) };
     },
   };
+}
+
+function dataCouldLeave({ exposure }: ProposedAction, leaving: DataLeaving): string | undefined {
+  if (exposure === undefined || leaving === "allow") return undefined;
+  return `private data could leave (${exposure.sends}) on the word of untrusted content (${exposure.untrusted})`;
 }
 
 function reasonToAsk(policy: ApprovalPolicy, action: ProposedAction): string | undefined {

@@ -1,4 +1,4 @@
-import type { ApprovalPolicy } from "./approval-policy.ts";
+import type { ApprovalPolicy, DataLeaving } from "./approval-policy.ts";
 import { presetRules } from "./network-presets.ts";
 import type { NetworkLimits, NetworkPolicy, NetworkRule, SecretRule } from "./network-rule.ts";
 import type { PolicyFile } from "./policy-schema.ts";
@@ -15,6 +15,8 @@ export interface EffectivePolicy {
   sources: string[];
   /** The least that a person is asked; undefined: no file says. */
   approvals: ApprovalPolicy | undefined;
+  /** The operator's word, unless another file wants to be asked. */
+  dataLeaving: DataLeaving;
   tools: { only: readonly string[] | undefined; deny: readonly string[] };
   network: NetworkPolicy;
   secrets: { only: readonly string[] | undefined; grants: readonly SecretRule[] };
@@ -31,6 +33,10 @@ export function effectivePolicy(operator: NamedPolicy | undefined, narrowing: re
   return {
     sources: all.map(({ name }) => name),
     approvals: strictest(all.map(({ policy }) => policy.approvals.policy)),
+    dataLeaving:
+      operator?.policy.approvals.data_leaving === "allow" && all.every(({ policy }) => policy.approvals.data_leaving !== "ask")
+        ? "allow"
+        : "ask",
     tools: {
       only: intersection(all.map(({ policy }) => policy.tools.only)),
       deny: [...new Set(all.flatMap(({ policy }) => policy.tools.deny))],

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { APPROVAL_POLICIES } from "./approval-policy.ts";
+import { APPROVAL_POLICIES, DATA_LEAVING } from "./approval-policy.ts";
 import { NETWORK_PRESETS, type NetworkPreset } from "./network-presets.ts";
 
 const host = z
@@ -20,6 +20,12 @@ export const policySchema = z.strictObject({
   approvals: z
     .strictObject({
       policy: z.enum(APPROVAL_POLICIES).optional().describe("Whoever starts a session may ask to be asked more often, never less."),
+      data_leaving: z
+        .enum(DATA_LEAVING)
+        .optional()
+        .describe(
+          "`ask`: a person is asked before what could carry private data out on the word of untrusted content, whatever the policy. Default.",
+        ),
     })
     .prefault({}),
   tools: z

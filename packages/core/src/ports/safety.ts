@@ -9,6 +9,8 @@ export interface ProposedAction {
   /** Why the risk is what it is, in words; for the person who is asked. */
   reasons?: readonly string[];
   workspace: string;
+  /** It would send something out, after private data and content that nobody vouches for have come together in the session. */
+  exposure?: { sends: string; untrusted: string };
 }
 
 /** What an action may do at its worst, and why. */

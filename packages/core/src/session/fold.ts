@@ -208,21 +208,38 @@ function actionStarted(state: SessionState, epoch: number, { callId, repeatable 
 }
 
 function actionFinished(state: SessionState, seq: number, value: ActionFinished): SessionState {
-  const { callId, status, output, fullOutput, data } = value;
+  const { callId, status, output, fullOutput, data, images, untrusted } = value;
   const call = state.calls.find(callId);
   if (call === undefined || state.observations.has(callId)) return state;
-  const observation = { callId, tool: call.tool, seq, status, output, fullOutput, data, bytes: bytes(output) };
+  const observation = {
+    callId,
+    tool: call.tool,
+    seq,
+    status,
+    output,
+    fullOutput,
+    data,
+    images,
+    untrusted,
+    bytes: bytes(output) + images.length * IMAGE_BYTES,
+  };
+  const { exposure } = state;
+  const exposed = (untrusted !== "" && exposure.untrusted === "") || (value.private && !exposure.private);
   const next = {
     ...state,
     observations: state.observations.push(observation, callId),
     bytes: state.bytes + observation.bytes,
     open: state.open.filter((open) => open.callId !== callId),
+    exposure: exposed ? { untrusted: exposure.untrusted || untrusted, private: exposure.private || value.private } : exposure,
     tasks: call.tool === "task_tracker" && data !== "" ? observation : state.tasks,
   };
   const reply = state.lastReply;
   const ofLast = reply !== undefined && state.open.some((open) => open.callId === callId && open.replySeq === reply.seq);
   return ofLast && !next.open.some((open) => open.replySeq === reply.seq) ? traceStep(next, reply) : next;
 }
+
+/** What a picture counts for in a prompt, as bytes of text: about 1,500 tokens. */
+const IMAGE_BYTES = 6_000;
 
 function approvalRequested(state: SessionState, value: ApprovalRequested): SessionState {
   const { approvalId, actionDigest: digest, risk, reason, rule } = value;

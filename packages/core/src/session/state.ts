@@ -31,6 +31,7 @@ export interface SessionState {
   readonly spent: Spent;
   /** What the task tracker said last. */
   readonly tasks: Observation | undefined;
+  readonly exposure: Exposure;
   readonly checkpoint: { readonly tree: string; readonly seq: number } | undefined;
   readonly window: Window;
   /** UTF-8 bytes of all items and observations so far, condensed ones too. */
@@ -127,7 +128,18 @@ export interface Observation {
   readonly fullOutput: BlobRef | undefined;
   /** JSON; empty: none. */
   readonly data: string;
+  readonly images: readonly BlobRef[];
+  /** Where it comes from, when nobody vouches for what it says; empty: from the sandbox. */
+  readonly untrusted: string;
   readonly bytes: number;
+}
+
+/** What has come together in a session: what nobody vouches for may talk the agent into sending what is private somewhere. */
+export interface Exposure {
+  /** Where the first content came from that nobody vouches for; empty: there was none. */
+  readonly untrusted: string;
+  /** Something of the workspace may have been read. */
+  readonly private: boolean;
 }
 
 export interface OpenCall extends Call {
@@ -261,6 +273,7 @@ export const EMPTY_SESSION: SessionState = {
     activeMs: 0,
   },
   tasks: undefined,
+  exposure: { untrusted: "", private: false },
   checkpoint: undefined,
   window: { maskedThrough: 0, droppedThrough: 0, summary: "", seq: 0, goneBytes: 0 },
   bytes: 0,

@@ -171,6 +171,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
         leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
       }),
       takeover: !sharedDatabase,
+      dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
       openModel: async ({ spec, baseUrl, step }) =>

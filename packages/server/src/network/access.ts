@@ -1,6 +1,15 @@
 import { join } from "node:path";
 
-import { APPROVAL_POLICIES, type Clock, isNetworkOpen, type EventLog, type Masker, type Secrets, type SessionKey } from "@guildhall/core";
+import {
+  APPROVAL_POLICIES,
+  type Clock,
+  type DataLeaving,
+  isNetworkOpen,
+  type EventLog,
+  type Masker,
+  type Secrets,
+  type SessionKey,
+} from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
 import { approvalsUnder, isToolAllowed } from "@guildhall/core/policy-file";
 import type { Settings } from "@guildhall/core/settings";
@@ -32,6 +41,7 @@ export interface Terms {
   /** The sandbox reaches the network as far as the policy allows. */
   network: boolean;
   allowsTool(name: string): boolean;
+  dataLeaving: DataLeaving;
   notices: string[];
 }
 
@@ -90,6 +100,7 @@ export function createAccess(options: AccessOptions): Access {
         ),
         network: sandbox !== "host" && isNetworkOpen(policy.network),
         allowsTool: (name) => isToolAllowed(policy, name),
+        dataLeaving: policy.dataLeaving,
         notices,
       };
     },

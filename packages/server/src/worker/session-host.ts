@@ -30,7 +30,7 @@ export interface SessionHostDeps {
   journal: Log;
 }
 
-export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> & Partial<Pick<RunDeps, "faults" | "takeover">>;
+export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> & Partial<Pick<RunDeps, "faults" | "takeover" | "dataLeaving">>;
 
 /**
  * Runs the sessions of this daemon: one run a session and one running session a workspace at a time. Sandboxes stay warm between the turns of a

@@ -5,6 +5,7 @@ import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { defineTool } from "../define-tool.ts";
+import { broughtByCommand, leavingByCommand } from "../leaving.ts";
 import { commandRisk } from "./command-risk.ts";
 import { isTyped } from "./keys.ts";
 import { type CallLimits, describeExit, exitCode, type ShellOutcome, ShellSession } from "./shell-session.ts";
@@ -62,10 +63,12 @@ export function createBashTool(options: BashOptions = {}) {
       { name: input.process === undefined ? "shell:main" : `shell:${input.process}`, access: "write" },
       { name: "workspace", access: "write" },
     ],
+    sends: (input) => leavingByCommand(input.command) ?? leavingByCommand(input.input),
     async execute(input, context) {
       const shell = shellSession(context.session, options);
       try {
-        return await call(shell, input, context);
+        const untrusted = broughtByCommand(input.command) ?? broughtByCommand(input.input);
+        return { ...(await call(shell, input, context)), ...(untrusted === undefined ? {} : { untrusted }) };
       } catch (error) {
         if (GuildError.is(error) && ["failed_precondition", "invalid_argument", "not_found", "resource_exhausted"].includes(error.code)) {
           return { status: "error", output: error.line };

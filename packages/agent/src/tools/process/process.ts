@@ -10,6 +10,7 @@ import { commandRisk } from "../bash/command-risk.ts";
 import { type BackgroundProcess, describeExit, type ShellSession } from "../bash/shell-session.ts";
 import { boundText } from "../bounded-text.ts";
 import { defineTool } from "../define-tool.ts";
+import { leavingByCommand } from "../leaving.ts";
 import { listeningPorts } from "../system/listening-ports.ts";
 
 const schema = z.strictObject({
@@ -52,6 +53,7 @@ export function createProcessTool(options: BashOptions = {}) {
         { name: "workspace", access: "write" },
       ];
     },
+    sends: ({ command, input }) => leavingByCommand(command) ?? leavingByCommand(input),
     async execute(input, context) {
       try {
         return await act(shellSession(context.session, options), input, context);

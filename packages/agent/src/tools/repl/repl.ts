@@ -12,6 +12,7 @@ import { z } from "zod";
 
 import { describeExit } from "../bash/shell-session.ts";
 import { defineTool } from "../define-tool.ts";
+import { leavingByCode } from "../leaving.ts";
 import { storedOutputPath } from "../output/stored-output.ts";
 import { codeRisk } from "./code-risk.ts";
 import { NODE_DRIVER } from "./node-driver.ts";
@@ -72,6 +73,7 @@ function createReplTool(interpreter: Interpreter, description: string) {
       { name: `repl:${interpreter.name}`, access: "write" },
       { name: "workspace", access: "write" },
     ],
+    sends: ({ code }) => leavingByCode(code),
     async execute(input, context) {
       const kept = context.session.get(`repl:${interpreter.name}`, () => new KeptRepl(interpreter, context.session));
       return kept.exclusively(() => call(kept, input, context));
@@ -153,6 +155,7 @@ async function call(kept: KeptRepl, input: ReplInput, context: ToolContext): Pro
       images: images.map(({ digest, size, mediaType }) => ({ digest, size: Number(size), mime: mediaType })),
     },
   };
+  if (images.length > 0) result.images = images;
   if (outcome.output.fullOutput !== undefined) result.fullOutput = outcome.output.fullOutput;
   return result;
 }

@@ -31,3 +31,6 @@ export function policyRemedy(reason: string, url: URL): { remedy?: string } {
   const rule = `{ host = "${url.hostname}"${port}${plain} }`;
   return { remedy: `the operator's policy.toml would allow it with [network] rules = [${rule}]` };
 }
+
+/** An address longer than this can carry more than a question. */
+export const LONG_URL = 300;

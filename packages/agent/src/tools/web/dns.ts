@@ -34,7 +34,6 @@ export const dnsTool = defineTool({
   schema,
   risk: () => Risk.LOW,
   resources: () => [],
-  sends: ({ name }) => `DNS ${name.slice(0, 100)}`,
   execute: (input, context) => withinTime(context.signal, 30, (signal) => look(input, context, signal)),
 });
 

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { defineTool } from "../define-tool.ts";
 import { storedOutputPath } from "../output/stored-output.ts";
 import { isConfiguration, lexicalPath, workspacePath } from "../workspace-path.ts";
-import { isLoopback, webAddress } from "./address.ts";
+import { isLoopback, LONG_URL, webAddress } from "./address.ts";
 import { ACCEPT_ENCODING, readBody } from "./body.ts";
 import { type Answer, exchange } from "./exchange.ts";
 import { readPage } from "./html-text.ts";
@@ -35,6 +35,7 @@ export function createFetchTool(workspace: string) {
     schema,
     risk: ({ save_to }) => (save_to === undefined ? Risk.LOW : isConfiguration(workspace, save_to) ? Risk.HIGH : Risk.MEDIUM),
     resources: ({ save_to }) => (save_to === undefined ? [] : [{ name: `file:${lexicalPath(workspace, save_to)}`, access: "write" }]),
+    sends: ({ url }) => (url.length > LONG_URL ? `GET ${url.slice(0, 60)}…` : undefined),
     repeatable: ({ save_to }) => save_to === undefined,
     execute: (input, context) => withinTime(context.signal, input.timeout_s ?? DEFAULT_S, (signal) => run(input, context, signal)),
   });

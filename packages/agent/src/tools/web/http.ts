@@ -4,7 +4,7 @@ import { z } from "zod";
 
 import { defineTool } from "../define-tool.ts";
 import { storedOutputPath } from "../output/stored-output.ts";
-import { isLoopback, webAddress } from "./address.ts";
+import { isLoopback, LONG_URL, webAddress } from "./address.ts";
 import { ACCEPT_ENCODING, readBody } from "./body.ts";
 import { exchange, type Timing } from "./exchange.ts";
 import { USER_AGENT } from "./fetch.ts";
@@ -35,7 +35,7 @@ export const httpTool = defineTool({
   risk: ({ method = "GET", url }) => (READING.has(method) ? Risk.LOW : isOwn(url) ? Risk.MEDIUM : Risk.HIGH),
   resources: ({ method = "GET", url }) => (READING.has(method) ? [] : [{ name: `network:${hostOf(url)}`, access: "write" }]),
   sends: ({ method = "GET", url, headers, body, json }) =>
-    isOwn(url) || (READING.has(method) && headers === undefined && body === undefined && json === undefined && !url.includes("?"))
+    isOwn(url) || (READING.has(method) && headers === undefined && body === undefined && json === undefined && url.length <= LONG_URL)
       ? undefined
       : `${method} ${hostOf(url)}`,
   execute: (input, context) => withinTime(context.signal, input.timeout_s ?? DEFAULT_S, (signal) => run(input, context, signal)),

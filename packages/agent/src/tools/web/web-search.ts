@@ -32,7 +32,6 @@ export function createWebSearchTool(address: () => string) {
     risk: () => Risk.LOW,
     resources: () => [],
     repeatable: () => true,
-    sends: ({ query }) => `search for ${JSON.stringify(query.slice(0, 100))}`,
     execute: (input, context) => withinTime(context.signal, 30, (signal) => run(address(), input, context, signal)),
   });
 }
