@@ -113,6 +113,7 @@ function plain(role: PromptRole, text: string): PromptMessage {
     isError: false,
     cache: role === PromptRole.SYSTEM,
     providerData: "",
+    images: [],
   };
 }
 
