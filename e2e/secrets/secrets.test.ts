@@ -139,15 +139,17 @@ describe("secrets", { skip: noInternet }, () => {
     assert.match(await inside("curl -sS https://other.example.com/after"), /hello from other\.example\.com/);
   });
 
-  it("of a megabyte are kept and masked, and one that is larger is refused", async () => {
-    const large = Array.from({ length: 50_000 }, (_, index) => `line-${index}-${index * 7919}`.padEnd(20, "z")).join("");
+  it("of many lines are kept and masked, and one of a megabyte is refused in one line", async () => {
+    const large = Array.from({ length: 3_000 }, (_, index) => `line-${index}-${index * 7919}`.padEnd(20, "z")).join("");
     assert.equal((await home.guild(["secret", "set", "LARGE"], { input: large })).code, 0);
     assert.equal((await home.guild(["secret", "grant", "LARGE", "--host", "api.example.com"])).code, 0);
     assert.match(
       await inside('curl -sS -H "x-token: $LARGE" https://api.example.com/large || echo; curl -sS https://api.example.com/x'),
       /hello/,
     );
-    assert.equal((await home.guild(["secret", "set", "LARGER"], { input: large.repeat(2) })).code, 2);
+    const refused = await home.guild(["secret", "set", "LARGER"], { input: "x".repeat(1_000_000) });
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /^[^\n]*the secret has 1000000 bytes, and a credential at most 65536 \(LARGER\) — [^\n]*\n$/);
     assert.equal((await home.guild(["secret", "revoke", "LARGE", "--delete"])).code, 0);
   });
 

@@ -10,6 +10,7 @@ export { createSessionAuthority, type SessionAuthority } from "./network/certifi
 export { type NetworkDecision, type NetworkProxy, type NetworkProxyOptions, startNetworkProxy } from "./network/proxy.ts";
 export { encryptedFileSecrets, type EncryptedFileOptions } from "./secrets/encrypted-file.ts";
 export { environmentSecrets } from "./secrets/environment.ts";
+export { keyringSecrets, type KeyringOptions } from "./secrets/keyring.ts";
 export { vaultSecrets, type VaultOptions } from "./secrets/vault.ts";
 export type { SecretGrant } from "./secrets/placeholder.ts";
 export { sandboxDoctor } from "./doctor.ts";

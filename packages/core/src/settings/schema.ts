@@ -56,7 +56,10 @@ export const settingsSchema = z.strictObject({
     resume_orphans: z.boolean().default(false).describe("Take up sessions again that a crash left without a worker."),
   }),
   secrets: section({
-    store: z.enum(["file", "environment", "vault"]).default("file").describe("Where secrets of sandboxes are: file, environment or vault."),
+    store: z
+      .enum(["file", "keyring", "environment", "vault"])
+      .default("file")
+      .describe("Where secrets of sandboxes are: file, keyring, environment or vault."),
     vault_address: z
       .string()
       .default("")

@@ -1,4 +1,5 @@
 /** Fakes and contract suites for the ports; for tests only. */
+export { type KeyringSession, startKeyringSession } from "./keyring-session.ts";
 export * from "./blob-store.contract.ts";
 export * from "./blob-store.ts";
 export * from "./checkpoint-store.contract.ts";

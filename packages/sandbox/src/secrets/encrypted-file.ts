@@ -4,15 +4,14 @@ import { dirname } from "node:path";
 
 import { GuildError, type Secrets } from "@guildhall/core";
 
+import { checkSecret } from "./valid-secret.ts";
+
 export interface EncryptedFileOptions {
   /** The store: one line of JSON with nonce, tag and ciphertext of all secrets. */
   file: string;
   /** 32 random bytes, 0600, made when absent. Keep it out of backups of the store. */
   keyFile: string;
 }
-
-/** Longest value that is taken, bytes. */
-const LARGEST = 1024 * 1024;
 
 /**
  * Secrets in one file, encrypted as a whole (AES-256-GCM, a fresh nonce a write), replaced atomically. Throws `corrupt` when file and key do
@@ -37,12 +36,7 @@ export function encryptedFileSecrets(options: EncryptedFileOptions): Secrets {
     names: () => inTurn(async () => [...(await load(options)).keys()].toSorted()),
     delete: (name) => change((secrets) => secrets.delete(name)),
     async set(name, value) {
-      if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/.test(name)) {
-        throw new GuildError("invalid_argument", "a secret's name is letters, digits, `_`, `.` and `-`, at most 128", { subject: name });
-      }
-      if (value === "") throw new GuildError("invalid_argument", "the secret is empty", { subject: name });
-      if (Buffer.byteLength(value) > LARGEST)
-        throw new GuildError("invalid_argument", `the secret is larger than ${LARGEST} bytes`, { subject: name });
+      checkSecret(name, value);
       await change((secrets) => secrets.set(name, value));
     },
   };

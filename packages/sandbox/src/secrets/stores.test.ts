@@ -8,10 +8,11 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 
 import { GuildError } from "@guildhall/core";
-import { secretsContract } from "@guildhall/core/testing";
+import { secretsContract, startKeyringSession } from "@guildhall/core/testing";
 
 import { encryptedFileSecrets, type EncryptedFileOptions } from "./encrypted-file.ts";
 import { environmentSecrets } from "./environment.ts";
+import { keyringSecrets } from "./keyring.ts";
 import { vaultSecrets } from "./vault.ts";
 
 async function files(): Promise<EncryptedFileOptions & { folder: string }> {
@@ -55,6 +56,26 @@ secretsContract("a vault", async () => {
   return { secrets, reopen: () => vaultSecrets({ address, token: "root", mount: "secret", path: "guildhall" }), close };
 });
 
+secretsContract("the keyring", async () => {
+  const session = await startKeyringSession();
+  const open = () => keyringSecrets({ env: session.env });
+  return { secrets: open(), reopen: open, close: () => session.close() };
+});
+
+describe("the keyring", () => {
+  it("says in one line what is missing: the tool, or a session", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "guild-keyring-"));
+    const asked = (env: Record<string, string>) => keyringSecrets({ env }).get("TOKEN");
+    await assert.rejects(
+      asked({ PATH: folder }),
+      (error) => GuildError.is(error, "failed_precondition") && /libsecret-tools/.test(error.line),
+    );
+    const noBus = { PATH: process.env["PATH"] ?? "", HOME: folder, XDG_RUNTIME_DIR: folder };
+    await assert.rejects(asked(noBus), (error) => GuildError.is(error, "unavailable") && !error.line.includes("\n"));
+    await rm(folder, { recursive: true });
+  });
+});
+
 describe("the encrypted file", () => {
   it("holds no value in the clear, and refuses a changed file and another key", async () => {
     const options = await files();
@@ -82,7 +103,7 @@ describe("the encrypted file", () => {
     for (const [name, value] of [
       ["a b", "x"],
       ["A", ""],
-      ["A", "x".repeat(1024 * 1024 + 1)],
+      ["A", "x".repeat(1_000_000)],
     ] as const) {
       await assert.rejects(secrets.set(name, value), (error) => GuildError.is(error, "invalid_argument"));
     }

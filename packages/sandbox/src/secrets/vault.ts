@@ -1,5 +1,7 @@
 import { GuildError, type Secrets } from "@guildhall/core";
 
+import { checkSecret } from "./valid-secret.ts";
+
 export interface VaultOptions {
   /** `https://vault.example.com`. */
   address: string;
@@ -60,6 +62,7 @@ export function vaultSecrets(options: VaultOptions): Secrets {
     get: async (name) => (await load()).secrets[name],
     names: async () => Object.keys((await load()).secrets).toSorted(),
     async set(name, value) {
+      checkSecret(name, value);
       const { secrets, version } = await load();
       await store({ ...secrets, [name]: value }, version);
     },

@@ -16,7 +16,7 @@ export interface SecretStoreOptions {
 /** The store that the settings name. Throws `failed_precondition` when it cannot be reached with what there is. */
 export async function openSecretStore(options: SecretStoreOptions): Promise<Secrets> {
   const { settings, paths, env } = options;
-  const { encryptedFileSecrets, environmentSecrets, vaultSecrets } = await import("@guildhall/sandbox");
+  const { encryptedFileSecrets, environmentSecrets, keyringSecrets, vaultSecrets } = await import("@guildhall/sandbox");
   switch (settings.store) {
     case "file":
       // The key lies apart from the store, so that a copy of the data alone opens nothing.
@@ -24,6 +24,10 @@ export async function openSecretStore(options: SecretStoreOptions): Promise<Secr
     case "environment": {
       const own = Object.entries(env).filter(([name]) => name.startsWith(PREFIX));
       return environmentSecrets(Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value])));
+    }
+    case "keyring": {
+      const passed = ["DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "HOME", "PATH", "DISPLAY", "WAYLAND_DISPLAY", "LANG"];
+      return keyringSecrets({ env: Object.fromEntries(passed.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]))) });
     }
     case "vault": {
       const { vault_address: address, vault_mount: mount, vault_path: path } = settings;
