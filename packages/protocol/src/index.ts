@@ -6,6 +6,7 @@ export * from "./gen/guildhall/v1/knowledge_pb.ts";
 export * from "./gen/guildhall/v1/model_pb.ts";
 export * from "./gen/guildhall/v1/session_pb.ts";
 export * from "./gen/guildhall/v1/system_pb.ts";
+export * from "./gen/guildhall/v1/task_pb.ts";
 export * from "./gen/guildhall/v1/tool_pb.ts";
 
 /** Protocol number said in the first exchange; a daemon speaks its own and the one before. */

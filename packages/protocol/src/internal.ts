@@ -1,2 +1,3 @@
 /** What services say to each other; clients use `guildhall.v1` alone. */
 export * from "./gen/guildhall/internal/v1/store_pb.ts";
+export * from "./gen/guildhall/internal/v1/pool_pb.ts";

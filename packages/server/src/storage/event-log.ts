@@ -13,6 +13,7 @@ import {
   type SessionKey,
   type SessionRecord,
 } from "@guildhall/core";
+import type { PoolClient, QueryConfig } from "pg";
 
 import type { Database } from "./database.ts";
 import { type EncodedEvents, encodeEvents, slicesOf, textColumn } from "./event-codec.ts";
@@ -84,13 +85,33 @@ export class PostgresEventLog implements EventLog {
   }
 
   async createSession(session: NewSession): Promise<SessionRecord> {
+    const query = this.#creation(session);
+    await this.#faults?.hit("create:before");
+    const [made] = await this.#database.write<SessionRow>(query);
+    await this.#faults?.hit("create:after");
+    if (made !== undefined) return toSessionRecord(made);
+    if (session.requestId !== undefined) {
+      const values = [session.tenant, session.requestId];
+      const [first] = await this.#database.read<SessionRow>({ name: "guildhall-request", text: sql.SESSION_BY_REQUEST, values });
+      if (first !== undefined) return toSessionRecord(first);
+    }
+    throw new GuildError("already_exists", `session ${session.session} exists already`, { subject: session.session });
+  }
+
+  /** Creates a session as part of the caller's transaction on `client`. Throws `already_exists`. */
+  async createSessionWithin(client: PoolClient, session: NewSession): Promise<void> {
+    const { rows } = await client.query(this.#creation(session));
+    if (rows.length === 0)
+      throw new GuildError("already_exists", `session ${session.session} exists already`, { subject: session.session });
+  }
+
+  #creation(session: NewSession): QueryConfig {
     for (const name of [session.tenant, session.session, session.requestId ?? "-"]) mustBeName(name);
     if (session.events[0]?.case !== "sessionStarted") {
       throw new GuildError("invalid_argument", "a session begins with SessionStarted", { subject: session.session });
     }
     const encoded = this.#encode(session.events, 0, session.actor);
-    await this.#faults?.hit("create:before");
-    const [made] = await this.#database.write<SessionRow>({
+    return {
       name: "guildhall-create",
       text: sql.CREATE_SESSION,
       values: [
@@ -109,15 +130,7 @@ export class PostgresEventLog implements EventLog {
         encoded.keys.map(({ nth }) => nth),
         encoded.keys.map(({ key }) => key),
       ],
-    });
-    await this.#faults?.hit("create:after");
-    if (made !== undefined) return toSessionRecord(made);
-    if (session.requestId !== undefined) {
-      const values = [session.tenant, session.requestId];
-      const [first] = await this.#database.read<SessionRow>({ name: "guildhall-request", text: sql.SESSION_BY_REQUEST, values });
-      if (first !== undefined) return toSessionRecord(first);
-    }
-    throw new GuildError("already_exists", `session ${session.session} exists already`, { subject: session.session });
+    };
   }
 
   async getSession(key: SessionKey): Promise<SessionRecord> {

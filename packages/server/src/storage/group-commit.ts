@@ -152,7 +152,8 @@ export class GroupCommit {
         keys.key.push(key);
       }
     }
-    const options = { notify: this.#options.connection.notifies, keys: keys.op.length > 0 };
+    const ends = batch.some(({ encoded }) => encoded.turn === 2);
+    const options = { notify: this.#options.connection.notifies, keys: keys.op.length > 0, ends };
     const values: unknown[] = [
       this.#options.origin,
       Buffer.concat(payloads),
@@ -171,7 +172,7 @@ export class GroupCommit {
       events.length,
     ];
     if (options.keys) values.push(keys.op, keys.nth, keys.key);
-    return { name: `guildhall-append-${options.notify}-${options.keys}`, text: appendStatement(options), values };
+    return { name: `guildhall-append-${options.notify}-${options.keys}-${ends}`, text: appendStatement(options), values };
   }
 }
 

@@ -19,11 +19,23 @@ const TURN = `
       turn_end_summary = CASE w.turn WHEN 0 THEN s.turn_end_summary WHEN 2 THEN w.summary ELSE NULL END`;
 
 /**
+ * The end of a turn is the end of the task that runs it: done (1) is success, an interrupt (4) cancels, a pause, a question and an approval (5,
+ * 7, 8) wait for a person, the rest is failure.
+ */
+const ENDED_TASKS = `, ended AS (
+    UPDATE guildhall.task AS t SET
+      state = CASE m.reason WHEN 1 THEN 5 WHEN 4 THEN 8 WHEN 5 THEN 4 WHEN 7 THEN 4 WHEN 8 THEN 4 ELSE 6 END, reason = m.summary,
+      ended_at = CASE WHEN m.reason IN (5, 7, 8) THEN NULL ELSE now() END
+    FROM moved m
+    WHERE t.tenant_id = m.tenant_id AND t.session_id = m.session_id AND m.turn = 2 AND m.reason IS NOT NULL AND t.state = 3
+  )`;
+
+/**
  * Appends of several sessions under their leases; answers with the `op` of those that held. Parameters: $1 origin, $2 payloads, then
  * arrays: $3–$11 one entry an append (op, tenant, session, expected, epoch, count, turn, reason, summary), $12–$15 one an event
  * (op, nth from 1, start from 1, length), and with keys $16–$18 one a key (op, nth, key). A session may occur once.
  */
-export function appendStatement(options: { notify: boolean; keys: boolean }): string {
+export function appendStatement(options: { notify: boolean; keys: boolean; ends: boolean }): string {
   const keyed = `, keyed AS (
     INSERT INTO guildhall.session_input (tenant_id, session_id, input_key, seq)
     SELECT m.tenant_id, m.session_id, k.input_key, m.expected_seq + k.nth
@@ -37,12 +49,12 @@ export function appendStatement(options: { notify: boolean; keys: boolean }): st
       AS w(op, tenant_id, session_id, expected_seq, epoch, count, turn, reason, summary)
     WHERE s.tenant_id = w.tenant_id AND s.session_id = w.session_id
       AND s.last_seq = w.expected_seq AND s.epoch = w.epoch AND s.lease_expires_at > now()
-    RETURNING w.op, s.tenant_id, s.session_id, w.expected_seq, s.last_seq
+    RETURNING w.op, s.tenant_id, s.session_id, w.expected_seq, s.last_seq, w.turn, w.reason, w.summary
   ), stored AS (
     INSERT INTO guildhall.event (tenant_id, session_id, seq, payload)
     SELECT m.tenant_id, m.session_id, m.expected_seq + e.nth, ${CUT}
     FROM unnest($12::int[], $13::int[], $14::int[], $15::int[]) AS e(op, nth, start, length) JOIN moved m ON m.op = e.op
-  )${options.keys ? keyed : ""}
+  )${options.keys ? keyed : ""}${options.ends ? ENDED_TASKS : ""}
   SELECT op${options.notify ? `, ${NOTICE}` : ", $1::text"} FROM moved`;
 }
 

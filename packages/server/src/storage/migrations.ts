@@ -57,6 +57,67 @@ export const MIGRATIONS: readonly Migration[] = [
        )`,
     ],
   },
+  {
+    version: 2,
+    // New tables only: code of version 1 appends without them, and a task whose session it ends is found by the next look.
+    compatibleFrom: 1,
+    statements: [
+      // spec: a guildhall.v1.TaskSpec; state: a guildhall.v1.TaskState. claim_*: the orchestrator that holds a running task.
+      `CREATE TABLE IF NOT EXISTS guildhall.task (
+         tenant_id text NOT NULL,
+         task_id text NOT NULL,
+         graph_id text NOT NULL,
+         name text NOT NULL,
+         project text NOT NULL,
+         spec bytea NOT NULL,
+         state integer NOT NULL,
+         reason text NOT NULL,
+         priority integer NOT NULL,
+         attempt integer NOT NULL,
+         epoch integer NOT NULL,
+         session_id text,
+         worker_id text,
+         claim_owner text,
+         claim_expires_at timestamptz,
+         request_id text,
+         submitted_at timestamptz NOT NULL,
+         started_at timestamptz,
+         ended_at timestamptz,
+         PRIMARY KEY (tenant_id, task_id)
+       )`,
+      `CREATE INDEX IF NOT EXISTS task_open ON guildhall.task (tenant_id, state) WHERE state < 5`,
+      `CREATE INDEX IF NOT EXISTS task_graph ON guildhall.task (tenant_id, graph_id)`,
+      `CREATE INDEX IF NOT EXISTS task_session ON guildhall.task (tenant_id, session_id) WHERE session_id IS NOT NULL`,
+      `CREATE INDEX IF NOT EXISTS task_request ON guildhall.task (tenant_id, request_id) WHERE request_id IS NOT NULL`,
+      `CREATE TABLE IF NOT EXISTS guildhall.budget (
+         tenant_id text NOT NULL,
+         path text NOT NULL,
+         max_steps double precision NOT NULL,
+         max_tokens double precision NOT NULL,
+         max_cost_usd double precision NOT NULL,
+         max_seconds double precision NOT NULL,
+         spent_steps double precision NOT NULL,
+         spent_tokens double precision NOT NULL,
+         spent_cost_usd double precision NOT NULL,
+         spent_seconds double precision NOT NULL,
+         PRIMARY KEY (tenant_id, path)
+       )`,
+      // What calls under way hold; one row a call, gone when it is settled or its time is over.
+      `CREATE TABLE IF NOT EXISTS guildhall.reservation (
+         tenant_id text NOT NULL,
+         reservation_id text NOT NULL,
+         session_id text NOT NULL,
+         epoch integer NOT NULL,
+         path text NOT NULL,
+         steps double precision NOT NULL,
+         tokens double precision NOT NULL,
+         cost_usd double precision NOT NULL,
+         seconds double precision NOT NULL,
+         expires_at timestamptz NOT NULL,
+         PRIMARY KEY (tenant_id, reservation_id)
+       )`,
+    ],
+  },
 ];
 
 /** The version that this code writes and reads. */

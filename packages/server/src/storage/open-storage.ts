@@ -4,11 +4,13 @@ import type { BlobStore, Clock, EventLog, FaultPoints } from "@guildhall/core";
 import type { ClientConfig } from "pg";
 
 import { FileBlobStore } from "./blob-store.ts";
+import { type BudgetLedger, createBudgetLedger } from "./budget-ledger.ts";
 import { Database } from "./database.ts";
 import { PostgresEventLog } from "./event-log.ts";
 import type { ImportSummary } from "./import-database.ts";
 import { migrate } from "./migrations.ts";
 import { Postgres } from "./postgres.ts";
+import { TaskStore } from "./task-store.ts";
 
 export interface StorageOptions {
   /** Holds everything that must last. */
@@ -25,6 +27,8 @@ export interface StorageOptions {
 export interface Storage {
   log: EventLog;
   blobs: BlobStore;
+  tasks: TaskStore;
+  budgets: BudgetLedger;
   /** The portable copy of everything, as JSON lines; see portable-copy.ts. */
   exportDatabase(): AsyncIterable<Uint8Array>;
   /** Takes a portable copy in; see {@link importDatabase} for what it throws. May be repeated. */
@@ -66,9 +70,13 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   // Ahead of the first append; whoever appends hears of a failure then.
   log.connect().catch(() => undefined);
   const blobs = new FileBlobStore({ ...options, directory: join(options.dataDir, "blobs") });
+  const tasks = new TaskStore(database, (client, session) => log.createSessionWithin(client, session));
+  const budgetOf = async (tenant: string, session: string) => (await tasks.ofSession(tenant, session))?.spec.project ?? "";
   return {
     log,
     blobs,
+    tasks,
+    budgets: createBudgetLedger(database, budgetOf),
     exportDatabase: async function* () {
       const portable = await import("./export-database.ts");
       yield* portable.exportDatabase(database, blobs);

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+
+import { create } from "@bufbuild/protobuf";
+import { GuildError } from "@guildhall/core";
+import { freshName, message, started, turnEnd } from "@guildhall/core/testing";
+import { TaskSpecSchema, TaskState, TurnEndReason } from "@guildhall/protocol";
+
+import type { TaskRecord } from "./task-store.ts";
+import { temporaryStorage, type TemporaryStorage } from "./testing/temporary-storage.ts";
+
+const tenant = "local";
+
+function task(more: Partial<TaskRecord> = {}, project = ""): TaskRecord {
+  return {
+    tenant,
+    id: freshName("tsk"),
+    graph: freshName("grf"),
+    spec: create(TaskSpecSchema, { name: "one", goal: "mend it", project }),
+    state: TaskState.QUEUED,
+    reason: "",
+    priority: 50,
+    attempt: 0,
+    epoch: 0,
+    session: undefined,
+    worker: undefined,
+    claimOwner: undefined,
+    submitted: new Date(),
+    started: undefined,
+    ended: undefined,
+    ...more,
+  };
+}
+
+const claim = { worker: "wrk_1", owner: "orc_1", claimMs: 10_000 };
+
+function session(id: string) {
+  return { tenant, session: id, title: "t", workspace: "/w", actor: "system", events: [started(), message("mend it", freshName("msg"))] };
+}
+
+describe("tasks in the database", () => {
+  let temporary: TemporaryStorage;
+  before(async () => (temporary = await temporaryStorage()));
+  after(() => temporary.close());
+
+  it("are stored all together, and once a request", async () => {
+    const { tasks } = temporary.storage;
+    const first = [task(), task()];
+    const request = freshName("req");
+    assert.equal((await tasks.insert(tenant, first, request)).length, 2);
+    const again = await tasks.insert(tenant, [task()], request);
+    assert.deepEqual(new Set(again.map(({ id }) => id)), new Set(first.map(({ id }) => id)));
+    assert.deepEqual((await tasks.get(tenant, first[0]?.id ?? "")).spec, first[0]?.spec);
+    await assert.rejects(tasks.get(tenant, "tsk_none"), (error) => GuildError.is(error, "not_found"));
+  });
+
+  it("go to one of several orchestrators, with their session, and end with its turn", async () => {
+    const { tasks, log } = temporary.storage;
+    const [one] = await tasks.insert(tenant, [task()]);
+    assert.ok(one !== undefined);
+    const ids = Array.from({ length: 4 }, () => freshName("ses"));
+    const claims = await Promise.all(ids.map((id) => tasks.claim(one, claim, session(id))));
+    const won = claims.filter((record) => record !== undefined);
+    assert.equal(won.length, 1);
+    assert.equal(won[0]?.epoch, 1);
+    for (const [index, id] of ids.entries()) {
+      if (claims[index] === undefined)
+        await assert.rejects(log.getSession({ tenant, session: id }), (error) => GuildError.is(error, "not_found"));
+    }
+    const key = { tenant, session: won[0]?.session ?? "" };
+    const lease = await log.acquireLease(key, "wrk_1", 60_000);
+    await log.append({ ...key, expectedSeq: 2, epoch: lease.epoch, actor: "worker:1", events: [turnEnd(TurnEndReason.DONE, "mended")] });
+    const ended = await tasks.get(tenant, one.id);
+    assert.equal(ended.state, TaskState.SUCCEEDED);
+    assert.equal(ended.reason, "mended");
+    assert.ok(ended.ended !== undefined);
+  });
+
+  it("wait again when their worker is lost, under another epoch", async () => {
+    const { tasks } = temporary.storage;
+    const [one] = await tasks.insert(tenant, [task()]);
+    assert.ok(one !== undefined);
+    const running = await tasks.claim(one, { ...claim, claimMs: 1 }, session(freshName("ses")));
+    assert.ok(running !== undefined);
+    assert.ok((await tasks.abandoned(tenant)).some(({ id }) => id === one.id));
+    const waiting = await tasks.release(running, "its worker was lost", true);
+    assert.equal(waiting?.state, TaskState.QUEUED);
+    assert.equal(waiting?.attempt, 1);
+    assert.equal(await tasks.release(running, "again", true), undefined);
+    const second = await tasks.claim(waiting ?? one, claim);
+    assert.equal(second?.epoch, 2);
+    assert.equal(second?.session, running.session);
+    assert.equal(await tasks.adopt(tenant, one.id, 1, "orc_2", 1_000), undefined);
+    assert.equal((await tasks.adopt(tenant, one.id, 2, "orc_2", 1_000))?.claimOwner, "orc_2");
+  });
+});
+
+describe("budgets in the database", () => {
+  let temporary: TemporaryStorage;
+  before(async () => (temporary = await temporaryStorage()));
+  after(() => temporary.close());
+
+  /** A running session whose task counts against `project`. */
+  async function working(project: string): Promise<{ tenant: string; session: string; epoch: number }> {
+    const { tasks } = temporary.storage;
+    const [one] = await tasks.insert(tenant, [task({}, project)]);
+    assert.ok(one !== undefined);
+    const id = freshName("ses");
+    await tasks.claim(one, claim, session(id));
+    return { tenant, session: id, epoch: 1 };
+  }
+
+  const amounts = (more: Partial<{ steps: number; tokens: number; costUsd: number; seconds: number }>) => ({
+    steps: 0,
+    tokens: 0,
+    costUsd: 0,
+    seconds: 0,
+    ...more,
+  });
+
+  it("hold for all below them, and give back what is not spent", async () => {
+    const { budgets } = temporary.storage;
+    await budgets.set(tenant, "org", amounts({ tokens: 1_000 }));
+    await budgets.set(tenant, "org/a", amounts({ tokens: 5_000 }));
+    const [a, b] = [await working("org/a"), await working("org/b")];
+    const first = await budgets.reserve(a, { tokens: 600 });
+    await assert.rejects(
+      budgets.reserve(b, { tokens: 600 }),
+      (error) => GuildError.is(error, "resource_exhausted") && /org has 400/.test(error.message),
+    );
+    await budgets.settle(first, { tokens: 100 });
+    // A second settling changes nothing.
+    await budgets.settle(first, { tokens: 100 });
+    const second = await budgets.reserve(b, { tokens: 600 });
+    const [org, own] = await budgets.list(tenant);
+    assert.equal(org?.reserved.tokens, 600);
+    assert.equal(org?.spent.tokens, 100);
+    assert.equal(own?.spent.tokens, 100);
+    await budgets.settle(second, { tokens: 900 });
+    await assert.rejects(budgets.reserve(a, {}), (error) => GuildError.is(error, "resource_exhausted"));
+  });
+
+  it("are never promised twice by calls at the same time", async () => {
+    const { budgets } = temporary.storage;
+    await budgets.set(tenant, "crowd", amounts({ steps: 10 }));
+    const session = await working("crowd");
+    const asked = await Promise.allSettled(Array.from({ length: 30 }, () => budgets.reserve(session, { steps: 1 })));
+    assert.equal(asked.filter(({ status }) => status === "fulfilled").length, 10);
+  });
+});
