@@ -1,6 +1,6 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { GuildError, type NewSession } from "@guildhall/core";
-import { type TaskSpec, TaskSpecSchema, TaskState } from "@guildhall/protocol";
+import { type TaskSpec, TaskSpecSchema, type TaskState } from "@guildhall/protocol";
 import type { PoolClient } from "pg";
 
 import type { Database } from "./database.ts";
