@@ -2,6 +2,14 @@ import { totalmem } from "node:os";
 
 import type { SandboxLimits } from "@guildhall/core";
 
+/** Bytes that every sandbox leaves of its workspace's file system, so that a full disk stops what filled it and nobody else. */
+const DISK_RESERVE = 256 * 2 ** 20;
+
+/** What an init is told of the limits that it keeps itself under every provider. */
+export function diskOptions({ diskBytes = 0, diskFiles = 0 }: SandboxLimits): string[] {
+  return ["--disk-bytes", String(diskBytes), "--disk-files", String(diskFiles), "--disk-reserve", String(DISK_RESERVE)];
+}
+
 /** Limits of a sandbox that asks for none: never “none” for memory and processes. */
 export function withDefaults(limits: SandboxLimits = {}): SandboxLimits & { memoryBytes: number; processes: number; openFiles: number } {
   return {

@@ -16,7 +16,7 @@ import {
 import { cgroupCapabilities, WITHOUT_MEMORY } from "./cgroup/capabilities.ts";
 import { SandboxGroup } from "./cgroup/group.ts";
 import { findHierarchies, type Hierarchies } from "./cgroup/hierarchies.ts";
-import { withDefaults } from "./default-limits.ts";
+import { diskOptions, withDefaults } from "./default-limits.ts";
 import { CONNECTION_FD, startInit } from "./init-process.ts";
 import { InitSandbox } from "./init-sandbox.ts";
 import { checkedWorkspace, searchPath } from "./sandbox-paths.ts";
@@ -86,6 +86,7 @@ export class HostProvider implements SandboxProvider {
         ...(hierarchies.memory === undefined
           ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
           : []),
+        ...diskOptions(limits),
         ...(spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)]),
       ]);
       const sandbox = new InitSandbox({

@@ -76,7 +76,7 @@ function execFrame(context: ExecutionContext, id: number, spec: ExecSpec): Frame
     .strings(Object.entries(env).map(([name, value]) => pathToBytes(`${name}=${value}`)));
 }
 
-const limitNames = [undefined, "wall", "cpu", "memory", "lease", "fileSize"];
+const limitNames = [undefined, "wall", "cpu", "memory", "lease", "fileSize", "disk"];
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
 const targets = { foreground: 0, group: 1, all: 2 } as const;
 

@@ -55,7 +55,7 @@ export function exec(context: Context, command: string[], options: ExecOptions):
   });
 }
 
-const limitNames = ["cpu_seconds", "memory_bytes", "processes", "file_bytes", "wall_seconds", "open_files"];
+const limitNames = ["cpu_seconds", "memory_bytes", "processes", "file_bytes", "wall_seconds", "open_files", "disk_bytes", "disk_files"];
 
 function parseLimit(text: string): [string, bigint] {
   const match = /^([a-z_]+)=(\d+)$/.exec(text);

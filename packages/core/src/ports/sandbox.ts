@@ -10,6 +10,13 @@ export interface SandboxLimits {
   /** Largest file that a process may write, bytes. */
   fileBytes?: number;
   openFiles?: number;
+  /**
+   * What the whole sandbox may add to the file system of its workspace, bytes; what others write there meanwhile counts too. Kept by looking: a
+   * fast writer gets some tens of megabytes further before it is ended. Whatever is asked for, some space is left to everybody else.
+   */
+  diskBytes?: number;
+  /** The same, in files and directories. */
+  diskFiles?: number;
   /** Wall time of one execution, seconds. */
   wallSeconds?: number;
 }
@@ -77,7 +84,7 @@ export interface ExitStatus {
   code: number | undefined;
   /** `SIGKILL`, … */
   signal: string | undefined;
-  /** Limit that ended it: `wall`, `cpu`, `memory`, `lease`. */
+  /** Limit that ended it: `wall`, `cpu`, `memory`, `processes`, `disk`, `fileSize`, `lease`. */
   limit: string | undefined;
   /** User and system time, milliseconds. */
   cpuMs: number;

@@ -36,6 +36,8 @@ export const settingsSchema = z.strictObject({
     memory_mib: count("Memory a sandbox may use, MiB; 0: the provider's default.", 0),
     processes: count("Processes a sandbox may hold; 0: the provider's default.", 0),
     file_mib: count("Largest file a process may write, MiB; 0: the provider's default.", 0),
+    disk_mib: count("What a sandbox may add to the file system of its workspace, MiB; 0: all but what must be left to others.", 0),
+    disk_files: count("The same, in files; 0: no bound.", 0),
     idle_seconds: count("How long the sandbox of a resting session is kept warm.", 300),
   }),
   search: section({

@@ -36,6 +36,18 @@ export function sandboxLimitsContract(sandboxes: Sandboxes): void {
     assert.equal((await sandbox.files.stat("large")).size, 1_000_000);
   });
 
+  it("ends what fills the disk with bytes or with files, and leaves room to clean up", async () => {
+    const sandbox = await sandboxes.fresh({ limits: { diskBytes: 64 * 2 ** 20, diskFiles: 2000 } });
+    const bytes = await runScript(sandbox, "exec head -c 3000000000 /dev/zero > large");
+    assert.deepEqual([bytes.exit.signal, bytes.exit.limit], ["SIGKILL", "disk"]);
+    assert.ok((await sandbox.files.stat("large")).size < 3_000_000_000);
+    await assert.rejects(sandbox.files.write("more", Buffer.alloc(4096)), failsWith("storage_full"));
+    assert.equal((await runScript(sandbox, "rm large; echo removed")).stdout, "removed\n");
+    const files = await runScript(sandbox, "mkdir many; cd many; for ((i = 0; i < 200000; i++)); do : > $i; done");
+    assert.equal(files.exit.limit, "disk");
+    assert.equal((await runScript(sandbox, "rm -rf many; echo removed")).stdout, "removed\n");
+  });
+
   it("refuses more open files than allowed", async () => {
     const done = await runScript(sandboxes.shared(), "ulimit -n", { limits: { openFiles: 40 } });
     assert.equal(done.stdout, "40\n");

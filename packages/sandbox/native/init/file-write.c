@@ -137,6 +137,10 @@ void file_write(uint32_t id, struct reader *reader) {
     reply(id, EINVAL, NULL);
     return;
   }
+  if (disk_full(total)) {
+    reply(id, ENOSPC, NULL);
+    return;
+  }
   bool created;
   int fd = open_target(path, flags, mode, &created);
   if (fd < 0 && errno == ENOENT && (flags & WRITE_PARENTS) != 0) {

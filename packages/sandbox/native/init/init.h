@@ -29,7 +29,7 @@ enum to_host {
   T_INPUT_CLOSED = 136,
 };
 
-enum limit_hit { LIMIT_NONE = 0, LIMIT_WALL = 1, LIMIT_CPU = 2, LIMIT_MEMORY = 3, LIMIT_LEASE = 4, LIMIT_FILE = 5 };
+enum limit_hit { LIMIT_NONE = 0, LIMIT_WALL = 1, LIMIT_CPU = 2, LIMIT_MEMORY = 3, LIMIT_LEASE = 4, LIMIT_FILE = 5, LIMIT_DISK = 6 };
 
 /* ---- options of the whole init (main.c) ---- */
 struct options {
@@ -42,6 +42,9 @@ struct options {
   uint64_t lease_ms;     /* 0: none */
   uint64_t memory_bytes; /* enforced by sampling when no cgroup does it; 0: not ours to enforce */
   uint64_t data_bytes;   /* RLIMIT_DATA of commands; 0: none */
+  uint64_t disk_bytes;   /* that may come to the workspace's file system; 0: no bound of its own */
+  uint64_t disk_files;   /* the same, in files */
+  uint64_t disk_reserve; /* bytes to be left of it */
   uint64_t processes;    /* RLIMIT_NPROC of commands; 0: none */
 };
 extern struct options options;
@@ -148,6 +151,7 @@ struct process {
   bool close_wanted;
   uint8_t limit;
   uint64_t wall_deadline, cpu_limit_ms, next_cpu_check, next_kill;
+  uint64_t seen_written, seen_cpu_ms; /* disk.c's */
 };
 void process_start(uint32_t id, struct reader *);
 void process_signal(uint32_t request, struct reader *);
@@ -161,7 +165,7 @@ void kill_everything(uint8_t limit);  /* all executions, then all descendants; r
 
 /* ---- tree.c: what descends from a process ---- */
 struct tree_sum {
-  uint64_t rss_bytes, cpu_ms;
+  uint64_t rss_bytes, cpu_ms, written_bytes;
   uint32_t processes;
 };
 /* Calls `visit` for all that descends from root, not for root itself. Signal-safe. */
@@ -209,6 +213,11 @@ bool lease_lapsed(void);
 
 /* ---- memory.c ---- */
 void memory_turn(uint64_t now);
+
+/* ---- disk.c ---- */
+void disk_start(void);
+bool disk_full(uint64_t more); /* that many bytes more would be too much */
+void disk_turn(uint64_t now);
 
 void *must(void *allocated); /* ends the init when memory is out */
 

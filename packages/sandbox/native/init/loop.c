@@ -82,6 +82,7 @@ void run_loop(void) {
     uint64_t now = now_ms();
     process_turn(now);
     memory_turn(now);
+    disk_turn(now);
     busy = walk_turn();
     if (outgoing() > 0 && !wire_writable()) return;
     while (corpses != NULL) {

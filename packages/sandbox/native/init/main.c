@@ -94,6 +94,9 @@ void parse_options(char **arg) {
     else if (strcmp(arg[0], "--lease-ms") == 0) options.lease_ms = number(arg[1]);
     else if (strcmp(arg[0], "--memory-bytes") == 0) options.memory_bytes = number(arg[1]);
     else if (strcmp(arg[0], "--data-bytes") == 0) options.data_bytes = number(arg[1]);
+    else if (strcmp(arg[0], "--disk-bytes") == 0) options.disk_bytes = number(arg[1]);
+    else if (strcmp(arg[0], "--disk-files") == 0) options.disk_files = number(arg[1]);
+    else if (strcmp(arg[0], "--disk-reserve") == 0) options.disk_reserve = number(arg[1]);
     else if (strcmp(arg[0], "--processes") == 0) options.processes = number(arg[1]);
     else _exit(64);
   }
@@ -133,6 +136,7 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   if (options.filter != NULL) start_filter();
+  disk_start();
   lease_start();
   wire_open(options.connection);
   struct writer hello = {0};

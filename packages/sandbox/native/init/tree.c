@@ -134,6 +134,14 @@ static uint64_t anonymous_bytes(pid_t pid) {
   return resident > shared ? (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+static uint64_t written_bytes(pid_t pid) {
+  char path[48], text[256];
+  proc_path(path, pid, "io");
+  if (read_file(path, text, sizeof text) == 0) return 0;
+  char *at = strstr(text, "wchar: ");
+  return at == NULL ? 0 : strtoull(at + 7, NULL, 10);
+}
+
 void tree_measure(pid_t root, struct tree_sum *sum) {
   *sum = (struct tree_sum){0};
   struct seen *table = tables[0];
@@ -147,6 +155,7 @@ void tree_measure(pid_t root, struct tree_sum *sum) {
     if (table[i].pid == root || table[i].zombie) continue;
     sum->processes++;
     sum->rss_bytes += anonymous_bytes(table[i].pid);
+    sum->written_bytes += written_bytes(table[i].pid);
   }
   depth--;
   sum->cpu_ms = ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);

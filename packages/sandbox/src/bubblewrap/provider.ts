@@ -5,7 +5,7 @@ import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, 
 
 import { SandboxGroup } from "../cgroup/group.ts";
 import { findHierarchies, type Hierarchies } from "../cgroup/hierarchies.ts";
-import { withDefaults } from "../default-limits.ts";
+import { diskOptions, withDefaults } from "../default-limits.ts";
 import { CONNECTION_FD, startInit } from "../init-process.ts";
 import { InitSandbox } from "../init-sandbox.ts";
 import type { ManagedCopy } from "../managed-copy/managed-copy.ts";
@@ -119,6 +119,7 @@ export class BubblewrapProvider implements SandboxProvider {
             hierarchies.memory === undefined
               ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
               : [],
+            diskOptions(limits),
             spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)],
           ].flat(),
         }),

@@ -7,7 +7,7 @@ import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, 
 
 import { makeSystemFiles } from "../bubblewrap/system-files.ts";
 import { SandboxGroup } from "../cgroup/group.ts";
-import { withDefaults } from "../default-limits.ts";
+import { diskOptions, withDefaults } from "../default-limits.ts";
 import { InitListener, initOptions } from "../init-listener.ts";
 import { InitSandbox } from "../init-sandbox.ts";
 import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
@@ -127,9 +127,8 @@ export class DockerProvider implements SandboxProvider {
       const { pid } = container;
       if (placed) await place(toolkit.place, container, { workspace, ids, held });
       const group = pid === 0 ? undefined : SandboxGroup.ofProcess(pid);
-      socket.write(
-        initOptions(["--workspace", workspace.path, ...(spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)])]),
-      );
+      const lease = spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)];
+      socket.write(initOptions(["--workspace", workspace.path, ...diskOptions(limits), ...lease]));
       const connection = new InitConnection(socket);
       socket.resume();
       await connection.ready();

@@ -37,11 +37,13 @@ export function createSandboxes(options: { settings(): Settings; dataDir: string
       return await making;
     },
     limits() {
-      const { cpus, memory_mib, processes, file_mib } = options.settings().sandbox;
+      const { cpus, memory_mib, processes, file_mib, disk_mib, disk_files } = options.settings().sandbox;
       return {
         ...(cpus === 0 ? {} : { cpus }),
         ...(memory_mib === 0 ? {} : { memoryBytes: memory_mib * 2 ** 20 }),
         ...(processes === 0 ? {} : { processes }),
+        ...(disk_mib === 0 ? {} : { diskBytes: disk_mib * 2 ** 20 }),
+        ...(disk_files === 0 ? {} : { diskFiles: disk_files }),
         ...(file_mib === 0 ? {} : { fileBytes: file_mib * 2 ** 20 }),
       };
     },

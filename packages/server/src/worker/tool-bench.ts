@@ -163,6 +163,8 @@ function readLimits(given: Record<string, bigint>): { sandbox: SandboxLimits; ex
     const amount = Number(value);
     if (name === "memory_bytes") sandbox.memoryBytes = amount;
     else if (name === "processes") sandbox.processes = amount;
+    else if (name === "disk_bytes") sandbox.diskBytes = amount;
+    else if (name === "disk_files") sandbox.diskFiles = amount;
     else if (name === "cpu_seconds") execution.cpuSeconds = amount;
     else if (name === "file_bytes") execution.fileBytes = amount;
     else if (name === "open_files") execution.openFiles = amount;

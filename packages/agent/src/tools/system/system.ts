@@ -110,7 +110,7 @@ function summary({ pid, parent, state, cpuSeconds, residentBytes, command }: Pro
 }
 
 function limitData(limits: SandboxLimits): Record<string, number> {
-  const { cpus, memoryBytes, processes, cpuSeconds, wallSeconds, fileBytes, openFiles } = limits;
+  const { cpus, memoryBytes, processes, cpuSeconds, wallSeconds, fileBytes, openFiles, diskBytes, diskFiles } = limits;
   const all = {
     cpus,
     memory_bytes: memoryBytes,
@@ -118,6 +118,8 @@ function limitData(limits: SandboxLimits): Record<string, number> {
     cpu_seconds: cpuSeconds,
     wall_seconds: wallSeconds,
     file_bytes: fileBytes,
+    disk_bytes: diskBytes,
+    disk_files: diskFiles,
     open_files: openFiles,
   };
   return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, number] => entry[1] !== undefined && entry[1] > 0));

@@ -218,7 +218,7 @@ export type ExecStart = Message<"guildhall.v1.ExecStart"> & {
   command: string[];
 
   /**
-   * Limits by name: `cpu_seconds`, `memory_bytes`, `processes`, `file_bytes`, `wall_seconds`, `open_files`.
+   * Limits by name: `cpu_seconds`, `memory_bytes`, `processes`, `file_bytes`, `wall_seconds`, `open_files`, `disk_bytes`, `disk_files`.
    *
    * @generated from field: map<string, uint64> limits = 4;
    */
