@@ -189,7 +189,12 @@ function addTools(program: Command, context: Context, run: Run): void {
     .description("run a command in a fresh sandbox; its exit code is passed through")
     .addOption(workspace())
     .option("--sandbox <name>", "isolation provider")
-    .option("--limit <k=v>", "cpu_seconds, memory_bytes, processes, file_bytes, wall_seconds, open_files, disk_bytes, disk_files; may be repeated", collect, [])
+    .option(
+      "--limit <k=v>",
+      "cpu_seconds, memory_bytes, processes, file_bytes, wall_seconds, open_files, disk_bytes, disk_files; may be repeated",
+      collect,
+      [],
+    )
     .passThroughOptions()
     .action((command: string, args: string[], options) =>
       run(import("./commands/sandbox.ts").then((module) => module.exec(context, [command, ...args], options))),
