@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
-import { type FakeModelServer, inConversation, startFakeModelServer } from "@guildhall/core/testing";
+import { type FakeModelServer, inConversation, startFakeBedrockServer, startFakeModelServer } from "@guildhall/core/testing";
 
 import { Home, jsonLines } from "./cli/guild.ts";
 import { verifies } from "./verifies.ts";
@@ -14,9 +14,12 @@ const providers: Array<[spec: string, key: string, wire: string, path: string]> 
   ["openai-chat/gpt-test", "OPENAI_API_KEY", "openai-chat", "/v1"],
   ["anthropic/claude-test", "ANTHROPIC_API_KEY", "anthropic", "/v1"],
   ["google/gemini-test", "GEMINI_API_KEY", "google", "/v1beta"],
+  ["azure/deployment", "AZURE_OPENAI_API_KEY", "openai-responses", "/openai/v1"],
   ["openrouter/maker/test", "OPENROUTER_API_KEY", "openai-chat", "/v1"],
   ["openai-compatible/test", "OPENAI_COMPATIBLE_API_KEY", "openai-chat", "/v1"],
   ["ollama/test", "", "openai-chat", "/v1"],
+  ["llamacpp/test", "", "openai-chat", "/v1"],
+  ["tabbyapi/test", "TABBY_API_KEY", "openai-chat", "/v1"],
 ];
 
 describe("one string chooses the model", () => {
@@ -110,5 +113,78 @@ describe("one string chooses the model", () => {
     assert.equal(run.code, 0, run.stdout + run.stderr);
     assert.match(run.stdout, /"summary":"by small"/);
     assert.match(run.stdout, /"model":"house\/small"/);
+  });
+
+  it("Bedrock works on a goal", async () => {
+    verifies("D1");
+    const bedrock = await startFakeBedrockServer();
+    try {
+      bedrock.answer([
+        { calls: [{ tool: "bash", args: { command: "printf made >made" } }] },
+        { calls: [{ tool: "finish", args: { summary: "made it", done: true } }] },
+      ]);
+      const workspace = home.sample();
+      const run = await home.guild(
+        ["run", "Make it.", "--workspace", workspace, "--model", "bedrock/amazon.nova-pro-v1:0", "--base-url", bedrock.origin],
+        {
+          env: { AWS_BEARER_TOKEN_BEDROCK: "bearer" },
+        },
+      );
+      assert.equal(run.code, 0, run.stdout + run.stderr);
+      assert.equal(readFileSync(join(workspace, "made"), "utf8"), "made");
+    } finally {
+      await bedrock.close();
+    }
+  });
+
+  it("models are listed with how to start them, and tested", async () => {
+    verifies("D2");
+    const listed = jsonLines((await home.guild(["model", "list", "--json"], { env: { ANTHROPIC_API_KEY: "key" } })).stdout);
+    const state = (id: string) => listed.find((line) => line["id"] === id)?.["state"];
+    assert.deepEqual([state("anthropic"), state("google")], ["ready", "set GEMINI_API_KEY"]);
+    assert.match((await home.guild(["model", "presets"])).stdout, /TabbyAPI \(ExLlama\)[\s\S]*--model tabbyapi\/<model>/);
+    server.answer([{ calls: [{ tool: "add", args: { a: 17, b: 25 } }] }, { text: "42" }]);
+    const good = await home.guild(["model", "test", "vllm/x", "--base-url", `${server.origin}/v1`]);
+    assert.equal(good.code, 0, good.stderr);
+    assert.match(good.stdout, /vllm\/x: calls functions/);
+    const bad = await home.guild(["model", "test", "vllm/x", "--base-url", `${server.origin}/v1`]);
+    assert.equal(bad.code, 1);
+    assert.match(bad.stdout, /does not call functions[\s\S]*text:vllm\/x/);
+  });
+
+  it("a session goes on with another model while it works", async () => {
+    verifies("D1");
+    const changedModel = Promise.withResolvers<void>();
+    server.answer(async () => {
+      await changedModel.promise;
+      return { calls: [{ tool: "bash", args: { command: "true" } }] };
+    });
+    const workspace = home.sample();
+    const run = home.start([
+      "run",
+      "Go.",
+      "--workspace",
+      workspace,
+      "--model",
+      "ollama/slow",
+      "--base-url",
+      `${server.origin}/v1`,
+      "--json",
+    ]);
+    await run.until(/lease_taken/);
+    const session = String(jsonLines((await home.guild(["session", "list", "--workspace", workspace, "--json"])).stdout)[0]?.["id"]);
+    const script = home.write(
+      "other.json",
+      JSON.stringify([{ say: "" }, { calls: [{ tool: "finish", args: { summary: "by the other" } }] }]),
+    );
+    const changed = await home.guild(["session", "model", session, `scripted:${script}`]);
+    if (changed.code !== 0) changedModel.resolve();
+    assert.equal(changed.code, 0, changed.stderr);
+    changedModel.resolve();
+    const { code, stdout } = await run.finished;
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /"summary":"by the other"/);
+    const wrong = await home.guild(["session", "model", session, "nobody/large"]);
+    assert.equal(wrong.code, 2, "what cannot be opened is refused before anything is stored");
   });
 });

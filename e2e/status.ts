@@ -17,7 +17,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   B8: { works: "partly", missing: "a lock file for the flake (made where nixpkgs can be reached)" },
   C1: { works: "partly", missing: "Milvus" },
   C2: { works: "yes" },
-  D1: { works: "partly", missing: "Azure and Bedrock" },
+  D1: { works: "yes" },
   D2: { works: "partly", missing: "in-process GGUF models" },
   D3: { works: "yes" },
   D4: { works: "partly", missing: "MCP and plug-in tools" },

@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import type { Context } from "./client/context.ts";
 import { exitCode, exitOfError } from "./exit.ts";
 import { addAccess } from "./program-access.ts";
+import { addModels, addSessionSteering } from "./program-agent.ts";
 import { addEnvironment } from "./program-environment.ts";
 import { addKnowledge } from "./program-knowledge.ts";
 
@@ -46,6 +47,7 @@ function buildProgram(context: Context, run: Run): Command {
   addAccess(program, context, run);
   addEnvironment(program, context, run);
   addKnowledge(program, context, run);
+  addModels(program, context, run);
   addDaemon(program, context, run);
   return program;
 }
@@ -55,7 +57,7 @@ const workspace = (): Option => new Option("--workspace <dir>", "directory to wo
 
 function addWorkOptions(command: Command): Command {
   return command
-    .option("--model <spec>", "provider/model, scripted:FILE or replay:FILE")
+    .option("--model <spec>", "provider/model, a|b for the first that answers, scripted:FILE or replay:FILE")
     .option("--base-url <url>", "URL of an OpenAI-compatible server")
     .option("--max-steps <n>", "stop after that many steps", positiveInteger)
     .option("--max-tokens <n>", "stop after that many tokens", positiveInteger)
@@ -109,6 +111,7 @@ function addSession(program: Command, context: Context, run: Run): void {
     .addOption(json())
     .action((id, options) => run(commands().then((module) => module.interrupt(context, id, options))));
   addHistory(session, context, run);
+  addSessionSteering(session, context, run);
 }
 
 function addHistory(session: Command, context: Context, run: Run): void {

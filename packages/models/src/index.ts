@@ -1,5 +1,6 @@
 /** Models behind the Model port: providers over HTTP, scripts, recordings and replays, modules of one's own. For users: `createModelProvider`. */
 export type { CustomModelContext, CustomModelFactory } from "./custom-module.ts";
+export { type DescribedVendor, describeVendors } from "./describe-vendors.ts";
 export { LOCAL_SERVERS, type LocalServer } from "./local-servers.ts";
 export { createModelProvider, type ModelProviderOptions, type ModelRouting } from "./provider.ts";
 export type { RetryPolicy } from "./retry.ts";

@@ -4,17 +4,18 @@ import http from "node:http";
 export interface LocalServer {
   title: string;
   /** Specification prefix of its models. */
-  vendor: "ollama" | "openai-compatible";
+  vendor: "ollama" | "llamacpp" | "lmstudio" | "vllm" | "tabbyapi" | "openai-compatible";
   /** Base URL where it usually answers. */
   baseUrl: string;
 }
 
 /** In the order in which they are taken when several answer. */
 export const LOCAL_SERVERS: LocalServer[] = [
-  { title: "llama.cpp", vendor: "openai-compatible", baseUrl: "http://127.0.0.1:8080/v1" },
+  { title: "llama.cpp", vendor: "llamacpp", baseUrl: "http://127.0.0.1:8080/v1" },
   { title: "Ollama", vendor: "ollama", baseUrl: "http://127.0.0.1:11434/v1" },
-  { title: "LM Studio", vendor: "openai-compatible", baseUrl: "http://127.0.0.1:1234/v1" },
-  { title: "vLLM", vendor: "openai-compatible", baseUrl: "http://127.0.0.1:8000/v1" },
+  { title: "LM Studio", vendor: "lmstudio", baseUrl: "http://127.0.0.1:1234/v1" },
+  { title: "vLLM", vendor: "vllm", baseUrl: "http://127.0.0.1:8000/v1" },
+  { title: "TabbyAPI", vendor: "tabbyapi", baseUrl: "http://127.0.0.1:5000/v1" },
 ];
 
 /** How long a server on this machine may take to say which models it has, milliseconds. */
@@ -31,8 +32,8 @@ export async function findLocalServer(servers: LocalServer[]): Promise<{ server:
   return undefined;
 }
 
-/** Ids that `GET <base>/models` lists; none when nothing or something else answers there. */
-function listModels(baseUrl: string): Promise<string[]> {
+/** Ids that `GET <base>/models` lists; undefined when nothing or something else answers there. */
+export function listModels(baseUrl: string): Promise<string[] | undefined> {
   return new Promise((resolve) => {
     // Nothing that answers wrongly is an error here: another program has the port.
     const request = http.get(`${baseUrl}/models`, { agent: false }, (response) => {
@@ -43,22 +44,22 @@ function listModels(baseUrl: string): Promise<string[]> {
         size += chunk.length;
         if (size > 1_000_000) request.destroy();
       });
-      response.on("error", () => resolve([]));
-      response.on("end", () => resolve(response.statusCode === 200 ? idsIn(Buffer.concat(chunks).toString("utf8")) : []));
+      response.on("error", () => resolve(undefined));
+      response.on("end", () => resolve(response.statusCode === 200 ? idsIn(Buffer.concat(chunks).toString("utf8")) : undefined));
     });
     const timer = setTimeout(() => request.destroy(), PROBE_MS);
-    request.on("error", () => resolve([]));
+    request.on("error", () => resolve(undefined));
     request.on("close", () => {
       clearTimeout(timer);
-      resolve([]);
+      resolve(undefined);
     });
   });
 }
 
-function idsIn(body: string): string[] {
+function idsIn(body: string): string[] | undefined {
   try {
     const { data } = JSON.parse(body) as { data?: unknown };
-    if (!Array.isArray(data)) return [];
+    if (!Array.isArray(data)) return undefined;
     const ids = data.flatMap((entry: unknown) => {
       const id = typeof entry === "object" && entry !== null ? (entry as Record<string, unknown>)["id"] : undefined;
       return typeof id === "string" ? [id] : [];
@@ -66,6 +67,7 @@ function idsIn(body: string): string[] {
     // Embedding models are listed among the others and cannot answer.
     return ids.filter((id) => !/embed/i.test(id));
   } catch {
-    return [];
+    // Something else answers there.
+    return undefined;
   }
 }

@@ -26,6 +26,7 @@ for (const [spec, path, lacks] of [
   ["openrouter/anthropic/claude-sonnet-5", "/v1", []],
   ["openai-compatible/fake", "/v1", []],
   ["ollama/fake", "/v1", []],
+  ["llamacpp/fake", "/v1", []],
 ] satisfies Array<[string, string, ModelLack[]]>) {
   modelContract(
     spec,

@@ -28,13 +28,14 @@ interface Connection {
   model: string;
   baseUrl: string;
   key: string | undefined;
+  credentials: Record<string, string>;
   fetch: FetchFunction;
 }
 
 /** Opens a model that answers over HTTP; loads the provider's package, makes no request. Throws `unauthenticated` and `invalid_argument` with the remedy. */
 export async function openVendor(open: OpenVendor): Promise<Model> {
   const { vendor, model, spec } = open;
-  const baseUrl = checkedUrl(open.baseUrl ?? vendor.baseUrl, vendor, spec);
+  const baseUrl = checkedUrl(open.baseUrl ?? ownAddress(vendor, open.credentials), vendor, spec);
   const key = keyOf(vendor, open.credentials);
   if (key === undefined && vendor.keyRequired) {
     throw new GuildError("unauthenticated", `${vendor.title} needs a key`, {
@@ -50,7 +51,7 @@ export async function openVendor(open: OpenVendor): Promise<Model> {
     maxOutputTokens: open.known.maxOutputTokens ?? facts.maxOutputTokens,
     price: open.known.price ?? facts.price,
   };
-  const connection: Connection = { model, baseUrl, key: key?.value, fetch: open.fetch };
+  const connection: Connection = { model, baseUrl, key: key?.value, credentials: open.credentials, fetch: open.fetch };
   return languageModel({
     model: await loadModel(vendor, connection),
     info,
@@ -79,11 +80,13 @@ function checkedUrl(baseUrl: string | undefined, vendor: Vendor, spec: string): 
       remedy: "write it like http://127.0.0.1:8080/v1",
     });
   }
-  return baseUrl.replace(/\/+$/, "");
+  const trimmed = baseUrl.replace(/\/+$/, "");
+  // The address of a resource, as Azure's pages show it.
+  return vendor.protocol === "azure" && url.pathname === "/" ? `${trimmed}/openai/v1` : trimmed;
 }
 
 /** Each package is loaded only when one of its models is opened. */
-async function loadModel(vendor: Vendor, { model, baseUrl, key, fetch }: Connection): Promise<LanguageModelV4> {
+async function loadModel(vendor: Vendor, { model, baseUrl, key, credentials, fetch }: Connection): Promise<LanguageModelV4> {
   switch (vendor.protocol) {
     case "anthropic":
       return (await import("@ai-sdk/anthropic")).createAnthropic({ apiKey: key ?? "", baseURL: baseUrl, fetch }).languageModel(model);
@@ -93,6 +96,15 @@ async function loadModel(vendor: Vendor, { model, baseUrl, key, fetch }: Connect
       return (await import("@ai-sdk/openai")).createOpenAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).chat(model);
     case "google":
       return (await import("@ai-sdk/google")).createGoogleGenerativeAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).languageModel(model);
+    case "azure":
+      // Its current interface is OpenAI's own at another address; the key goes into a header of its own.
+      return (await import("@ai-sdk/openai"))
+        .createOpenAI({ apiKey: key ?? "", baseURL: baseUrl, headers: { "api-key": key ?? "" }, fetch })
+        .responses(model);
+    case "bedrock":
+      return (await import("@ai-sdk/amazon-bedrock"))
+        .createAmazonBedrock({ region: regionOf(credentials), baseURL: baseUrl, ...signature(credentials), fetch })
+        .languageModel(model);
     case "compatible":
       return (await import("@ai-sdk/openai-compatible"))
         .createOpenAICompatible({
@@ -106,6 +118,23 @@ async function loadModel(vendor: Vendor, { model, baseUrl, key, fetch }: Connect
         })
         .chatModel(model);
   }
+}
+
+/** Where the service answers unless the caller says otherwise. */
+function ownAddress(vendor: Vendor, credentials: Record<string, string>): string | undefined {
+  return vendor.protocol === "bedrock" ? `https://bedrock-runtime.${regionOf(credentials)}.amazonaws.com` : vendor.baseUrl;
+}
+
+function regionOf(credentials: Record<string, string>): string {
+  return credentials["AWS_REGION"]?.trim() || "us-east-1";
+}
+
+/** A key of Bedrock's own, or the account's, with which each request is signed. Nothing is looked for in the daemon's environment. */
+function signature(credentials: Record<string, string>): Record<string, string> {
+  const bearer = credentials["AWS_BEARER_TOKEN_BEDROCK"]?.trim();
+  if (bearer !== undefined && bearer !== "") return { apiKey: bearer };
+  const { AWS_ACCESS_KEY_ID: accessKeyId = "", AWS_SECRET_ACCESS_KEY: secretAccessKey = "", AWS_SESSION_TOKEN: sessionToken } = credentials;
+  return { apiKey: "", accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
 
 /** The name under which the openai-compatible package keeps its metadata. */
@@ -124,6 +153,16 @@ function dialectOf(vendor: Vendor, model: string): Dialect {
     case "google":
       // No marks: with them Gemini's cost was seen to rise to the sixfold and more; it caches by itself.
       return { vendor: vendor.name, arguments: "value", reasoning: "sealed", cacheMark: undefined, images: "result" };
+
+    case "bedrock":
+      return {
+        vendor: vendor.name,
+        arguments: "value",
+        reasoning: "sealed",
+        cacheMark: /anthropic|amazon\.nova/.test(model) ? { bedrock: { cachePoint: { type: "default" } } } : undefined,
+        images: "result",
+      };
+    case "azure":
     case "openai-responses":
       return { vendor: vendor.name, arguments: "text", reasoning: "sealed", cacheMark: undefined, images: "result" };
     case "openai-chat":
@@ -145,6 +184,7 @@ function dialectOf(vendor: Vendor, model: string): Dialect {
 
 function optionsFor(vendor: Vendor, request: ModelRequest): SharedV4ProviderOptions | undefined {
   switch (vendor.protocol) {
+    case "azure":
     case "openai-responses":
       // Nothing is kept at the provider: sealed reasoning goes to and fro with the conversation instead.
       return { openai: { store: false, promptCacheKey: cacheKey(request) } };

@@ -81,6 +81,8 @@ async function tableOf(name: string): Promise<PriceTable | undefined> {
       return (await import("./prices/google.json", { with: { type: "json" } })).default as unknown as PriceTable;
     case "openrouter":
       return (await import("./prices/openrouter.json", { with: { type: "json" } })).default as unknown as PriceTable;
+    case "aws":
+      return (await import("./prices/aws.json", { with: { type: "json" } })).default as unknown as PriceTable;
     case "others":
       return (await import("./prices/others.json", { with: { type: "json" } })).default as unknown as PriceTable;
     default:

@@ -1,5 +1,5 @@
 /** How a service is spoken to. */
-export type Protocol = "anthropic" | "openai-responses" | "openai-chat" | "google" | "compatible";
+export type Protocol = "anthropic" | "openai-responses" | "openai-chat" | "google" | "azure" | "bedrock" | "compatible";
 
 /** A provider of models that is reached over HTTP. */
 export interface Vendor {
@@ -21,6 +21,8 @@ export interface Vendor {
   modelRemedy: string;
   /** The model to take when the caller named none; undefined: ask the service. */
   preferred: string | undefined;
+  /** Commands that start such a server on this machine, `<model>` standing for one that can call functions. */
+  start?: string[];
 }
 
 const VENDORS: Vendor[] = [
@@ -108,6 +110,83 @@ const VENDORS: Vendor[] = [
     local: true,
     modelRemedy: "get it with: ollama pull <model>",
     preferred: undefined,
+    start: ["OLLAMA_CONTEXT_LENGTH=32768 ollama serve", "ollama pull <model>"],
+  },
+  {
+    name: "azure",
+    title: "Azure OpenAI",
+    protocol: "azure",
+    keys: ["AZURE_OPENAI_API_KEY"],
+    keyRequired: true,
+    baseUrl: undefined,
+    prices: "openai",
+    local: false,
+    modelRemedy: "name a deployment of the resource: azure/<deployment>",
+    preferred: undefined,
+  },
+  {
+    name: "bedrock",
+    title: "Amazon Bedrock",
+    protocol: "bedrock",
+    keys: ["AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID"],
+    keyRequired: true,
+    baseUrl: "https://bedrock-runtime.us-east-1.amazonaws.com",
+    prices: "aws",
+    local: false,
+    modelRemedy: "see which models the account may use: aws bedrock list-foundation-models",
+    preferred: undefined,
+  },
+  {
+    name: "llamacpp",
+    title: "llama.cpp",
+    protocol: "compatible",
+    keys: [],
+    keyRequired: false,
+    baseUrl: "http://127.0.0.1:8080/v1",
+    prices: undefined,
+    local: true,
+    modelRemedy: "start its server with a model: llama-server -m <model>.gguf --jinja",
+    preferred: undefined,
+    start: ["llama-server -m <model>.gguf --jinja -c 32768"],
+  },
+  {
+    name: "vllm",
+    title: "vLLM",
+    protocol: "compatible",
+    keys: [],
+    keyRequired: false,
+    baseUrl: "http://127.0.0.1:8000/v1",
+    prices: undefined,
+    local: true,
+    modelRemedy: "start it with that model: vllm serve <model>",
+    preferred: undefined,
+    start: ["vllm serve <model> --enable-auto-tool-choice --tool-call-parser hermes --max-model-len 32768"],
+  },
+  {
+    name: "lmstudio",
+    title: "LM Studio",
+    protocol: "compatible",
+    keys: [],
+    keyRequired: false,
+    baseUrl: "http://127.0.0.1:1234/v1",
+    prices: undefined,
+    local: true,
+    modelRemedy: "load it: lms load <model>",
+    preferred: undefined,
+    start: ["lms server start", "lms load <model> --context-length 32768"],
+  },
+  {
+    name: "tabbyapi",
+    title: "TabbyAPI (ExLlama)",
+    protocol: "compatible",
+    keys: ["TABBY_API_KEY"],
+    keyRequired: false,
+    baseUrl: "http://127.0.0.1:5000/v1",
+    prices: undefined,
+    local: true,
+    modelRemedy: "load it: put it into its models folder and name it as model_name in config.yml",
+    preferred: undefined,
+    start: ["python start.py --model-name <model> --max-seq-len 32768 --tool-format hermes"],
   },
 ];
 
@@ -118,6 +197,11 @@ export function vendorNamed(name: string): Vendor | undefined {
 
 export function vendorNames(): string[] {
   return VENDORS.map((vendor) => vendor.name);
+}
+
+/** All of them, in the order in which they are shown. */
+export function allVendors(): readonly Vendor[] {
+  return VENDORS;
 }
 
 /** Providers in the order in which a key at hand makes one the choice. */

@@ -8,6 +8,7 @@ import {
   AccessService,
   EnvironmentService,
   type GetInfoResponse,
+  ModelService,
   PROTOCOL_VERSION,
   SessionService,
   SystemService,
@@ -29,6 +30,7 @@ export interface Connection {
   readonly system: Client<typeof SystemService>;
   readonly access: Client<typeof AccessService>;
   readonly environments: Client<typeof EnvironmentService>;
+  readonly models: Client<typeof ModelService>;
   close(): void;
 }
 
@@ -74,6 +76,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       tools: wire.client(ToolService),
       access: wire.client(AccessService),
       environments: wire.client(EnvironmentService),
+      models: wire.client(ModelService),
       close: () => wire.close(),
     };
   } catch (error) {

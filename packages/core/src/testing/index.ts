@@ -26,6 +26,7 @@ export {
   watchUntil,
 } from "./event-log.samples.ts";
 export * from "./event-log.ts";
+export * from "./fake-bedrock-server.ts";
 export * from "./fault-points.ts";
 export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";

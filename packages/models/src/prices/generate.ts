@@ -16,6 +16,7 @@ const TABLES: Record<string, string[]> = {
   openai: ["openai"],
   google: ["google"],
   openrouter: ["openrouter"],
+  aws: ["aws"],
   others: ["deepseek", "groq", "mistral", "x-ai", "together", "fireworks", "cerebras", "moonshotai"],
 };
 

@@ -242,7 +242,10 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       router.service(AccessService, accessService(access.service));
       router.service(EnvironmentService, environmentService({ environments }));
       router.service(ToolService, toolService({ bench }));
-      router.service(ModelService, modelService({ models: openModels, credentials: () => settings().keys }));
+      router.service(
+        ModelService,
+        modelService({ models: openModels, credentials: () => settings().keys, names: () => modelRouting(settings()) }),
+      );
       router.service(
         SystemService,
         systemService({

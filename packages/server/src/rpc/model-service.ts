@@ -1,12 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { createPushQueue, type Model, ModelError, type ModelFailureKind, type ModelProvider } from "@guildhall/core";
+import type { ModelRouting } from "@guildhall/models";
 import { type GenerateRequest, type GenerateResponseSchema, ModelErrorDetailSchema, type ModelService } from "@guildhall/protocol";
 
 export interface ModelServiceDeps {
   models(): Promise<ModelProvider>;
   /** Keys of the settings. */
   credentials(): Record<string, string>;
+  /** Names that the settings give models. */
+  names?(): Pick<ModelRouting, "routes" | "modules">;
 }
 
 /**
@@ -76,6 +79,11 @@ export function modelService(deps: ModelServiceDeps): ServiceImpl<typeof ModelSe
       } finally {
         await keep(request, model, step);
       }
+    },
+    async listProviders() {
+      const { describeVendors } = await import("@guildhall/models");
+      const { routes = {}, modules = {} } = deps.names?.() ?? {};
+      return { vendors: await describeVendors(deps.credentials()), routes: { ...routes }, modules: { ...modules } };
     },
     async describeModel(request) {
       const model = await open(request);

@@ -17,6 +17,7 @@ import {
   type CreateSessionRequest,
   type Limits,
   LimitsSchema,
+  type ModelChanged,
   type ResumeSessionRequest,
   type SendInputRequest,
 } from "@guildhall/protocol";
@@ -116,6 +117,7 @@ export class SessionDesk {
       throw new GuildError("invalid_argument", "the control says nothing");
     }
     const record = await log.getSession(key);
+    if (input.case === "model") return await this.#changeModel(key, input.value, request.credentials, actor);
     const rests = !host.isRunning(key.session);
     const wakes = input.case !== "control" || input.value.control === Control.RESUME;
     if (rests && wakes) host.checkFree(record.workspace, key.session);
@@ -163,6 +165,16 @@ export class SessionDesk {
     const opened = await log.getSession(key);
     host.ensureRunning(opened, { credentials, unattended: request.unattended });
     return opened;
+  }
+
+  /** Another model from the session's next step on; one that rests begins with it when it goes on. */
+  async #changeModel(key: SessionKey, wanted: ModelChanged, credentials: Record<string, string>, actor: string): Promise<number> {
+    const settings = this.#deps.settings();
+    const model = await this.#chooseModel(wanted.model, wanted.baseUrl, settings, { ...settings.keys, ...credentials });
+    this.#deps.host.addCredentials(key.session, credentials);
+    const changed = body.modelChanged({ model: model.spec, baseUrl: model.baseUrl, reason: wanted.reason || model.reason });
+    const [event] = await this.#deps.log.appendInput(key, actor, [changed]);
+    return event?.seq ?? 0;
   }
 
   /** Takes up every session that a crash left without a worker. */

@@ -102,7 +102,8 @@ export class SessionHost {
     const rest = this.#deps.busy();
     hosted.abort = new AbortController();
     hosted.failure = undefined;
-    hosted.run = this.#work(record, hosted, options)
+    hosted.credentials = { ...options.credentials };
+    hosted.run = this.#work(record, hosted, { ...options, credentials: hosted.credentials })
       .catch((error: unknown) => this.#failed(hosted, error))
       .finally(() => {
         hosted.run = undefined;
@@ -112,6 +113,14 @@ export class SessionHost {
         rest();
         for (const wake of hosted.waiters.splice(0)) wake();
       });
+  }
+
+  /** Keys that a session at work may use from now on; does nothing when it rests. */
+  addCredentials(session: string, credentials: Readonly<Record<string, string>>): void {
+    const hosted = this.#hosted.get(session);
+    if (hosted?.run === undefined) return;
+    hosted.masker?.add(Object.values(credentials));
+    Object.assign(hosted.credentials, credentials);
   }
 
   /** Resolves when nobody works on the session any more, with what kept its run from ending its turn, if anything did. */
@@ -177,6 +186,7 @@ export class SessionHost {
       cooling: undefined,
       masker: undefined,
       failure: undefined,
+      credentials: {},
       waiters: [],
     };
     this.#hosted.set(record.session, hosted);
@@ -262,6 +272,8 @@ interface Hosted {
   abort: AbortController;
   cooling: NodeJS.Timeout | undefined;
   failure: GuildError | undefined;
+  /** Of the run under way. */
+  credentials: Record<string, string>;
   waiters: Array<() => void>;
 }
 

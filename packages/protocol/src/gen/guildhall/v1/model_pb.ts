@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/model.proto.
  */
 export const file_guildhall_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChhndWlsZGhhbGwvdjEvbW9kZWwucHJvdG8SDGd1aWxkaGFsbC52MSLXAQoPR2VuZXJhdGVSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIYmFzZV91cmwYAyABKAkSLQoIbWVzc2FnZXMYBCADKAsyGy5ndWlsZGhhbGwudjEuUHJvbXB0TWVzc2FnZRInCgV0b29scxgFIAMoCzIYLmd1aWxkaGFsbC52MS5Ub29sU2NoZW1hEhkKEW1heF9vdXRwdXRfdG9rZW5zGAYgASgNEgwKBHN0ZXAYByABKA0SDgoGdGVuYW50GAggASgJIkIKEE1vZGVsRXJyb3JEZXRhaWwSDAoEa2luZBgBIAEoCRIQCghhdHRlbXB0cxgCIAEoDRIOCgZyZW1lZHkYAyABKAkiggIKDVByb21wdE1lc3NhZ2USJgoEcm9sZRgBIAEoDjIYLmd1aWxkaGFsbC52MS5Qcm9tcHRSb2xlEgwKBHRleHQYAiABKAkSEQoJcmVhc29uaW5nGAMgASgJEioKCnRvb2xfY2FsbHMYBCADKAsyFi5ndWlsZGhhbGwudjEuVG9vbENhbGwSDwoHY2FsbF9pZBgFIAEoCRIMCgR0b29sGAYgASgJEhAKCGlzX2Vycm9yGAcgASgIEg0KBWNhY2hlGAggASgIEhUKDXByb3ZpZGVyX2RhdGEYCSABKAkSJQoGaW1hZ2VzGAogAygLMhUuZ3VpbGRoYWxsLnYxLkJsb2JSZWYiPwoKVG9vbFNjaGVtYRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEg4KBnNjaGVtYRgDIAEoCSJ/ChBHZW5lcmF0ZVJlc3BvbnNlEg4KBHRleHQYASABKAlIABITCglyZWFzb25pbmcYAiABKAlIABIRCgd3YWl0aW5nGAMgASgJSAASKwoFcmVwbHkYBCABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxSZXBsaWVkSABCBgoEa2luZCJLChREZXNjcmliZU1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIQCghiYXNlX3VybBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJIooCChVEZXNjcmliZU1vZGVsUmVzcG9uc2USDQoFbW9kZWwYASABKAkSEAoIcHJvdmlkZXIYAiABKAkSFgoOY29udGV4dF90b2tlbnMYAyABKA0SGQoRbWF4X291dHB1dF90b2tlbnMYBCABKA0SEwoLcHJpY2Vfa25vd24YBSABKAgSHQoVaW5wdXRfdXNkX3Blcl9taWxsaW9uGAYgASgBEh4KFm91dHB1dF91c2RfcGVyX21pbGxpb24YByABKAESJAocY2FjaGVkX2lucHV0X3VzZF9wZXJfbWlsbGlvbhgIIAEoARIjChtjYWNoZV93cml0ZV91c2RfcGVyX21pbGxpb24YCSABKAEipAEKEkNob29zZU1vZGVsUmVxdWVzdBISCgpjb25maWd1cmVkGAEgASgJEkYKC2NyZWRlbnRpYWxzGAIgAygLMjEuZ3VpbGRoYWxsLnYxLkNob29zZU1vZGVsUmVxdWVzdC5DcmVkZW50aWFsc0VudHJ5GjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGChNDaG9vc2VNb2RlbFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEhAKCGJhc2VfdXJsGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKsAQoWTGVuZENyZWRlbnRpYWxzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEkoKC2NyZWRlbnRpYWxzGAIgAygLMjUuZ3VpbGRoYWxsLnYxLkxlbmRDcmVkZW50aWFsc1JlcXVlc3QuQ3JlZGVudGlhbHNFbnRyeRoyChBDcmVkZW50aWFsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGQoXTGVuZENyZWRlbnRpYWxzUmVzcG9uc2UqiAEKClByb21wdFJvbGUSGwoXUFJPTVBUX1JPTEVfVU5TUEVDSUZJRUQQABIWChJQUk9NUFRfUk9MRV9TWVNURU0QARIUChBQUk9NUFRfUk9MRV9VU0VSEAISGQoVUFJPTVBUX1JPTEVfQVNTSVNUQU5UEAMSFAoQUFJPTVBUX1JPTEVfVE9PTBAEMukCCgxNb2RlbFNlcnZpY2USSwoIR2VuZXJhdGUSHS5ndWlsZGhhbGwudjEuR2VuZXJhdGVSZXF1ZXN0Gh4uZ3VpbGRoYWxsLnYxLkdlbmVyYXRlUmVzcG9uc2UwARJYCg1EZXNjcmliZU1vZGVsEiIuZ3VpbGRoYWxsLnYxLkRlc2NyaWJlTW9kZWxSZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLkRlc2NyaWJlTW9kZWxSZXNwb25zZRJSCgtDaG9vc2VNb2RlbBIgLmd1aWxkaGFsbC52MS5DaG9vc2VNb2RlbFJlcXVlc3QaIS5ndWlsZGhhbGwudjEuQ2hvb3NlTW9kZWxSZXNwb25zZRJeCg9MZW5kQ3JlZGVudGlhbHMSJC5ndWlsZGhhbGwudjEuTGVuZENyZWRlbnRpYWxzUmVxdWVzdBolLmd1aWxkaGFsbC52MS5MZW5kQ3JlZGVudGlhbHNSZXNwb25zZWIGcHJvdG8z", [file_guildhall_v1_event]);
+  fileDesc("ChhndWlsZGhhbGwvdjEvbW9kZWwucHJvdG8SDGd1aWxkaGFsbC52MSLXAQoPR2VuZXJhdGVSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIYmFzZV91cmwYAyABKAkSLQoIbWVzc2FnZXMYBCADKAsyGy5ndWlsZGhhbGwudjEuUHJvbXB0TWVzc2FnZRInCgV0b29scxgFIAMoCzIYLmd1aWxkaGFsbC52MS5Ub29sU2NoZW1hEhkKEW1heF9vdXRwdXRfdG9rZW5zGAYgASgNEgwKBHN0ZXAYByABKA0SDgoGdGVuYW50GAggASgJIkIKEE1vZGVsRXJyb3JEZXRhaWwSDAoEa2luZBgBIAEoCRIQCghhdHRlbXB0cxgCIAEoDRIOCgZyZW1lZHkYAyABKAkiggIKDVByb21wdE1lc3NhZ2USJgoEcm9sZRgBIAEoDjIYLmd1aWxkaGFsbC52MS5Qcm9tcHRSb2xlEgwKBHRleHQYAiABKAkSEQoJcmVhc29uaW5nGAMgASgJEioKCnRvb2xfY2FsbHMYBCADKAsyFi5ndWlsZGhhbGwudjEuVG9vbENhbGwSDwoHY2FsbF9pZBgFIAEoCRIMCgR0b29sGAYgASgJEhAKCGlzX2Vycm9yGAcgASgIEg0KBWNhY2hlGAggASgIEhUKDXByb3ZpZGVyX2RhdGEYCSABKAkSJQoGaW1hZ2VzGAogAygLMhUuZ3VpbGRoYWxsLnYxLkJsb2JSZWYiPwoKVG9vbFNjaGVtYRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEg4KBnNjaGVtYRgDIAEoCSJ/ChBHZW5lcmF0ZVJlc3BvbnNlEg4KBHRleHQYASABKAlIABITCglyZWFzb25pbmcYAiABKAlIABIRCgd3YWl0aW5nGAMgASgJSAASKwoFcmVwbHkYBCABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxSZXBsaWVkSABCBgoEa2luZCJLChREZXNjcmliZU1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIQCghiYXNlX3VybBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJIooCChVEZXNjcmliZU1vZGVsUmVzcG9uc2USDQoFbW9kZWwYASABKAkSEAoIcHJvdmlkZXIYAiABKAkSFgoOY29udGV4dF90b2tlbnMYAyABKA0SGQoRbWF4X291dHB1dF90b2tlbnMYBCABKA0SEwoLcHJpY2Vfa25vd24YBSABKAgSHQoVaW5wdXRfdXNkX3Blcl9taWxsaW9uGAYgASgBEh4KFm91dHB1dF91c2RfcGVyX21pbGxpb24YByABKAESJAocY2FjaGVkX2lucHV0X3VzZF9wZXJfbWlsbGlvbhgIIAEoARIjChtjYWNoZV93cml0ZV91c2RfcGVyX21pbGxpb24YCSABKAEipAEKEkNob29zZU1vZGVsUmVxdWVzdBISCgpjb25maWd1cmVkGAEgASgJEkYKC2NyZWRlbnRpYWxzGAIgAygLMjEuZ3VpbGRoYWxsLnYxLkNob29zZU1vZGVsUmVxdWVzdC5DcmVkZW50aWFsc0VudHJ5GjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGChNDaG9vc2VNb2RlbFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEhAKCGJhc2VfdXJsGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKsAQoWTGVuZENyZWRlbnRpYWxzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEkoKC2NyZWRlbnRpYWxzGAIgAygLMjUuZ3VpbGRoYWxsLnYxLkxlbmRDcmVkZW50aWFsc1JlcXVlc3QuQ3JlZGVudGlhbHNFbnRyeRoyChBDcmVkZW50aWFsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGQoXTGVuZENyZWRlbnRpYWxzUmVzcG9uc2UiFgoUTGlzdFByb3ZpZGVyc1JlcXVlc3QipgIKFUxpc3RQcm92aWRlcnNSZXNwb25zZRIqCgd2ZW5kb3JzGAEgAygLMhkuZ3VpbGRoYWxsLnYxLk1vZGVsVmVuZG9yEj8KBnJvdXRlcxgCIAMoCzIvLmd1aWxkaGFsbC52MS5MaXN0UHJvdmlkZXJzUmVzcG9uc2UuUm91dGVzRW50cnkSQQoHbW9kdWxlcxgDIAMoCzIwLmd1aWxkaGFsbC52MS5MaXN0UHJvdmlkZXJzUmVzcG9uc2UuTW9kdWxlc0VudHJ5Gi0KC1JvdXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMTW9kdWxlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEimgEKC01vZGVsVmVuZG9yEgwKBG5hbWUYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIYmFzZV91cmwYAyABKAkSDAoEa2V5cxgEIAMoCRIPCgdrZXlfc2V0GAUgASgIEg0KBWxvY2FsGAYgASgIEg0KBXN0YXJ0GAcgAygJEg8KB2Fuc3dlcnMYCCABKAgSDgoGbW9kZWxzGAkgAygJKogBCgpQcm9tcHRSb2xlEhsKF1BST01QVF9ST0xFX1VOU1BFQ0lGSUVEEAASFgoSUFJPTVBUX1JPTEVfU1lTVEVNEAESFAoQUFJPTVBUX1JPTEVfVVNFUhACEhkKFVBST01QVF9ST0xFX0FTU0lTVEFOVBADEhQKEFBST01QVF9ST0xFX1RPT0wQBDLDAwoMTW9kZWxTZXJ2aWNlEksKCEdlbmVyYXRlEh0uZ3VpbGRoYWxsLnYxLkdlbmVyYXRlUmVxdWVzdBoeLmd1aWxkaGFsbC52MS5HZW5lcmF0ZVJlc3BvbnNlMAESWAoNRGVzY3JpYmVNb2RlbBIiLmd1aWxkaGFsbC52MS5EZXNjcmliZU1vZGVsUmVxdWVzdBojLmd1aWxkaGFsbC52MS5EZXNjcmliZU1vZGVsUmVzcG9uc2USUgoLQ2hvb3NlTW9kZWwSIC5ndWlsZGhhbGwudjEuQ2hvb3NlTW9kZWxSZXF1ZXN0GiEuZ3VpbGRoYWxsLnYxLkNob29zZU1vZGVsUmVzcG9uc2USXgoPTGVuZENyZWRlbnRpYWxzEiQuZ3VpbGRoYWxsLnYxLkxlbmRDcmVkZW50aWFsc1JlcXVlc3QaJS5ndWlsZGhhbGwudjEuTGVuZENyZWRlbnRpYWxzUmVzcG9uc2USWAoNTGlzdFByb3ZpZGVycxIiLmd1aWxkaGFsbC52MS5MaXN0UHJvdmlkZXJzUmVxdWVzdBojLmd1aWxkaGFsbC52MS5MaXN0UHJvdmlkZXJzUmVzcG9uc2ViBnByb3RvMw", [file_guildhall_v1_event]);
 
 /**
  * @generated from message guildhall.v1.GenerateRequest
@@ -410,6 +410,121 @@ export const LendCredentialsResponseSchema: GenMessage<LendCredentialsResponse> 
   messageDesc(file_guildhall_v1_model, 10);
 
 /**
+ * @generated from message guildhall.v1.ListProvidersRequest
+ */
+export type ListProvidersRequest = Message<"guildhall.v1.ListProvidersRequest"> & {
+};
+
+/**
+ * Describes the message guildhall.v1.ListProvidersRequest.
+ * Use `create(ListProvidersRequestSchema)` to create a new message.
+ */
+export const ListProvidersRequestSchema: GenMessage<ListProvidersRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 11);
+
+/**
+ * @generated from message guildhall.v1.ListProvidersResponse
+ */
+export type ListProvidersResponse = Message<"guildhall.v1.ListProvidersResponse"> & {
+  /**
+   * @generated from field: repeated guildhall.v1.ModelVendor vendors = 1;
+   */
+  vendors: ModelVendor[];
+
+  /**
+   * Names that the settings give models: `role:<name>`.
+   *
+   * @generated from field: map<string, string> routes = 2;
+   */
+  routes: { [key: string]: string };
+
+  /**
+   * Modules of one's own by name.
+   *
+   * @generated from field: map<string, string> modules = 3;
+   */
+  modules: { [key: string]: string };
+};
+
+/**
+ * Describes the message guildhall.v1.ListProvidersResponse.
+ * Use `create(ListProvidersResponseSchema)` to create a new message.
+ */
+export const ListProvidersResponseSchema: GenMessage<ListProvidersResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 12);
+
+/**
+ * A provider of models, or a kind of server.
+ *
+ * @generated from message guildhall.v1.ModelVendor
+ */
+export type ModelVendor = Message<"guildhall.v1.ModelVendor"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * Empty: the caller has to say.
+   *
+   * @generated from field: string base_url = 3;
+   */
+  baseUrl: string;
+
+  /**
+   * Variables that hold its key, the usual one first; empty: it needs none.
+   *
+   * @generated from field: repeated string keys = 4;
+   */
+  keys: string[];
+
+  /**
+   * One of them is in the settings.
+   *
+   * @generated from field: bool key_set = 5;
+   */
+  keySet: boolean;
+
+  /**
+   * Runs on one's own machine.
+   *
+   * @generated from field: bool local = 6;
+   */
+  local: boolean;
+
+  /**
+   * Commands that start such a server; `<model>` stands for a model.
+   *
+   * @generated from field: repeated string start = 7;
+   */
+  start: string[];
+
+  /**
+   * It answers on its usual address, and serves these.
+   *
+   * @generated from field: bool answers = 8;
+   */
+  answers: boolean;
+
+  /**
+   * @generated from field: repeated string models = 9;
+   */
+  models: string[];
+};
+
+/**
+ * Describes the message guildhall.v1.ModelVendor.
+ * Use `create(ModelVendorSchema)` to create a new message.
+ */
+export const ModelVendorSchema: GenMessage<ModelVendor> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_model, 13);
+
+/**
  * @generated from enum guildhall.v1.PromptRole
  */
 export const PromptRole = {
@@ -495,6 +610,16 @@ export const ModelService: GenService<{
     methodKind: "unary";
     input: typeof LendCredentialsRequestSchema;
     output: typeof LendCredentialsResponseSchema;
+  },
+  /**
+   * Providers, and the servers on this machine that answer.
+   *
+   * @generated from rpc guildhall.v1.ModelService.ListProviders
+   */
+  listProviders: {
+    methodKind: "unary";
+    input: typeof ListProvidersRequestSchema;
+    output: typeof ListProvidersResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_guildhall_v1_model, 0);

@@ -1,0 +1,40 @@
+import { type Command, Option } from "commander";
+
+import type { Context } from "./client/context.ts";
+
+type Run = (command: Promise<number>) => Promise<void>;
+
+const json = (): Option => new Option("--json", "print one JSON object a line");
+const baseUrl = (): Option => new Option("--base-url <url>", "address of the model's server");
+
+/** `guild model`: which models there are, and whether one works. */
+export function addModels(program: Command, context: Context, run: Run): void {
+  const model = program.command("model").description("model providers, servers on this machine, and whether a model works");
+  const commands = () => import("./commands/model.ts");
+  model
+    .command("list")
+    .description("providers with their keys, and what the servers on this machine serve")
+    .addOption(json())
+    .action((options) => run(commands().then((module) => module.list(context, options))));
+  model
+    .command("presets")
+    .description("commands that start each kind of server on this machine")
+    .addOption(json())
+    .action((options) => run(commands().then((module) => module.presets(context, options))));
+  model
+    .command("test <spec>")
+    .description("ask a model one question that takes a function call; exit code 1 when it makes none")
+    .addOption(baseUrl())
+    .addOption(json())
+    .action((spec, options) => run(commands().then((module) => module.test(context, spec, options))));
+}
+
+/** What changes a session while it goes on. */
+export function addSessionSteering(session: Command, context: Context, run: Run): void {
+  session
+    .command("model <id> <spec>")
+    .description("another model from the session's next step on")
+    .addOption(baseUrl())
+    .addOption(json())
+    .action((id, spec, options) => run(import("./commands/model.ts").then((module) => module.change(context, id, spec, options))));
+}
