@@ -91,7 +91,7 @@ describe("Azure OpenAI", () => {
     const [sent] = server.requests;
     assert.equal(sent?.path, "/openai/v1/responses");
     assert.equal(sent?.headers["api-key"], "azure-key");
-    assert.equal((sent?.body as { model?: unknown }).model, "my-deployment");
+    assert.equal((sent?.body as { model?: unknown } | undefined)?.model, "my-deployment");
     assert.ok(!JSON.stringify(sent?.headers).includes("openai-key"));
   });
 });
