@@ -11,6 +11,7 @@ export interface Status {
 export const status: Partial<Record<RequirementId, Status>> = {
   A2: { works: "partly", missing: "each service as a process of its own, upgraded one at a time" },
   A6: { works: "partly", missing: "workers on several machines" },
+  B1: { works: "partly", missing: "devenv without a flake; flakes over nixpkgs were not tried, for want of a network" },
   B2: { works: "partly", missing: "the same hash on a second worker" },
   B5: { works: "partly", missing: "browser, delegation" },
   B6: { works: "partly", missing: "language servers" },

@@ -41,6 +41,7 @@ export class InitSandbox implements Sandbox {
   readonly #connection: InitConnection;
   readonly #renewing: NodeJS.Timeout | undefined;
   #disposing: Promise<void> | undefined;
+  #changes: Readonly<Record<string, string | undefined>> | undefined;
 
   constructor(options: InitSandboxOptions) {
     this.#options = options;
@@ -66,7 +67,16 @@ export class InitSandbox implements Sandbox {
   }
 
   exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution> {
-    return startExecution(this.#options, this.#options.prepare?.(spec) ?? spec, signal);
+    const context = this.#changes === undefined ? this.#options : { ...this.#options, env: changed(this.#options.env, this.#changes) };
+    return startExecution(context, this.#options.prepare?.(spec) ?? spec, signal);
+  }
+
+  get environmentChanges(): Readonly<Record<string, string | undefined>> | undefined {
+    return this.#changes;
+  }
+
+  changeEnvironment(changes: Readonly<Record<string, string | undefined>>): void {
+    this.#changes = { ...this.#changes, ...changes };
   }
 
   async connect(port: number): ReturnType<Sandbox["connect"]> {
@@ -120,6 +130,12 @@ export class InitSandbox implements Sandbox {
   #renewQuietly(): void {
     this.renew().catch(() => clearInterval(this.#renewing)); // `gone` tells why
   }
+}
+
+function changed(env: Readonly<Record<string, string>>, changes: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries({ ...env, ...changes }).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 }
 
 async function* bytesOf(channel: ByteChannel): AsyncGenerator<Uint8Array> {

@@ -208,6 +208,13 @@ export interface Sandbox {
   /** A byte stream to a port on the sandbox's loopback. */
   connect(port: number): Promise<{ readable: AsyncIterable<Uint8Array>; write(bytes: Uint8Array): Promise<void>; close(): Promise<void> }>;
   usage(): Promise<SandboxUsage>;
+  /**
+   * What executions get in their environment from now on, over what they had; undefined takes a variable away. Those that run keep theirs.
+   * Absent: it cannot be changed.
+   */
+  changeEnvironment?(changes: Readonly<Record<string, string | undefined>>): void;
+  /** All such changes so far, another object after each; undefined: none. */
+  readonly environmentChanges?: Readonly<Record<string, string | undefined>> | undefined;
   /** Tells the init that the owner lives; done by the provider itself at a third of `leaseMs` unless the host process is stuck. */
   renew(): Promise<void>;
   /**

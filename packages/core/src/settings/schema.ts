@@ -51,6 +51,21 @@ export const settingsSchema = z.strictObject({
       .enum(["auto", "nix", "toolchain", "host"])
       .default("auto")
       .describe("Where the environment of sessions comes from: auto (the best that the project declares), nix, toolchain or host."),
+    nix_store: z
+      .string()
+      .default("")
+      .describe(
+        "Directory of the Nix store that Guildhall keeps where no Nix daemon runs. Empty: /var/lib/guildhall-nix for root, else with the data.",
+      ),
+    nix_substituters: z
+      .array(z.string())
+      .default(["https://cache.nixos.org"])
+      .describe("Where Nix may fetch what is built already; empty: nowhere."),
+    nix_trusted_keys: z
+      .array(z.string())
+      .default(["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="])
+      .describe("Keys whose signatures on fetched store paths count."),
+    timeout_seconds: count("Seconds after which resolving an environment is given up.", 900),
   }),
   daemon: section({
     idle_minutes: z.number().min(0).default(10).describe("Minutes without sessions and clients after which the daemon ends; 0: never."),

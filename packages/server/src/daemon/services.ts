@@ -103,6 +103,9 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const environments = new Environments({
     stateDir: join(paths.state, "environments"),
+    dataDir: paths.data,
+    uid: options.uid,
+    progress: (line) => journal.info(line),
     home: options.env["HOME"] ?? homedir(),
     settings,
     provider: (name) => sandboxes.provider(name),

@@ -13,6 +13,22 @@ export function environmentPart(environments: Environments): PartFactory {
       const { path, mounts, pure, variables } = (await environments.resolve(place)).environment;
       return { env: { ...variables }, toolchain: { path, mounts, pure } };
     },
-    open: () => undefined,
+    async open(context) {
+      const { shellHook, variables } = (await environments.resolve(context)).environment;
+      if (shellHook === "") return undefined;
+      const { runShellHook } = await import("@guildhall/environment");
+      const hooked = context.sandbox.then((sandbox) => runShellHook(sandbox, shellHook, variables));
+      hooked.catch(() => undefined); // told before the first step
+      let told = false;
+      return {
+        name: "environment",
+        async beforeStep() {
+          if (told) return [];
+          told = true;
+          const problem = await hooked;
+          return problem === undefined ? [] : [{ kind: "environment", text: problem }];
+        },
+      };
+    },
   };
 }

@@ -12,11 +12,17 @@ import {
 } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 
+import { nixSetup } from "./nix-setup.ts";
 import { stampOf, ToolStore } from "./tool-store.ts";
 
 export interface EnvironmentsOptions {
   /** Of the daemon, for what may be lost. */
   stateDir: string;
+  /** Of the daemon, for what is kept. */
+  dataDir: string;
+  uid: number;
+  /** Lines while something is built. */
+  progress(line: string): void;
   /** Home of the person. */
   home: string;
   settings(): Settings;
@@ -73,21 +79,38 @@ export class Environments {
   }
 
   async #resolve({ workspace, provider }: EnvironmentPlace): Promise<KnownEnvironment> {
-    const { awarenessBlock, chooseEnvironment, completeEnvironment, detectProject, hostFiles, hostSource, toolchainSource, toolNames } =
-      await import("@guildhall/environment");
+    const {
+      awarenessBlock,
+      chooseEnvironment,
+      completeEnvironment,
+      detectProject,
+      hostFiles,
+      hostSource,
+      nixSource,
+      toolchainSource,
+      toolNames,
+    } = await import("@guildhall/environment");
     const { home, settings } = this.#options;
     const files = hostFiles(workspace);
     const facts = await detectProject(files);
     const asked = settings().environment.source;
     const chosen = await chooseEnvironment(
-      [toolchainSource({ home }), hostSource],
+      [
+        nixSource({
+          setup: nixSetup({ settings: settings().environment, dataDir: this.#options.dataDir, uid: this.#options.uid }),
+          cacheFile: join(this.#options.stateDir, "nix.json"),
+          sandbox: abilitiesOf(provider === "" ? settings().sandbox.provider : provider),
+        }),
+        toolchainSource({ home }),
+        hostSource,
+      ],
       {
         workspace,
         facts,
         files,
         trusted: this.#options.isTrusted(workspace),
         signal: new AbortController().signal,
-        progress: () => undefined,
+        progress: (line) => this.#options.progress(`${workspace}: ${line}`),
       },
       asked === "auto" ? undefined : (asked satisfies EnvironmentKind),
     );
@@ -123,6 +146,11 @@ export class Environments {
       await sandbox.dispose();
     }
   }
+}
+
+/** What the sandboxes of a provider can show of an environment. */
+function abilitiesOf(provider: string): { mounts: boolean; pure: boolean } {
+  return { mounts: provider !== "host", pure: provider === "bubblewrap" };
 }
 
 /** How long an answer holds for those who ask again, milliseconds. */

@@ -18,7 +18,7 @@ export const PROJECT_DIRECTORY = ".guildhall";
 export const PROJECT_POLICY = ".guildhall/policy.toml";
 
 /** Files beside `.guildhall` that make an environment. */
-const BESIDE = ["flake.nix", "flake.lock"];
+const BESIDE = ["flake.nix", "flake.lock", "shell.nix", "default.nix", ".devcontainer.json", ".devcontainer"];
 
 const MOST_FILES = 2_000;
 const LARGEST_FILE = 1024 * 1024;

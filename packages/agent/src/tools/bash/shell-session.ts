@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 
-import { type ExitStatus, GuildError } from "@guildhall/core";
+import { type ExitStatus, GuildError, type Sandbox } from "@guildhall/core";
 
 import { OutputRecorder, type RecordedOutput } from "../output/output-recorder.ts";
 import { type CommandEnd, KeptShell, type ShellOptions, type ShellPlace } from "./kept-shell.ts";
@@ -58,6 +58,8 @@ export class ShellSession {
   #shell: Promise<KeptShell> | undefined;
   #place: ShellPlace | undefined;
   #running = "";
+  /** Changes of the sandbox's environment that the shell has taken over. */
+  #environment: Sandbox["environmentChanges"];
   readonly #processes = new Map<string, BackgroundProcess>();
   #count = 0;
 
@@ -88,6 +90,7 @@ export class ShellSession {
         remedy: 'send it input, wait with input "", stop it with input "C-c", or use background for the new one',
       });
     }
+    await this.#follow(shell, limits.signal);
     this.#running = command;
     shell.begin(command);
     if (input !== undefined && input !== "") await shell.input(readInput(input));
@@ -195,7 +198,10 @@ export class ShellSession {
 
   async #placeNow(): Promise<ShellPlace> {
     const shell = await this.#shell;
-    return shell?.place ?? this.#place ?? { cwd: this.#options.sandbox.workspace, exports: "" };
+    const place = shell?.place ?? this.#place ?? { cwd: this.#options.sandbox.workspace, exports: "" };
+    const changes = this.#options.sandbox.environmentChanges;
+    if (changes === undefined || changes === this.#environment || place.exports === "") return place;
+    return { ...place, exports: `${place.exports}\n${exportLines(changes)}` };
   }
 
   async #await(shell: KeptShell, limits: CallLimits & { quietMs?: number }): Promise<ShellOutcome> {
@@ -246,6 +252,16 @@ export class ShellSession {
     }
   }
 
+  /** What was changed in the sandbox's environment since the last command becomes the shell's. */
+  async #follow(shell: KeptShell, signal: AbortSignal): Promise<void> {
+    const changes = this.#options.sandbox.environmentChanges;
+    if (changes === undefined || changes === this.#environment) return;
+    this.#environment = changes;
+    shell.begin(exportLines(changes));
+    await shell.process.wait(() => shell.commandEnd !== undefined, { ms: TAKEN_MS, signal });
+    await shell.takeOutput();
+  }
+
   /** The call is over now: Ctrl-C, and if that does not end the command, the end of the shell. */
   async #interrupt(shell: KeptShell): Promise<void> {
     await shell.input({ bytes: Buffer.from("\x03") });
@@ -278,6 +294,13 @@ export class ShellSession {
       return `[background process ${one.name} has ended (${status === undefined ? "" : describeExit(status)}): ${short(one.command)}]`;
     });
   }
+}
+
+/** Shell code that makes changes of the environment its own. */
+function exportLines(changes: Readonly<Record<string, string | undefined>>): string {
+  const named = Object.entries(changes).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
+  const quoted = (value: string): string => `'${value.replaceAll("'", String.raw`'\''`)}'`;
+  return named.map(([name, value]) => (value === undefined ? `unset ${name}` : `export ${name}=${quoted(value)}`)).join("; ");
 }
 
 /** As a shell counts: 128 and the number of the signal when one ended it. */
