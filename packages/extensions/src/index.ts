@@ -1,2 +1,7 @@
 /** What joins a session from outside: MCP servers, and what a project brings along. */
+export { examineMcpServer, type ExaminedServer } from "./mcp/examine-server.ts";
+export { McpConnection } from "./mcp/connection.ts";
 export { McpPart, type McpPartOptions } from "./mcp/mcp-part.ts";
+export { clientOf } from "./mcp/sign-in-for.ts";
+export { signIn } from "./mcp/sign-in.ts";
+export { signInSecret, StoredSignIn } from "./mcp/stored-sign-in.ts";

@@ -2,6 +2,7 @@
 export * from "./gen/guildhall/v1/access_pb.ts";
 export * from "./gen/guildhall/v1/environment_pb.ts";
 export * from "./gen/guildhall/v1/event_pb.ts";
+export * from "./gen/guildhall/v1/extension_pb.ts";
 export * from "./gen/guildhall/v1/knowledge_pb.ts";
 export * from "./gen/guildhall/v1/model_pb.ts";
 export * from "./gen/guildhall/v1/session_pb.ts";

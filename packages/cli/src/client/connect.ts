@@ -9,6 +9,7 @@ import {
   EnvironmentService,
   type GetInfoResponse,
   ModelService,
+  ExtensionService,
   PROTOCOL_VERSION,
   SessionService,
   SystemService,
@@ -31,6 +32,7 @@ export interface Connection {
   readonly access: Client<typeof AccessService>;
   readonly environments: Client<typeof EnvironmentService>;
   readonly models: Client<typeof ModelService>;
+  readonly extensions: Client<typeof ExtensionService>;
   close(): void;
 }
 
@@ -77,6 +79,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       access: wire.client(AccessService),
       environments: wire.client(EnvironmentService),
       models: wire.client(ModelService),
+      extensions: wire.client(ExtensionService),
       close: () => wire.close(),
     };
   } catch (error) {

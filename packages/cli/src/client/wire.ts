@@ -32,10 +32,11 @@ export function openWire(socketPath: string): Wire {
   };
 }
 
-function callOf(socketPath: string, agent: Agent, method: DescMethod): (input: unknown) => unknown {
+/** A call whose signal has aborted is given up: its answer ends as if the daemon had gone, and the daemon hears of it. */
+function callOf(socketPath: string, agent: Agent, method: DescMethod): (input: unknown, options?: { signal?: AbortSignal }) => unknown {
   const { methodKind: kind } = method;
   if (kind === "unary") return (input) => unary(socketPath, agent, method, input);
-  if (kind === "server_streaming") return (input) => stream(socketPath, agent, method, [input]);
+  if (kind === "server_streaming") return (input, options) => stream(socketPath, agent, method, [input], options?.signal);
   if (kind === "client_streaming") {
     return async (inputs) => {
       for await (const message of stream(socketPath, agent, method, inputs as AsyncIterable<unknown>)) return message;
@@ -60,10 +61,14 @@ async function* stream(
   agent: Agent,
   method: DescMethod,
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
+  signal?: AbortSignal,
 ): AsyncGenerator<unknown> {
   const { incoming, sending } = await post(socketPath, agent, method, "application/connect+proto", async (write) => {
     for await (const input of inputs) await write(envelope(encode(method.input, input)));
   });
+  const stop = (): void => void incoming.destroy();
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted === true) stop();
   try {
     if (incoming.statusCode !== 200) throw toError(await readAll(incoming), incoming.statusCode);
     let rest: Buffer = Buffer.alloc(0);
@@ -87,6 +92,7 @@ async function* stream(
   } catch (error) {
     throw error instanceof GuildError ? error : wentAway(error);
   } finally {
+    signal?.removeEventListener("abort", stop);
     incoming.destroy();
   }
 }

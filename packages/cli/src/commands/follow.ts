@@ -148,7 +148,8 @@ function adviseNext(context: Context, session: string, end: TurnEnded | undefine
   context.stderr.write(`guild: ${advice}\n`);
 }
 
-function reasonName(end: TurnEnded | undefined): string {
+/** As it stands in JSON lines: `done`, `gave_up`, … */
+export function reasonName(end: TurnEnded | undefined): string {
   const name = Object.entries(TurnEndReason).find(([, value]) => value === end?.reason)?.[0];
   return (name ?? "unknown").toLowerCase();
 }

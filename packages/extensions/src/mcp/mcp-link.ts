@@ -1,24 +1,24 @@
-import { GuildError, type Sandbox } from "@guildhall/core";
-import type { OAuthClientProvider } from "@modelcontextprotocol/client";
+import { GuildError, type Sandbox, type Secrets } from "@guildhall/core";
 
 import { expandVariables } from "../network/sandbox-variables.ts";
 import { createSessionFetch, type SessionFetch } from "../network/session-fetch.ts";
 import type { McpLink } from "./connection.ts";
 import { SandboxTransport } from "./sandbox-transport.ts";
 import type { NamedMcpServer } from "./server-config.ts";
+import { signInFor } from "./sign-in-for.ts";
 
 export interface McpLinkOptions {
   server: NamedMcpServer;
   sandbox: Promise<Sandbox>;
-  /** Tokens of a server that asks for a sign-in; none: it gets none. */
-  authProvider?: OAuthClientProvider;
+  /** Where tokens of servers that ask for a sign-in are kept; none: they get none. */
+  secrets?(): Promise<Secrets>;
 }
 
 /**
  * The way to a configured server: a program that runs inside the sandbox, or an address that is reached through the sandbox's way out. In headers
  * `${NAME}` stands for what programs in the sandbox see under that name: for a granted secret the placeholder, whose value is put in outside.
  */
-export function mcpLink({ server, sandbox, authProvider }: McpLinkOptions): McpLink {
+export function mcpLink({ server, sandbox, secrets }: McpLinkOptions): McpLink {
   const { config } = server;
   if ("command" in config) {
     return {
@@ -38,6 +38,7 @@ export function mcpLink({ server, sandbox, authProvider }: McpLinkOptions): McpL
       const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/client");
       const url = new URL(config.url);
       const direct = config.network === "direct";
+      const authProvider = secrets === undefined ? undefined : await signInFor(server, secrets);
       if (!direct && authProvider !== undefined && url.protocol !== "https:") {
         throw new GuildError("failed_precondition", "a token is sent over https only", { subject: config.url });
       }

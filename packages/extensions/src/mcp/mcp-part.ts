@@ -1,5 +1,4 @@
-import { GuildError, type PartNotice, type Sandbox, type SessionPart, type Tool } from "@guildhall/core";
-import type { OAuthClientProvider } from "@modelcontextprotocol/client";
+import { GuildError, type PartNotice, type Sandbox, type Secrets, type SessionPart, type Tool } from "@guildhall/core";
 
 import { oneLine } from "../foreign/line.ts";
 import { McpConnection } from "./connection.ts";
@@ -15,8 +14,8 @@ export interface McpPartOptions {
   version: string;
   /** The servers that count now; the same array until that has changed. Throws a GuildError for a file that cannot be read. */
   servers(): readonly NamedMcpServer[];
-  /** Stored tokens for a server that is reached by its address. */
-  authProvider?(server: NamedMcpServer): OAuthClientProvider | undefined;
+  /** Where tokens of servers that ask for a sign-in are kept. */
+  secrets?(): Promise<Secrets>;
 }
 
 /** How long the first model call waits for servers to come up, milliseconds; later ones join when they are there. */
@@ -97,11 +96,10 @@ export class McpPart implements SessionPart {
   }
 
   #join(server: NamedMcpServer): Joined {
-    const { workspace, sandbox, version, authProvider } = this.#options;
-    const provider = "url" in server.config ? authProvider?.(server) : undefined;
+    const { workspace, sandbox, version, secrets } = this.#options;
     const connection = new McpConnection({
       name: server.name,
-      link: mcpLink({ server, sandbox, ...(provider === undefined ? {} : { authProvider: provider }) }),
+      link: mcpLink({ server, sandbox, ...(secrets === undefined ? {} : { secrets }) }),
       timeoutMs: server.config.timeout_s * 1000,
       workspace,
       version,

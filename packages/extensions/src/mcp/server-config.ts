@@ -17,7 +17,14 @@ const http = z.object({
   headers: z.record(z.string().regex(/^[A-Za-z0-9-]+$/, "must be the name of a header"), z.string()).default({}),
   /** `session`: through the sandbox's way out, under the policy. `direct`: from the daemon itself; the operator's file alone may say so. */
   network: z.enum(["session", "direct"]).default("session"),
-  oauth: z.object({ client_id: z.string().optional(), client_secret: z.string().optional(), scope: z.string().optional() }).optional(),
+  oauth: z
+    .object({
+      client_id: z.string().optional(),
+      client_secret: z.string().optional(),
+      client_metadata_url: z.url().optional(),
+      scope: z.string().optional(),
+    })
+    .optional(),
 });
 
 const common = z.object({

@@ -13,11 +13,21 @@ import {
   type ToolRegistry,
 } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
-import { AccessService, EnvironmentService, ModelService, SessionService, SystemService, ToolService } from "@guildhall/protocol";
+import {
+  AccessService,
+  EnvironmentService,
+  ExtensionService,
+  ModelService,
+  SessionService,
+  SystemService,
+  ToolService,
+} from "@guildhall/protocol";
 
 import { environmentPart } from "../environment/environment-part.ts";
 import { environmentService } from "../environment/environment-service.ts";
 import { Environments } from "../environment/environments.ts";
+import { createExtensions } from "../extensions/extension-parts.ts";
+import { extensionService } from "../extensions/extension-service.ts";
 import { createKnowledge } from "../knowledge/index.ts";
 import { modelRouting } from "../models/routing.ts";
 import { accessService } from "../network/access-service.ts";
@@ -100,6 +110,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   };
 
   const knowledge = createKnowledge({ dataDir: paths.data, clock, journal });
+  const extensions = createExtensions({ paths, trust: access.service.trust, secrets: access.service.secrets, version: options.version });
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const environments = new Environments({
     stateDir: join(paths.state, "environments"),
@@ -112,13 +123,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     isTrusted: (workspace) => access.service.trust.show(workspace).state === "trusted",
     ids,
   });
-  const parts = new SessionParts(
-    [
-      environmentPart(environments),
-      ...partFactories({ paths, trust: access.service.trust, version: options.version, memory: knowledge.part }),
-    ],
-    journal,
-  );
+  const parts = new SessionParts([environmentPart(environments), ...partFactories({ extensions, memory: knowledge.part })], journal);
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
   const openCheckpointer = async (sandbox: Sandbox): Promise<Checkpointer> => {
     const { createCheckpointer } = await import("@guildhall/sandbox");
@@ -244,6 +249,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
       router.service(AccessService, accessService(access.service));
       router.service(EnvironmentService, environmentService({ environments }));
+      router.service(ExtensionService, extensionService({ ...extensions, bench }));
       router.service(ToolService, toolService({ bench }));
       router.service(
         ModelService,

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { GuildError } from "@guildhall/core";
@@ -28,6 +28,21 @@ export class McpServers {
     this.#options = options;
   }
 
+  /** The operator's file. */
+  get file(): string {
+    return join(this.#options.config, MCP_FILE);
+  }
+
+  /** Those of the project too that nobody has trusted as they are now. */
+  all(workspace: string): Array<NamedMcpServer & { trusted: boolean }> {
+    const counted = this.of(workspace);
+    const file = join(workspace, PROJECT_FILE);
+    const text = lstatSync(file, { throwIfNoEntry: false })?.isFile() === true ? readFileSync(file, "utf8") : undefined;
+    const found = text === undefined ? [] : readMcpServers(text, file, "project");
+    const others = found.filter(({ name }) => !counted.some((one) => one.name === name));
+    return [...counted.map((one) => ({ ...one, trusted: true })), ...others.map((one) => ({ ...one, trusted: false }))];
+  }
+
   /** The same array until something has changed. Throws `invalid_argument` for a file that cannot be read, with its place. */
   of(workspace: string): readonly NamedMcpServer[] {
     const { config, trust, trustFile } = this.#options;
@@ -46,7 +61,7 @@ export class McpServers {
   }
 
   operator(): NamedMcpServer[] {
-    const file = join(this.#options.config, MCP_FILE);
+    const { file } = this;
     let text: string;
     try {
       text = readFileSync(file, "utf8");

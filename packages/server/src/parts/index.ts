@@ -4,6 +4,6 @@ import type { PartFactory } from "./session-parts.ts";
 export { closeParts, type PartFactory, type PartSurroundings, SessionParts } from "./session-parts.ts";
 
 /** What joins every session, in the order in which their tools are listed. */
-export function partFactories(options: ExtensionOptions & { memory: PartFactory }): PartFactory[] {
-  return [options.memory, ...extensionParts(options)];
+export function partFactories(options: { extensions: ExtensionOptions; memory: PartFactory }): PartFactory[] {
+  return [options.memory, ...extensionParts(options.extensions)];
 }

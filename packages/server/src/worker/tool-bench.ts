@@ -15,6 +15,7 @@ import {
   type SandboxProvider,
   type ToolRegistry,
   type ToolResult,
+  type ToolSession,
 } from "@guildhall/core";
 import type { ExecRequest, ExecResponseSchema, ExecStart, ToolCall } from "@guildhall/protocol";
 
@@ -37,8 +38,17 @@ export interface ToolBenchDeps {
   ids: Ids;
 }
 
+/** Tools in a sandbox of their own, without a session; may change while it is open. */
+export interface OpenTools {
+  readonly sandbox: Sandbox;
+  readonly session: ToolSession;
+  readonly tools: ToolRegistry;
+  close(): Promise<void>;
+}
+
 /** Runs tools and commands in sandboxes of their own, without a session. */
 export interface ToolBench {
+  openTools(workspace: string, provider: string): Promise<OpenTools>;
   list(): Promise<Array<{ name: string; description: string; schema: string; source: string }>>;
   /** One result a call, in order, in one sandbox. */
   call(workspace: string, provider: string, calls: ToolCall[], signal: AbortSignal): AsyncIterable<{ call: ToolCall; result: ToolResult }>;
@@ -74,33 +84,44 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
       throw error;
     }
   };
-  return {
-    async list() {
-      const tools = deps.tools("/workspace");
-      const all = tools.list().map((tool) => tool.name);
-      return offerTools(tools, all).map((tool) => ({ ...tool, source: tools.get(tool.name)?.source ?? "" }));
-    },
-    async *call(workspace, provider, calls, signal) {
-      const { sandbox, close } = await open(workspace, provider);
-      const { blobs, masker, log } = deps;
-      const session = createToolSession({ sandbox, blobs, masker });
-      const place = { workspace, provider: sandbox.provider };
-      const joined = { ...place, sandbox: Promise.resolve(sandbox), toolSession: Promise.resolve(session), masker, log, blobs };
-      const parts = await deps.parts.open(joined);
-      const leftOut = (part: string, error: GuildError) => deps.parts.failed(place, part, error);
-      const tools = new JoinedTools({ base: deps.tools(workspace), parts, leftOut });
-      try {
-        for (const call of calls) {
-          signal.throwIfAborted();
-          yield { call, result: await runTool(tools, call, { session, signal, progress: () => undefined }) };
-        }
-      } finally {
+  const openTools = async (workspace: string, provider: string): Promise<OpenTools> => {
+    const { sandbox, close } = await open(workspace, provider);
+    const { blobs, masker, log } = deps;
+    const session = createToolSession({ sandbox, blobs, masker });
+    const place = { workspace, provider: sandbox.provider };
+    const joined = { ...place, sandbox: Promise.resolve(sandbox), toolSession: Promise.resolve(session), masker, log, blobs };
+    const parts = await deps.parts.open(joined);
+    const leftOut = (part: string, error: GuildError) => deps.parts.failed(place, part, error);
+    return {
+      sandbox,
+      session,
+      tools: new JoinedTools({ base: deps.tools(workspace), parts, leftOut }),
+      async close() {
         try {
           await closeParts(parts);
           await session.close();
         } finally {
           await close();
         }
+      },
+    };
+  };
+  return {
+    async list() {
+      const tools = deps.tools("/workspace");
+      const all = tools.list().map((tool) => tool.name);
+      return offerTools(tools, all).map((tool) => ({ ...tool, source: tools.get(tool.name)?.source ?? "" }));
+    },
+    openTools,
+    async *call(workspace, provider, calls, signal) {
+      const { tools, session, close } = await openTools(workspace, provider);
+      try {
+        for (const call of calls) {
+          signal.throwIfAborted();
+          yield { call, result: await runTool(tools, call, { session, signal, progress: () => undefined }) };
+        }
+      } finally {
+        await close();
       }
     },
     async *exec(start, requests, signal) {

@@ -1,0 +1,53 @@
+/** The client that the MCP conformance suite drives: our connection and our sign-in, with a person who agrees to everything. */
+import { GuildError, type Secrets } from "@guildhall/core";
+import { clientOf, McpConnection, signIn, StoredSignIn } from "@guildhall/extensions";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+
+const url = process.argv.at(-1) ?? "";
+const { MCP_CONFORMANCE_SCENARIO: scenario = "", MCP_CONFORMANCE_CONTEXT: context = "{}" } = process.env;
+const given = JSON.parse(context) as { client_id?: string; client_secret?: string };
+
+const kept = new Map<string, string>();
+const secrets: Secrets = {
+  get: async (name) => kept.get(name),
+  set: async (name, value) => void kept.set(name, value),
+  delete: async (name) => void kept.delete(name),
+  names: async () => [...kept.keys()],
+};
+const oauth = {
+  ...given,
+  ...(scenario === "auth/basic-cimd" ? { client_metadata_url: "https://conformance-test.local/client-metadata.json" } : {}),
+};
+const client = { url, secrets: async () => secrets, ...clientOf(oauth) };
+
+const connection = new McpConnection({
+  name: "conformance",
+  timeoutMs: 20_000,
+  version: "0",
+  link: {
+    pipe: false,
+    open: async () => ({ transport: new StreamableHTTPClientTransport(new URL(url), { authProvider: new StoredSignIn(client) }) }),
+  },
+  elicit: async () => ({ action: "accept", content: {} }),
+});
+
+/** Does it, and once more after a sign-in where one is asked for. */
+async function signedIn<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempts = 0; ; attempts += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!GuildError.is(error, "unauthenticated") || attempts === 2) throw error;
+      // The browser: it is sent back to our port with the code.
+      await signIn({ ...client, open: (address) => void fetch(address).then((page) => page.text()) });
+    }
+  }
+}
+
+const signal = AbortSignal.timeout(25_000);
+await signedIn(() => connection.connect());
+for (const { name } of scenario === "initialize" ? [] : connection.tools) {
+  await signedIn(() => connection.call(name, name === "add_numbers" ? { a: 5, b: 3 } : {}, { signal, progress: () => undefined }));
+}
+await connection.close();
+process.exit(0);
