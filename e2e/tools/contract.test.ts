@@ -121,6 +121,15 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
     ],
     refused: [{ code: 1 }, { timeout_s: 0 }],
   },
+  browser: {
+    examples: [
+      { args: { command: "snapshot" }, status: "error" },
+      { args: { command: "click", ref: "e1" }, status: "error" },
+      { args: { command: "upload", ref: "e1", paths: ["a"] }, status: "error" },
+      { args: { command: "close" }, status: "ok" },
+    ],
+    refused: [{}, { command: "fly" }, { command: "open", url: "" }, { command: "tabs", tab: -1 }],
+  },
   fetch: {
     examples: [
       { args: { url: "https://www.example.com/" }, status: "error" },

@@ -2,6 +2,7 @@ import type { CodeStructure, Tool } from "@guildhall/core";
 
 import { createAstTool } from "./ast/ast.ts";
 import { type BashOptions, createBashTool } from "./bash/bash.ts";
+import { createBrowserTool } from "./browser/browser.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";
 import { createApplyPatchTool } from "./patch/apply-patch.ts";
@@ -49,6 +50,7 @@ export function createBuiltInTools(options: BuiltInOptions): Tool[] {
     createFetchTool(options.workspace),
     httpTool,
     dnsTool,
+    createBrowserTool(options.workspace),
     createWebSearchTool(() => options.searchAddress?.() ?? ""),
     ...(codeStructure === undefined ? [] : [createAstTool({ ...options, codeStructure })]),
   ];

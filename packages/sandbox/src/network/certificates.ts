@@ -55,7 +55,8 @@ export async function createSessionAuthority(name: string, now: Date, hours = 24
     });
     const key = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", own.privateKey)).toString("base64");
     return createSecureContext({
-      cert: certificate.toString("pem"),
+      // With its issuer, by whose key browsers are told to trust the whole.
+      cert: `${certificate.toString("pem")}\n${issuer.toString("pem")}\n`,
       key: `-----BEGIN PRIVATE KEY-----\n${key}\n-----END PRIVATE KEY-----\n`,
     });
   }
