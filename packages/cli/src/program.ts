@@ -9,6 +9,7 @@ import { addModels, addSessionSteering } from "./program-agent.ts";
 import { addEnvironment } from "./program-environment.ts";
 import { addKnowledge } from "./program-knowledge.ts";
 import { addMcp } from "./program-mcp.ts";
+import { addResults } from "./program-results.ts";
 
 /** Parses the command line, runs the one command that it names, and resolves to the exit code. Code of a command is loaded when it is named. */
 export async function runProgram(args: string[], context: Context): Promise<number> {
@@ -73,6 +74,7 @@ function addRun(program: Command, context: Context, run: Run): void {
     .addOption(workspace())
     .option("--sandbox <name>", "isolation provider (default: the setting sandbox.provider)")
     .option("--yes", "run risky actions without asking")
+    .option("--review", "work in a copy: nothing changes here before guild session apply")
     .action((goal, options) => run(import("./commands/run.ts").then((module) => module.run(context, goal, options))));
 }
 
@@ -114,6 +116,7 @@ function addSession(program: Command, context: Context, run: Run): void {
     .action((id, options) => run(commands().then((module) => module.interrupt(context, id, options))));
   addHistory(session, context, run);
   addSessionSteering(session, context, run);
+  addResults(session, context, run);
 }
 
 function addHistory(session: Command, context: Context, run: Run): void {

@@ -19,7 +19,7 @@ import { findHierarchies, type Hierarchies } from "./cgroup/hierarchies.ts";
 import { diskOptions, withDefaults } from "./default-limits.ts";
 import { CONNECTION_FD, startInit } from "./init-process.ts";
 import { InitSandbox } from "./init-sandbox.ts";
-import { checkedWorkspace, searchPath } from "./sandbox-paths.ts";
+import { checkedWorkspace, refuseSource, searchPath } from "./sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, TOOLKIT_REMEDY } from "./toolkit.ts";
 
 /**
@@ -62,6 +62,7 @@ export class HostProvider implements SandboxProvider {
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
     const toolkit = findToolkit(this.#toolkitDir);
+    refuseSource(spec, this.name);
     const workspace = await checkedWorkspace(spec);
     const limits = withDefaults(spec.limits);
     const hierarchies = findHierarchies();

@@ -2,6 +2,9 @@
 export { createCheckpointer, type CheckpointerOptions } from "./checkpoint/checkpointer.ts";
 export { FileCheckpointStore, type FileCheckpointStoreOptions } from "./checkpoint/file-checkpoint-store.ts";
 export { DEFAULT_CHECKPOINT_RULES, type CheckpointRules } from "./checkpoint/rules.ts";
+export { diffTrees, type FileDifference } from "./checkpoint/tree-diff.ts";
+export { applyChanges, type Applied } from "./results/apply-changes.ts";
+export { showChanges } from "./results/show-changes.ts";
 export { createSandboxProvider, sandboxProviderNames } from "./create-provider.ts";
 export { Broker, type BrokerOptions, type WayOut } from "./network/broker.ts";
 export type { WayOutRules } from "./network/broker-messages.ts";

@@ -53,6 +53,15 @@ export async function checkedWorkspace(spec: SandboxSpec): Promise<{ path: strin
   }
 }
 
+/** Throws `unsupported` for a workspace whose files are elsewhere: for providers that can put nothing in another's place. */
+export function refuseSource(spec: SandboxSpec, provider: string): void {
+  if (spec.source === undefined) return;
+  throw new GuildError("unsupported", `${provider} cannot work on a copy for review`, {
+    subject: spec.workspace,
+    remedy: "use the bubblewrap provider, or apply results directly",
+  });
+}
+
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Where programs are looked for: the toolchain's directories, the system's unless it is pure, the toolkit's. */

@@ -6,6 +6,7 @@ import { GuildError } from "@guildhall/core";
 import { buildVersion, VERSION } from "@guildhall/core/paths";
 import {
   AccessService,
+  ResultsService,
   EnvironmentService,
   type GetInfoResponse,
   ModelService,
@@ -30,6 +31,7 @@ export interface Connection {
   readonly tools: Omit<Client<typeof ToolService>, "exec">;
   readonly system: Client<typeof SystemService>;
   readonly access: Client<typeof AccessService>;
+  readonly results: Client<typeof ResultsService>;
   readonly environments: Client<typeof EnvironmentService>;
   readonly models: Client<typeof ModelService>;
   readonly extensions: Client<typeof ExtensionService>;
@@ -77,6 +79,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       sessions: wire.client(SessionService),
       tools: wire.client(ToolService),
       access: wire.client(AccessService),
+      results: wire.client(ResultsService),
       environments: wire.client(EnvironmentService),
       models: wire.client(ModelService),
       extensions: wire.client(ExtensionService),

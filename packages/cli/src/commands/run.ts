@@ -25,6 +25,7 @@ export interface RunOptions extends WorkOptions {
   workspace?: string;
   sandbox?: string;
   yes?: boolean;
+  review?: boolean;
 }
 
 /** `guild run`: a session with a goal, followed until its turn ends. */
@@ -91,6 +92,7 @@ function create(context: Context, connection: Connection, goal: string, options:
     sandbox: options.sandbox ?? "",
     limits: limitsOf(options),
     approvalPolicy: options.yes === true ? "never" : "",
+    apply: options.review === true ? "review" : "",
     credentials: credentialsOf(context),
     unattended: !isInteractive(context, options),
   });

@@ -22,6 +22,10 @@ export interface EffectivePolicy {
   secrets: { only: readonly string[] | undefined; grants: readonly SecretRule[] };
   /** Relative to the workspace. */
   readOnly: readonly string[];
+  /** The operator's exceptions from what is protected, relative to the workspace. */
+  unprotected: readonly string[];
+  /** The session's work goes into a copy of the workspace. */
+  review: boolean;
 }
 
 /**
@@ -46,6 +50,8 @@ export function effectivePolicy(operator: NamedPolicy | undefined, narrowing: re
       only: intersection(all.map(({ policy }) => policy.secrets.only)),
       grants: operator?.policy.secrets.grants.map(present) ?? [],
     },
+    unprotected: operator?.policy.paths.unprotected ?? [],
+    review: all.some(({ policy }) => policy.results.apply === "review"),
     readOnly: [...new Set(all.flatMap(({ policy }) => policy.paths.read_only))],
   };
 }

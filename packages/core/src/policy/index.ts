@@ -2,4 +2,5 @@
 export { actionDigest } from "./action-digest.ts";
 export { APPROVAL_POLICIES, type ApprovalOptions, type ApprovalPolicy, approvalPolicy, type DataLeaving } from "./approval-policy.ts";
 export { sharedBudget, unlimitedBudgets } from "./budgets.ts";
+export { isBelow, protectedPart } from "./protected-files.ts";
 export { isNetworkOpen, type NetworkLimits, type NetworkPolicy, type NetworkRule, type SecretRule } from "./network-rule.ts";

@@ -80,6 +80,15 @@ export const policySchema = z.strictObject({
   paths: z
     .strictObject({
       read_only: z.array(z.string().min(1)).default([]).describe("Paths in the workspace that sandboxes cannot change."),
+      unprotected: z
+        .array(z.string().min(1))
+        .default([])
+        .describe("Paths that agents may write though programs of yours obey them; the operator's file alone may say so."),
+    })
+    .prefault({}),
+  results: z
+    .strictObject({
+      apply: z.enum(["direct", "review"]).optional().describe("`review`: agents work in a copy, and you apply what you want of it."),
     })
     .prefault({}),
 });

@@ -26,6 +26,11 @@ export interface SandboxSpec {
   id: string;
   /** Absolute host path; at the same path inside. */
   workspace: string;
+  /**
+   * Where the files of the workspace really are, when not there: a directory of the host that stands in its place inside. A provider that cannot
+   * do so throws `unsupported`. Default: the workspace itself.
+   */
+  source?: string;
   /** Paths within the workspace that are read-only inside (relative). The provider adds `.git/hooks`, `.git/config` and the like by itself. */
   readOnly?: string[];
   env?: Record<string, string>;

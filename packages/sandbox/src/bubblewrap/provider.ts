@@ -76,10 +76,12 @@ export class BubblewrapProvider implements SandboxProvider {
     }
     const asRoot = process.geteuid?.() === 0;
     const workspace = await checkedWorkspace(spec);
+    const source = spec.source === undefined ? workspace : await checkedWorkspace({ ...spec, workspace: spec.source });
+    const inside = (path: string): string => (isWithin(path, source.path) ? workspace.path + path.slice(source.path.length) : path);
     const ids = sandboxUser(this.#options.user);
     const systemFiles = (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
     let group: SandboxGroup | undefined;
-    const held = await this.#workspaces.hold(workspace, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
+    const held = await this.#workspaces.hold(source, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
     const { guard, copies } = held;
     const free = async (): Promise<void> => {
       try {
@@ -93,8 +95,8 @@ export class BubblewrapProvider implements SandboxProvider {
       group = SandboxGroup.create(hierarchies, spec.id, limits);
       const given = { wayOut: spec.wayOut?.directory, toolchain: [...(spec.toolchain?.mounts ?? [])] };
       const places = asRoot
-        ? preparedPlaces(copied ? { ...workspace, ...ids } : workspace, guard, copies, systemFiles, toolkit, given)
-        : ownPlaces(workspace.path, guard, systemFiles, toolkit, given);
+        ? preparedPlaces(copied ? { ...source, ...ids } : source, guard, copies, systemFiles, toolkit, given)
+        : ownPlaces(source.path, guard, systemFiles, toolkit, given);
       const args = [
         ...group.directories.flatMap((directory) => ["--cgroup", directory]),
         ...(asRoot ? ["--mounts", ...places.launch, "--uid", String(ids.uid), "--gid", String(ids.gid)] : []),
@@ -105,10 +107,10 @@ export class BubblewrapProvider implements SandboxProvider {
           systemFiles: places.systemFiles,
           toolkit: places.toolkit,
           wayOut: places.wayOut,
-          writable: places.writable,
+          writable: places.writable.map((one) => ({ ...one, at: inside(one.at) })),
           toolchain: places.toolchain,
           pure: spec.toolchain?.pure === true,
-          guarded: guard.paths.map(({ path, mount }) => ({ source: places.at(path), at: path, mount })),
+          guarded: guard.paths.map(({ path, mount }) => ({ source: places.at(path), at: inside(path), mount })),
           workspace: workspace.path,
           tmpfsBytes: Math.max(2 ** 20, Math.floor(limits.memoryBytes / 2)),
           seccompFd: SECCOMP_FD,
@@ -158,6 +160,10 @@ export class BubblewrapProvider implements SandboxProvider {
   async close(): Promise<void> {
     await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
   }
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
 }
 
 function isUnmappable(error: unknown): boolean {

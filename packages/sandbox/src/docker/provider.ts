@@ -13,7 +13,7 @@ import { InitSandbox } from "../init-sandbox.ts";
 import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
 import { sandboxEnvironment } from "../sandbox-environment.ts";
-import { checkedWorkspace } from "../sandbox-paths.ts";
+import { checkedWorkspace, refuseSource } from "../sandbox-paths.ts";
 import { sandboxUser } from "../sandbox-user.ts";
 import { findToolkit } from "../toolkit.ts";
 import { InitConnection } from "../wire/connection.ts";
@@ -84,6 +84,7 @@ export class DockerProvider implements SandboxProvider {
 
   async #open(spec: SandboxSpec, copied: boolean): Promise<Sandbox> {
     const toolkit = findToolkit(this.#options.toolkitDir);
+    refuseSource(spec, this.name);
     const workspace = await checkedWorkspace(spec);
     const ready = await (this.#ready ??= this.#prepare().catch((error: unknown) => {
       this.#ready = undefined; // the engine may be there next time

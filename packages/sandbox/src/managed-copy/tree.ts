@@ -97,6 +97,13 @@ export class Tree {
     return this.#withFile(path, async (file, entry, { size }) => ({ ...entry, content: await pump(file, size, undefined) }));
   }
 
+  /** The bytes that a file or link holds now; undefined when it is gone or has become something else. */
+  async bytes(path: string, kind: "file" | "symlink"): Promise<Buffer | undefined> {
+    if (kind === "file") return this.#withFile(path, (file) => file.readFile());
+    const held = await this.read(path, kind);
+    return held === undefined ? undefined : Buffer.from(held.content, "latin1");
+  }
+
   /** Puts what `from` has at this path here, over whatever of the same kind is here. Undefined: it is gone there. */
   async take(path: string, from: Tree, kind: Entry["kind"], owners: Owners): Promise<Content | undefined> {
     if (kind === "directory") return this.#takeDirectory(path, from, owners);

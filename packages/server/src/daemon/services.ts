@@ -18,6 +18,7 @@ import {
   EnvironmentService,
   ExtensionService,
   ModelService,
+  ResultsService,
   SessionService,
   SystemService,
   ToolService,
@@ -33,6 +34,7 @@ import { modelRouting } from "../models/routing.ts";
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
+import { createResults, heldPart, resultsService } from "../results/index.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
 import { modelService } from "../rpc/model-service.ts";
 import { sessionService } from "../rpc/session-service.ts";
@@ -109,6 +111,13 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     return allowed.length === tools.length ? toolsOf(workspace) : new ToolSet(allowed);
   };
 
+  const results = createResults({
+    directory: join(paths.data, "results"),
+    log,
+    checkpointStore: (workspace) => checkpointStores.open(workspace),
+    isRunning: (session) => host.isRunning(session),
+    now: () => clock.now().getTime(),
+  });
   const knowledge = createKnowledge({ dataDir: paths.data, clock, journal });
   const extensions = createExtensions({ paths, trust: access.service.trust, secrets: access.service.secrets, version: options.version });
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
@@ -123,14 +132,17 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     isTrusted: (workspace) => access.service.trust.show(workspace).state === "trusted",
     ids,
   });
-  const parts = new SessionParts([environmentPart(environments), ...partFactories({ extensions, memory: knowledge.part })], journal);
+  const parts = new SessionParts(
+    [environmentPart(environments), heldPart(results.held), ...partFactories({ extensions, memory: knowledge.part })],
+    journal,
+  );
   const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
-  const openCheckpointer = async (sandbox: Sandbox): Promise<Checkpointer> => {
+  const openCheckpointer = async (sandbox: Sandbox, apart = ""): Promise<Checkpointer> => {
     const { createCheckpointer } = await import("@guildhall/sandbox");
     return createCheckpointer({
       sandbox,
       store: await checkpointStores.open(sandbox.workspace),
-      stateDir: join(paths.state, "checkpoints"),
+      stateDir: join(paths.state, "checkpoints", apart),
     });
   };
   let models: Promise<ModelProvider> | undefined;
@@ -155,9 +167,9 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     createMasker: (credentials) => screen.masker(Object.values(credentials)),
     openWorkbench: async (record, masker) => {
       const [first] = await log.read(record, 1, 1);
-      const provider = first?.body.case === "sessionStarted" ? first.body.value.sandbox : "";
+      const { sandbox: provider = "", apply = "" } = first?.body.case === "sessionStarted" ? first.body.value : {};
       const { workspace } = record;
-      const surroundings = () => access.forSession(record, workspace, provider, masker);
+      const surroundings = () => access.forSession(record, workspace, provider, masker, apply === "review");
       const place = { session: { tenant: record.tenant, session: record.session }, workspace, provider };
       return openWorkbench(workbenchDeps, {
         workspace,
@@ -165,6 +177,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
         limits: sandboxes.limits(),
         masker,
         surroundings,
+        ...results.workbench(record, apply, provider, access.terms(workspace, provider, "").unprotected),
         parts: {
           surroundings: () => parts.surroundings(place),
           open: (on) => parts.open({ ...place, ...on, masker, log, blobs }),
@@ -194,13 +207,14 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     models: openModels,
     screen: (text) => screen.words(text),
     checkSandbox: (name) => sandboxes.check(name),
-    introduce: async (workspace, sandbox, unattended, approvals) => {
-      const { approvalPolicy, network, notices } = access.terms(workspace, sandbox, approvals);
+    introduce: async (workspace, sandbox, unattended, approvals, asked) => {
+      const { approvalPolicy, network, notices, review } = access.terms(workspace, sandbox, approvals);
       const tools = toolsUnderPolicy(workspace, sandbox).list();
       const more = await parts.introduction({ workspace, provider: sandbox });
       const prompt = systemPrompt({ workspace, sandbox, unattended, network });
       const { environment } = await environments.resolve({ workspace, provider: sandbox });
       return {
+        review: review || asked,
         environmentHash: environment.hash,
         systemPrompt: more === "" ? prompt : `${prompt}\n\n${more}`,
         tools: tools.map((tool) => tool.name),
@@ -247,6 +261,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     log: journal,
     routes(router) {
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
+      router.service(ResultsService, resultsService(results));
       router.service(AccessService, accessService(access.service));
       router.service(EnvironmentService, environmentService({ environments }));
       router.service(ExtensionService, extensionService({ ...extensions, bench }));

@@ -41,6 +41,10 @@ export interface Terms {
   /** The sandbox reaches the network as far as the policy allows. */
   network: boolean;
   allowsTool(name: string): boolean;
+  /** Results are to be reviewed, whatever a session asks for. */
+  review: boolean;
+  /** Paths that the operator lets agents write though they are protected. */
+  unprotected: readonly string[];
   dataLeaving: DataLeaving;
   notices: string[];
 }
@@ -51,7 +55,7 @@ export interface Access {
   /** `asked`: the approval policy that the session names; empty: none. */
   terms(workspace: string, sandbox: string, asked: string): Terms;
   /** Surroundings of a session's sandbox; its network decisions become events. */
-  forSession(key: SessionKey, workspace: string, provider: string, masker: Masker): Promise<Surroundings>;
+  forSession(key: SessionKey, workspace: string, provider: string, masker: Masker, reviewed: boolean): Promise<Surroundings>;
   /** Surroundings of a sandbox without a session; its network decisions go into the daemon's log. */
   forTools(workspace: string, provider: string, masker: Masker): Promise<Surroundings>;
   close(): Promise<void>;
@@ -99,17 +103,20 @@ export function createAccess(options: AccessOptions): Access {
           APPROVAL_POLICIES.find((name) => name === asked),
         ),
         network: sandbox !== "host" && isNetworkOpen(policy.network),
+        review: policy.review,
+        unprotected: policy.unprotected,
         allowsTool: (name) => isToolAllowed(policy, name),
         dataLeaving: policy.dataLeaving,
         notices,
       };
     },
-    forSession(key, workspace, provider, masker) {
+    forSession(key, workspace, provider, masker, reviewed) {
       const decisions = new DecisionLog({ log, key, masker, journal });
       return surroundings.open({
         workspace,
         provider,
         session: key.session,
+        reviewed,
         masker,
         report: (decision) => decisions.add(decision),
         reported: () => decisions.flush(),

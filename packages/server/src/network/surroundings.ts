@@ -2,6 +2,7 @@ import { isNetworkOpen, type Masker, type SandboxSpec, type Secrets, type Secret
 import type { EffectivePolicy } from "@guildhall/core/policy-file";
 import type { Broker, NetworkDecision, WayOut, WayOutRules } from "@guildhall/sandbox";
 
+import { protectedPaths } from "../results/protected-paths.ts";
 import type { GrantStore } from "../secrets/grants.ts";
 import { makePlaceholders, type Placeholders } from "../secrets/placeholders.ts";
 import type { Policies } from "../trust/policies.ts";
@@ -19,6 +20,8 @@ export interface SurroundingsRequest {
   workspace: string;
   /** Name of the sandbox provider. */
   provider: string;
+  /** It works on a copy that a person looks at. */
+  reviewed?: boolean;
   /** Undefined: no session, tools alone. */
   session?: string;
   /** Learns the values of granted secrets. */
@@ -52,7 +55,7 @@ export class SurroundingsDesk {
 
   async open(request: SurroundingsRequest): Promise<Surroundings> {
     const { policy } = this.#deps.policies.of(request.workspace);
-    const readOnly = [...policy.readOnly];
+    const readOnly = [...policy.readOnly, ...(request.reviewed === true ? [] : protectedPaths(request.workspace, policy.unprotected))];
     // Without isolation there is no way out to guard, and nothing that a placeholder could be kept from.
     if (request.provider === "host" || !isNetworkOpen(policy.network)) return { spec: { readOnly }, close: async () => undefined };
     const known = new Map<string, string>();

@@ -38,7 +38,15 @@ export interface SessionDeskDeps {
     sandbox: string,
     unattended: boolean,
     approvals: string,
-  ): Promise<{ systemPrompt: string; environmentHash: string; tools: string[]; approvalPolicy: string; notices: string[] }>;
+    review: boolean,
+  ): Promise<{
+    review: boolean;
+    systemPrompt: string;
+    environmentHash: string;
+    tools: string[];
+    approvalPolicy: string;
+    notices: string[];
+  }>;
   /** Takes secrets out of what a person says. */
   screen(text: string): string;
   /** Throws when there is no such provider. */
@@ -64,11 +72,16 @@ export class SessionDesk {
     const sandbox = request.sandbox === "" ? settings.sandbox.provider : request.sandbox;
     this.#deps.checkSandbox(sandbox);
     approvalPolicy(request.approvalPolicy);
+    if (!["", "direct", "review"].includes(request.apply)) {
+      throw new GuildError("invalid_argument", `results cannot be applied ${JSON.stringify(request.apply)}`, {
+        remedy: "say direct or review",
+      });
+    }
     const release = request.goal === "" ? () => undefined : host.claim(workspace);
     try {
       const credentials = { ...settings.keys, ...request.credentials };
       const model = await this.#chooseModel(request.model, request.baseUrl, settings, credentials);
-      const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy);
+      const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy, request.apply === "review");
       const { systemPrompt, environmentHash, tools } = terms;
       const words = this.#deps.screen(request.goal);
       const notices = words === request.goal ? terms.notices : [...terms.notices, MASKED_WORDS];
@@ -80,6 +93,7 @@ export class SessionDesk {
         sandbox,
         limits: limitsOf(request.limits, settings),
         approvalPolicy: terms.approvalPolicy,
+        apply: terms.review ? "review" : "",
         version: VERSION,
         systemPrompt,
         environmentHash,

@@ -31,8 +31,8 @@ export interface Workbench {
 
 export interface WorkbenchDeps {
   provider(name: string): Promise<SandboxProvider>;
-  /** Checkpoints of the sandbox's workspace. */
-  checkpointer(sandbox: Sandbox): Promise<Checkpointer>;
+  /** Checkpoints of the sandbox's workspace; `apart`: a name, where its files are others than those of the workspace outside. */
+  checkpointer(sandbox: Sandbox, apart?: string): Promise<Checkpointer>;
   blobs: BlobStore;
   ids: Ids;
 }
@@ -42,6 +42,12 @@ export function openWorkbench(
   deps: WorkbenchDeps,
   of: {
     workspace: string;
+    /** Where the files are that the sandbox has in the workspace's place; default the workspace itself. */
+    source?: () => Promise<string | undefined>;
+    /** With `source`: its name. */
+    apart?: string;
+    /** Comes between the session and its checkpoints. */
+    checkpoints?: (checkpointer: Checkpointer, sandbox: Sandbox) => Checkpointer;
     provider: string;
     limits: SandboxLimits;
     masker: Masker;
@@ -64,8 +70,12 @@ export function openWorkbench(
   joined.catch(() => undefined);
   const sandbox = deps.provider(of.provider).then(async (provider) => {
     const spec = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: sandboxLeaseMs };
-    const [around, given] = await Promise.all([surroundings, joined]);
-    const opened = await provider.create({ ...spec, ...surrounded(around?.spec ?? {}, given) });
+    const [around, given, source] = await Promise.all([surroundings, joined, of.source?.()]);
+    const opened = await provider.create({
+      ...spec,
+      ...(source === undefined ? {} : { source }),
+      ...surrounded(around?.spec ?? {}, given),
+    });
     const fall = (): void => {
       broken = true;
     };
@@ -75,7 +85,10 @@ export function openWorkbench(
   });
   sandbox.catch(() => (broken = true));
   const toolSession = sandbox.then((opened) => createToolSession({ sandbox: opened, blobs: deps.blobs, masker: of.masker }));
-  const checkpointer = sandbox.then(async (opened) => settledCheckpointer(await deps.checkpointer(opened), opened));
+  const checkpointer = sandbox.then(async (opened) => {
+    const settled = settledCheckpointer(await deps.checkpointer(opened, of.apart), opened);
+    return of.checkpoints?.(settled, opened) ?? settled;
+  });
   const parts = of.parts?.open({ sandbox, toolSession }) ?? Promise.resolve([]);
   // Who awaits them hears of a failure; that nobody may is no fault.
   for (const part of [toolSession, checkpointer, parts]) part.catch(() => undefined);

@@ -1,0 +1,23 @@
+import { type Command, Option } from "commander";
+
+import type { Context } from "./client/context.ts";
+
+type Run = (command: Promise<number>) => Promise<void>;
+
+/** Commands about what sessions have changed. */
+export function addResults(session: Command, context: Context, run: Run): void {
+  const commands = () => import("./commands/results.ts");
+  const json = (): Option => new Option("--json", "print one JSON object a line");
+  session
+    .command("diff <id>")
+    .description("what the session has changed since its beginning, as git shows it")
+    .option("--paths <path...>", "only these files and directories")
+    .addOption(json())
+    .action((id, options) => run(commands().then((module) => module.diff(context, id, options))));
+  session
+    .command("apply <id>")
+    .description("bring the session's changes into the workspace; files that you have changed too stay as they are")
+    .option("--paths <path...>", "only these files and directories")
+    .addOption(json())
+    .action((id, options) => run(commands().then((module) => module.apply(context, id, options))));
+}

@@ -1,0 +1,96 @@
+import { type Checkpointer, GuildError, isBelow, protectedPart, type Sandbox, type TreeChange } from "@guildhall/core";
+
+import type { HeldFiles } from "./held-files.ts";
+
+export interface HoldingOptions {
+  session: string;
+  sandbox: Sandbox;
+  held: HeldFiles;
+  /** Paths that the operator lets agents write all the same. */
+  unprotected: readonly string[];
+  now(): number;
+}
+
+/**
+ * A checkpointer that sets aside what an action has newly made at a protected path, before the checkpoint is taken: whatever made it, the shell
+ * too. Files that were there before are read-only inside, so a change of those is the person's own and stays. Tells of new git repositories
+ * below the workspace as well.
+ */
+export function holdingCheckpointer(checkpointer: Checkpointer, options: HoldingOptions): Checkpointer {
+  const began = options.now();
+  const repositories = new Set<string>();
+  let last: string | undefined;
+  return {
+    async capture() {
+      const checkpoint = await checkpointer.capture();
+      const before = last;
+      last = checkpoint.tree;
+      if (before === undefined || before === checkpoint.tree) return checkpoint;
+      const added = (await checkpointer.diff(before, checkpoint.tree)).filter(({ change }) => change === "added");
+      await tellOfRepositories(added, repositories, began, options);
+      const caught = added.filter(({ path }) => protectedPart(path) !== undefined && !isBelow(path, options.unprotected));
+      if (caught.length === 0) return checkpoint;
+      for (const { path } of caught) await setAside(path, options);
+      const after = await checkpointer.capture();
+      last = after.tree;
+      return after;
+    },
+    async restore(tree) {
+      const changes = await checkpointer.restore(tree);
+      last = tree;
+      return changes;
+    },
+    diff: (from, to) => checkpointer.diff(from, to),
+    close: () => checkpointer.close(),
+  };
+}
+
+async function setAside(path: string, { sandbox, session, held }: HoldingOptions): Promise<void> {
+  try {
+    const { kind, mode } = await sandbox.files.stat(path);
+    if (kind === "file") await held.hold(session, path, await sandbox.files.read(path), (mode & 0o100) !== 0);
+    else if (kind === "symlink") await held.hold(session, `${path}.link`, Buffer.from(await sandbox.files.readlink(path)), false);
+    else return;
+    await sandbox.files.remove(path);
+    held.tell(
+      session,
+      `${path} was set aside: programs of the person's own would run or obey it. A person can put it in place with guild session apply ${session} --paths ${path}; go on without it.`,
+    );
+  } catch (error) {
+    // Gone again, or something that still runs got in the way: the next checkpoint looks once more.
+    if (!GuildError.is(error)) throw error;
+  }
+}
+
+async function tellOfRepositories(
+  added: readonly TreeChange[],
+  known: Set<string>,
+  began: number,
+  { sandbox, session, held }: HoldingOptions,
+): Promise<void> {
+  const directories = new Set(added.flatMap(({ path }) => above(path)).slice(0, MOST_LOOKS));
+  for (const directory of directories) {
+    if (known.has(directory)) continue;
+    known.add(directory);
+    // Written once when a repository is made, and hardly ever after.
+    for (const name of ["description", "config"]) {
+      const found = await sandbox.files.stat(`${directory}/.git/${name}`).catch(() => undefined); // there is none
+      if (found === undefined) continue;
+      if (found.mtimeMs >= began) {
+        held.tell(
+          session,
+          `${directory} has become a git repository of its own: programs of the person's that run git there obey its configuration and hooks.`,
+        );
+      }
+      break;
+    }
+  }
+}
+
+const MOST_LOOKS = 200;
+
+/** The directories above a file, the workspace itself not. */
+function above(path: string): string[] {
+  const parts = path.split("/").slice(0, -1);
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+}

@@ -1,0 +1,57 @@
+import { join } from "node:path";
+
+import { type Checkpointer, type CheckpointStore, type EventLog, GuildError, type Sandbox, type SessionRecord } from "@guildhall/core";
+
+import { HeldFiles } from "./held-files.ts";
+import { holdingCheckpointer } from "./holding-checkpointer.ts";
+import { ReviewCopies } from "./review-copies.ts";
+import { SessionResults } from "./session-results.ts";
+
+export { heldPart } from "./held-part.ts";
+export { resultsService } from "./results-service.ts";
+
+export interface ResultsOptions {
+  /** Data of sessions' results. */
+  directory: string;
+  log: EventLog;
+  checkpointStore(workspace: string): Promise<CheckpointStore>;
+  isRunning(session: string): boolean;
+  /** Milliseconds since 1970. */
+  now(): number;
+}
+
+/** What becomes of the work of sessions, put together for one daemon. */
+export interface Results {
+  readonly results: SessionResults;
+  readonly held: HeldFiles;
+  /** What a session's workbench has on account of how its results are applied. */
+  workbench(
+    record: SessionRecord,
+    apply: string,
+    provider: string,
+    unprotected: readonly string[],
+  ): { source?: () => Promise<string>; apart?: string; checkpoints?: (checkpointer: Checkpointer, sandbox: Sandbox) => Checkpointer };
+}
+
+export function createResults(options: ResultsOptions): Results {
+  const { directory, now } = options;
+  const held = new HeldFiles(directory);
+  const copies = new ReviewCopies(join(directory, "copies"));
+  return {
+    held,
+    results: new SessionResults({ ...options, held }),
+    workbench({ session, workspace }, apply, provider, unprotected) {
+      if (apply === "review") {
+        if (provider === "host") {
+          throw new GuildError("unsupported", "without a sandbox there is no copy for review", {
+            remedy: "leave --sandbox host, or --review, out",
+          });
+        }
+        return { source: () => copies.open(session, workspace), apart: session };
+      }
+      // Without isolation nothing is held: the person was warned, and has said so.
+      if (provider === "host") return {};
+      return { checkpoints: (checkpointer, sandbox) => holdingCheckpointer(checkpointer, { session, sandbox, held, unprotected, now }) };
+    },
+  };
+}

@@ -1,0 +1,18 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { ResultsService } from "@guildhall/protocol";
+
+import { keyOf } from "../sessions/session-desk.ts";
+import type { SessionResults } from "./session-results.ts";
+
+/** What a session has changed: to look at, and to bring into the workspace. */
+export function resultsService({ results }: { results: SessionResults }): ServiceImpl<typeof ResultsService> {
+  return {
+    async diffSession({ sessionId, paths }) {
+      const { apply, changes, diff } = await results.diff(keyOf(sessionId), paths);
+      return { apply, diff, files: changes.map(({ path, change, held, applied }) => ({ path, change, held, applied })) };
+    },
+    async applySession({ sessionId, paths }) {
+      return await results.apply(keyOf(sessionId), paths);
+    },
+  };
+}

@@ -1,0 +1,145 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { type CheckpointStore, type EventLog, GuildError, type SessionKey, type SessionRecord } from "@guildhall/core";
+import type { FileDifference } from "@guildhall/sandbox";
+
+import { checkWorkspace } from "../worker/workspace.ts";
+import { AppliedVersions } from "./applied-versions.ts";
+import type { HeldFiles } from "./held-files.ts";
+
+export interface SessionResultsDeps {
+  log: EventLog;
+  checkpointStore(workspace: string): Promise<CheckpointStore>;
+  held: HeldFiles;
+  /** Data of sessions' results. */
+  directory: string;
+  isRunning(session: string): boolean;
+}
+
+/** A change of a session, and how far it is. */
+export interface ResultChange extends FileDifference {
+  held: boolean;
+  applied: boolean;
+}
+
+/** What sessions have changed between their first checkpoint and their last, and the way of that into the workspace. */
+export class SessionResults {
+  readonly #deps: SessionResultsDeps;
+
+  constructor(deps: SessionResultsDeps) {
+    this.#deps = deps;
+  }
+
+  /** `paths`: relative files or directories; none: all. */
+  async diff(key: SessionKey, paths: readonly string[]): Promise<{ apply: "direct" | "review"; changes: ResultChange[]; diff: string }> {
+    const { apply, store, changes } = await this.#changes(key, paths);
+    const { showChanges } = await import("@guildhall/sandbox");
+    return { apply, changes, diff: await showChanges(store, changes, join(this.#deps.directory, "temporary")) };
+  }
+
+  /** Throws `failed_precondition` while the session runs, or when there is nothing to apply. */
+  async apply(key: SessionKey, paths: readonly string[]): Promise<{ applied: string[]; conflicts: Array<{ path: string; kept: string }> }> {
+    if (this.#deps.isRunning(key.session)) {
+      throw new GuildError("failed_precondition", "the session is running", {
+        subject: key.session,
+        remedy: `wait for its end, or stop it: guild session interrupt ${key.session}`,
+      });
+    }
+    const { record, store, changes, versions } = await this.#changes(key, paths);
+    const wanted = changes.filter((change) => !change.applied);
+    const [first] = paths;
+    if (wanted.length === 0 && first !== undefined) {
+      throw new GuildError("not_found", "the session has no change there that is not applied", {
+        subject: first,
+        remedy: `guild session diff ${key.session} lists what there is`,
+      });
+    }
+    const { applyChanges } = await import("@guildhall/sandbox");
+    const own = join(this.#deps.directory, key.session);
+    const result = await applyChanges({
+      store,
+      workspace: checkWorkspace(record.workspace),
+      changes: wanted,
+      keep: join(own, `conflicts-${Date.now()}`),
+      temporary: join(this.#deps.directory, "temporary"),
+    });
+    await versions.add(result.applied);
+    const done = new Set(result.applied.map(({ path }) => path));
+    for (const change of wanted) if (change.held && done.has(change.path)) await this.#deps.held.release(key.session, change.path);
+    return {
+      applied: [...done],
+      conflicts: result.conflicts.map(({ path, kept }) => ({ path, kept: kept ?? "" })),
+    };
+  }
+
+  async #changes(
+    key: SessionKey,
+    paths: readonly string[],
+  ): Promise<{
+    record: SessionRecord;
+    apply: "direct" | "review";
+    store: CheckpointStore;
+    changes: ResultChange[];
+    versions: AppliedVersions;
+  }> {
+    const { log, held, directory } = this.#deps;
+    const record = await log.getSession(key);
+    const { apply, first, last } = await checkpointsOf(log, record);
+    const store = await this.#deps.checkpointStore(record.workspace);
+    const { diffTrees } = await import("@guildhall/sandbox");
+    const between = first === undefined || last === undefined ? [] : await diffTrees(store, first, last);
+    const versions = await AppliedVersions.open(join(directory, key.session));
+    const changes = between.map((change): ResultChange => {
+      // What was applied before is what the person's file is compared with now.
+      const before = versions.of(change.path);
+      const from = before === undefined ? change.from : before.version;
+      const same = from?.id === change.to?.id && from?.mode === change.to?.mode;
+      return { ...change, from: same ? change.from : from, held: false, applied: apply === "direct" || same };
+    });
+    for (const { path, file } of await held.list(key.session)) {
+      const content = await readFile(file);
+      const { gitObjectId, GIT_FILE, GIT_EXECUTABLE } = await import("@guildhall/core");
+      const id = gitObjectId("blob", content);
+      await store.put([{ id, kind: "blob", content }]);
+      const mode = (await held.isProgram(file)) ? GIT_EXECUTABLE : GIT_FILE;
+      changes.push({ path, change: "added", from: undefined, to: { mode, id }, held: true, applied: false });
+    }
+    const wanted = (path: string): boolean => paths.length === 0 || paths.some((one) => isWithin(path, one));
+    return {
+      record,
+      apply,
+      store,
+      versions,
+      changes: changes.filter(({ path }) => wanted(path)).toSorted((a, b) => (a.path < b.path ? -1 : 1)),
+    };
+  }
+}
+
+/** The trees of a session's first checkpoint and its last, and how its results are applied. */
+async function checkpointsOf(
+  log: EventLog,
+  record: SessionRecord,
+): Promise<{ apply: "direct" | "review"; first: string | undefined; last: string | undefined }> {
+  let apply: "direct" | "review" = "direct";
+  let first: string | undefined;
+  let last: string | undefined;
+  for (let from = 1; from <= record.lastSeq;) {
+    const page = await log.read(record, from, 500);
+    if (page.length === 0) break;
+    for (const { body } of page) {
+      if (body.case === "sessionStarted" && body.value.apply === "review") apply = "review";
+      if (body.case === "checkpointMade" || body.case === "sessionRewound") {
+        last = body.value.tree;
+        first ??= last;
+      }
+    }
+    from += page.length;
+  }
+  return { apply, first, last };
+}
+
+function isWithin(path: string, place: string): boolean {
+  const directory = place.replace(/^\.\//, "").replace(/\/+$/, "");
+  return directory === "" || directory === "." || path === directory || path.startsWith(`${directory}/`);
+}
