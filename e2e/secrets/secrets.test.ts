@@ -26,7 +26,10 @@ describe("secrets", { skip: noInternet }, () => {
   before(async () => {
     await internet.start();
     home = internet.home();
-    home.write("guild/config/policy.toml", '[[network.rules]]\nhost = "*.example.com"\nplain = true\n');
+    home.write(
+      "guild/config/policy.toml",
+      '[approvals]\ndata_leaving = "allow"\n[[network.rules]]\nhost = "*.example.com"\nplain = true\n',
+    );
     workspace = mkdtempSync(join(home.directory, "workspace-"));
     assert.equal((await home.guild(["secret", "set", "TOKEN"], { input: `${CANARY}\n` })).code, 0);
     const granted = await home.guild(["secret", "grant", "TOKEN", "--host", "api.example.com", "--project", workspace]);
