@@ -9,6 +9,7 @@ import {
   ResultsService,
   EnvironmentService,
   type GetInfoResponse,
+  KnowledgeService,
   ModelService,
   ExtensionService,
   PROTOCOL_VERSION,
@@ -32,6 +33,7 @@ export interface Connection {
   readonly system: Client<typeof SystemService>;
   readonly access: Client<typeof AccessService>;
   readonly results: Client<typeof ResultsService>;
+  readonly knowledge: Client<typeof KnowledgeService>;
   readonly environments: Client<typeof EnvironmentService>;
   readonly models: Client<typeof ModelService>;
   readonly extensions: Client<typeof ExtensionService>;
@@ -80,6 +82,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       tools: wire.client(ToolService),
       access: wire.client(AccessService),
       results: wire.client(ResultsService),
+      knowledge: wire.client(KnowledgeService),
       environments: wire.client(EnvironmentService),
       models: wire.client(ModelService),
       extensions: wire.client(ExtensionService),

@@ -9,7 +9,7 @@ export interface Clock {
 
 export interface Ids {
   /** `<prefix>_<sortable random>`: ids of later calls sort after those of earlier ones. */
-  next(prefix: "ses" | "call" | "apr" | "msg" | "sbx" | "wrk" | "tsk" | "grf" | "rsv"): string;
+  next(prefix: "ses" | "kno" | "kop" | "call" | "apr" | "msg" | "sbx" | "wrk" | "tsk" | "grf" | "rsv"): string;
 }
 
 /** Named places where a test can make the process die or an effect fail; does nothing in production. */

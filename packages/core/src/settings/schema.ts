@@ -88,6 +88,23 @@ export const settingsSchema = z.strictObject({
       .default(true)
       .describe("Mask what looks like a token or key of a known kind, too, in messages, output, events and logs."),
   }),
+  knowledge: section({
+    share: z.boolean().default(true).describe("Keep what finished sessions learned for later ones in the same project."),
+    conflicts: z
+      .enum(["ask", "newest", "most_trusted", "keep_both", "per_field"])
+      .default("ask")
+      .describe("How contradicting knowledge is settled: ask, newest, most_trusted, keep_both or per_field."),
+    team: z.string().default("").describe("Team whose knowledge sessions see and may add to. Empty: none."),
+    names: z.string().default("").describe("Names of people that are taken out of what is shared, with commas between."),
+    remotes: z
+      .string()
+      .default("")
+      .describe("Addresses of other Guildhalls to exchange knowledge with (http://host:port), with spaces between."),
+    remote_token: z.string().default("").meta({ description: "Token that they ask for.", secret: true }),
+    sync_minutes: count("Minutes between exchanges with them while the daemon runs; 0: only when asked.", 10),
+    max_items: count("Items that stay findable; beyond, the least worth is set apart.", 50_000),
+    grace_days: count("Days in which what was forgotten or set apart can be brought back.", 30),
+  }),
   database: section({
     url: z.string().default("").meta({
       description: "PostgreSQL to use instead of the one that Guildhall brings: postgres://…",

@@ -31,6 +31,8 @@ export * from "./fault-points.ts";
 export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";
 export { type Random, seededRandom } from "./random.ts";
+export * from "./operation-store.contract.ts";
+export * from "./operation-store.ts";
 export * from "./sandbox-run.ts";
 export { sandboxContract, type SandboxFixture } from "./sandbox.contract.ts";
 export * from "./secrets.contract.ts";

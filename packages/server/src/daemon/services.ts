@@ -17,6 +17,7 @@ import {
   AccessService,
   EnvironmentService,
   ExtensionService,
+  KnowledgeService,
   ModelService,
   ResultsService,
   SessionService,
@@ -36,13 +37,14 @@ import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
 import { createResults, heldPart, resultsService } from "../results/index.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
+import { knowledgeService } from "../rpc/knowledge-service.ts";
 import { modelService } from "../rpc/model-service.ts";
 import { sessionService } from "../rpc/session-service.ts";
 import { systemService } from "../rpc/system-service.ts";
 import { toolService } from "../rpc/tool-service.ts";
 import { createScreen } from "../secrets/screen.ts";
 import { createSessionDescriber } from "../sessions/describe-session.ts";
-import { SessionDesk } from "../sessions/session-desk.ts";
+import { SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import { SessionHistory } from "../sessions/session-history.ts";
 import type { Storage } from "../storage/index.ts";
 import { createDeltaHub } from "../worker/deltas.ts";
@@ -118,8 +120,20 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     isRunning: (session) => host.isRunning(session),
     now: () => clock.now().getTime(),
   });
-  const knowledge = createKnowledge({ dataDir: paths.data, clock, journal });
   const extensions = createExtensions({ paths, trust: access.service.trust, secrets: access.service.secrets, version: options.version });
+  const actor = `person:${userName(options.uid)}`;
+  const knowledge = createKnowledge({
+    dataDir: paths.data,
+    tenant: TENANT,
+    person: actor,
+    clock,
+    ids,
+    journal,
+    log,
+    store: storage.knowledge,
+    border: storage.border,
+    settings: () => settings().knowledge,
+  });
   const sandboxes = createSandboxes({ settings, dataDir: paths.data });
   const environments = new Environments({
     stateDir: join(paths.state, "environments"),
@@ -255,14 +269,13 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const leasedElsewhere = (record: SessionRecord): boolean =>
     sharedDatabase && record.leaseExpires !== undefined && record.leaseExpires.getTime() > clock.now().getTime();
   const describer = createSessionDescriber(log, (record) => host.isRunning(record.session) || leasedElsewhere(record));
-  const actor = `person:${userName(options.uid)}`;
-
   const { handler, health } = createServiceHandler({
     log: journal,
     routes(router) {
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
       router.service(ResultsService, resultsService(results));
       router.service(AccessService, accessService(access.service));
+      router.service(KnowledgeService, knowledgeService({ knowledge: knowledge.global, keeper: knowledge.keeper, actor }));
       router.service(EnvironmentService, environmentService({ environments }));
       router.service(ExtensionService, extensionService({ ...extensions, bench }));
       router.service(ToolService, toolService({ bench }));

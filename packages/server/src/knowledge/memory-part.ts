@@ -13,13 +13,15 @@ import type { CachedEmbedder } from "@guildhall/knowledge";
 import type { Log } from "../daemon/log.ts";
 import type { PartContext, PartFactory, PartPlace } from "../parts/session-parts.ts";
 import { caughtUp, Follower } from "./follower.ts";
-import { Quiet } from "./quiet.ts";
+import type { Quiet } from "./quiet.ts";
 import { toldIn, turnOf } from "./told.ts";
 
 export interface MemoryPartDeps {
   clock: Pick<Clock, "now">;
   journal: Log;
   embedder(): Promise<CachedEmbedder>;
+  /** Told of every step; embedding waits for it. */
+  quiet: Quiet;
   /** Knowledge from beyond the session, asked along. */
   sources(place: PartPlace): KnowledgeSource[];
 }
@@ -27,22 +29,20 @@ export interface MemoryPartDeps {
 /** Tokens and pieces that a turn is told by itself. */
 const TOLD_TOKENS = 400;
 const TOLD_PIECES = 4;
-/** Embedding waits until no session has taken a step for this long, milliseconds. */
-const QUIET_MS = 1_500;
 const INTRODUCTION =
   "You have a memory: what this session saw and what earlier sessions learned. `recall` searches it, `remember` keeps a fact or decision that will matter later, `forget` drops one that is wrong. Notices of kind memory are such pieces; they may be out of date: check what you build on.";
 
 /** Each session's short-term memory: a fold over its log, beside the agent, with its tools and a short recall at the beginning of each turn. */
 export function memoryPart(deps: MemoryPartDeps): PartFactory {
-  const quiet = new Quiet(QUIET_MS);
   return {
     name: "memory",
     introduction: () => INTRODUCTION,
-    open: (context) => openMemory(deps, context, quiet),
+    open: (context) => openMemory(deps, context),
   };
 }
 
-async function openMemory(deps: MemoryPartDeps, context: PartContext, quiet: Quiet): Promise<SessionPart> {
+async function openMemory(deps: MemoryPartDeps, context: PartContext): Promise<SessionPart> {
+  const { quiet } = deps;
   const { createMemoryTools, openSessionMemory, openVectorIndex } = await import("@guildhall/knowledge");
   const embedder = await deps.embedder();
   const closed = new AbortController();

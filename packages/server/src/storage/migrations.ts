@@ -118,6 +118,48 @@ export const MIGRATIONS: readonly Migration[] = [
        )`,
     ],
   },
+  {
+    version: 3,
+    compatibleFrom: 1,
+    statements: [
+      // The name under which this database writes what it knows.
+      `CREATE TABLE IF NOT EXISTS guildhall.knowledge_replica (
+         tenant_id text NOT NULL,
+         replica text NOT NULL,
+         created_at timestamptz NOT NULL,
+         PRIMARY KEY (tenant_id)
+       )`,
+      // payload: a guildhall.v1.Operation; the columns beside it repeat what one looks for. Never changed, never deleted.
+      `CREATE TABLE IF NOT EXISTS guildhall.knowledge_operation (
+         tenant_id text NOT NULL,
+         replica text NOT NULL,
+         seq bigint NOT NULL,
+         operation_id text NOT NULL,
+         item_id text NOT NULL,
+         kind text NOT NULL,
+         wall_ms bigint NOT NULL,
+         counter integer NOT NULL,
+         scope text NOT NULL,
+         actor text NOT NULL,
+         confidence double precision NOT NULL,
+         payload bytea NOT NULL,
+         key_id text,
+         PRIMARY KEY (tenant_id, replica, seq)
+       )`,
+      `CREATE UNIQUE INDEX IF NOT EXISTS knowledge_operation_once ON guildhall.knowledge_operation (tenant_id, operation_id)`,
+      // What the border between sessions and what is shared has done; never what it found.
+      `CREATE TABLE IF NOT EXISTS guildhall.knowledge_border (
+         tenant_id text NOT NULL,
+         entry_id text NOT NULL,
+         at timestamptz NOT NULL,
+         session_id text NOT NULL,
+         outcome text NOT NULL,
+         reasons text NOT NULL,
+         PRIMARY KEY (tenant_id, entry_id)
+       )`,
+      `CREATE INDEX IF NOT EXISTS knowledge_operation_item ON guildhall.knowledge_operation (tenant_id, item_id)`,
+    ],
+  },
 ];
 
 /** The version that this code writes and reads. */

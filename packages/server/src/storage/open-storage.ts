@@ -1,14 +1,16 @@
 import { join } from "node:path";
 
-import type { BlobStore, Clock, EventLog, FaultPoints } from "@guildhall/core";
+import type { BlobStore, Clock, EventLog, FaultPoints, OperationStore } from "@guildhall/core";
 import type { ClientConfig } from "pg";
 
+import { type BorderLog, createBorderLog } from "../knowledge/border-log.ts";
 import { FileBlobStore } from "./blob-store.ts";
 import { type BudgetLedger, createBudgetLedger } from "./budget-ledger.ts";
 import { Database } from "./database.ts";
 import { PostgresEventLog } from "./event-log.ts";
 import type { ImportSummary } from "./import-database.ts";
 import { migrate } from "./migrations.ts";
+import { PostgresOperationStore } from "./operation-store.ts";
 import { Postgres } from "./postgres.ts";
 import { TaskStore } from "./task-store.ts";
 
@@ -29,6 +31,9 @@ export interface Storage {
   blobs: BlobStore;
   tasks: TaskStore;
   budgets: BudgetLedger;
+  /** What is known, as operations. */
+  knowledge: OperationStore;
+  border: BorderLog;
   /** The portable copy of everything, as JSON lines; see portable-copy.ts. */
   exportDatabase(): AsyncIterable<Uint8Array>;
   /** Takes a portable copy in; see {@link importDatabase} for what it throws. May be repeated. */
@@ -77,6 +82,8 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     blobs,
     tasks,
     budgets: createBudgetLedger(database, budgetOf),
+    knowledge: new PostgresOperationStore(database),
+    border: createBorderLog(database),
     exportDatabase: async function* () {
       const portable = await import("./export-database.ts");
       yield* portable.exportDatabase(database, blobs);

@@ -1,0 +1,126 @@
+import { createHash } from "node:crypto";
+
+import type { Knowledge, Operation } from "@guildhall/protocol";
+
+import { type Likeness, likenessOf, relate } from "./likeness.ts";
+
+/** Two valid versions that cannot both stand, or need not. */
+export interface Clash {
+  /** The same at every replica: of the two versions and the kind. */
+  id: string;
+  kind: "key" | "duplicate" | "contradiction";
+  reason: string;
+  /** Operations that wrote the two versions, in the order of their ids. */
+  sides: readonly [string, string];
+  /** Items of those versions. */
+  items: readonly [string, string];
+}
+
+interface Entry {
+  item: string;
+  operation: string;
+  scope: string;
+  key: string;
+  likeness: Likeness;
+}
+
+/** Finds what present versions of valid items clash: by key, by likeness, within one scope. Which clashes there are does not depend on the order. */
+export class ClashFinder {
+  readonly #entries = new Map<string, Entry>();
+  readonly #byKey = new Map<string, Set<string>>();
+  readonly #byBand = new Map<string, Set<string>>();
+  readonly #clashes = new Map<string, Clash>();
+  readonly #ofItem = new Map<string, Set<string>>();
+
+  /** The item's present version is this one; undefined: it has none that counts. */
+  set(item: string, put: Operation | undefined): void {
+    const known = this.#entries.get(item);
+    if (known?.operation === put?.id) return;
+    this.#drop(item);
+    if (put?.change.case !== "put") return;
+    const knowledge = put.change.value;
+    const entry: Entry = { item, operation: put.id, scope: scopeKey(knowledge), key: knowledge.key, likeness: likenessOf(knowledge) };
+    for (const other of this.#candidates(entry)) this.#compare(entry, other);
+    this.#entries.set(item, entry);
+    if (entry.key !== "") place(this.#byKey, `${entry.scope}\0${entry.key}`, item);
+    for (const band of entry.likeness.bands) place(this.#byBand, `${entry.scope}\0${band}`, item);
+  }
+
+  /** Items of that scope which the text may repeat or contradict, with how. */
+  related(knowledge: Knowledge): Array<{ item: string; kind: "duplicate" | "contradiction"; reason: string }> {
+    const entry: Entry = { item: "", operation: "", scope: scopeKey(knowledge), key: "", likeness: likenessOf(knowledge) };
+    return [...this.#candidates(entry)].flatMap((other) => {
+      const relation = relate(entry.likeness, other.likeness);
+      return relation === undefined ? [] : [{ item: other.item, ...relation }];
+    });
+  }
+
+  all(): Iterable<Clash> {
+    return this.#clashes.values();
+  }
+
+  /** Those that one item has part in. */
+  of(item: string): Clash[] {
+    return [...(this.#ofItem.get(item) ?? [])].flatMap((id) => this.#clashes.get(id) ?? []);
+  }
+
+  get(id: string): Clash | undefined {
+    return this.#clashes.get(id);
+  }
+
+  #candidates(entry: Entry): Set<Entry> {
+    const found = new Set<Entry>();
+    const take = (items: Iterable<string> | undefined): void => {
+      for (const item of items ?? []) {
+        const other = this.#entries.get(item);
+        if (other !== undefined && other.item !== entry.item) found.add(other);
+      }
+    };
+    if (entry.key !== "") take(this.#byKey.get(`${entry.scope}\0${entry.key}`));
+    for (const band of entry.likeness.bands) take(this.#byBand.get(`${entry.scope}\0${band}`));
+    return found;
+  }
+
+  #compare(x: Entry, y: Entry): void {
+    const relation = relate(x.likeness, y.likeness);
+    if (relation?.kind === "duplicate") this.#clash(x, y, relation.kind, relation.reason);
+    else if (x.key !== "" && x.key === y.key) this.#clash(x, y, "key", `both are about ${x.key}`);
+    else if (relation !== undefined) this.#clash(x, y, relation.kind, relation.reason);
+  }
+
+  #clash(x: Entry, y: Entry, kind: Clash["kind"], reason: string): void {
+    const [a, b] = x.operation < y.operation ? [x, y] : [y, x];
+    const id = `cfl_${createHash("sha256").update(`${kind}\0${a.operation}\0${b.operation}`).digest("hex").slice(0, 20)}`;
+    this.#clashes.set(id, { id, kind, reason, sides: [a.operation, b.operation], items: [a.item, b.item] });
+    for (const { item } of [a, b]) place(this.#ofItem, item, id);
+  }
+
+  #drop(item: string): void {
+    const entry = this.#entries.get(item);
+    if (entry === undefined) return;
+    this.#entries.delete(item);
+    remove(this.#byKey, `${entry.scope}\0${entry.key}`, item);
+    for (const band of entry.likeness.bands) remove(this.#byBand, `${entry.scope}\0${band}`, item);
+    for (const id of this.#ofItem.get(item) ?? []) {
+      for (const one of this.#clashes.get(id)?.items ?? []) if (one !== item) remove(this.#ofItem, one, id);
+      this.#clashes.delete(id);
+    }
+    this.#ofItem.delete(item);
+  }
+}
+
+export function scopeKey({ scope }: Pick<Knowledge, "scope">): string {
+  return `${scope?.kind ?? 0}:${scope?.id ?? ""}`;
+}
+
+function place(map: Map<string, Set<string>>, key: string, value: string): void {
+  const set = map.get(key);
+  if (set === undefined) map.set(key, new Set([value]));
+  else set.add(value);
+}
+
+function remove(map: Map<string, Set<string>>, key: string, value: string): void {
+  const set = map.get(key);
+  set?.delete(value);
+  if (set?.size === 0) map.delete(key);
+}

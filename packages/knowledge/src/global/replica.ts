@@ -1,0 +1,338 @@
+import { clone, create } from "@bufbuild/protobuf";
+import { type Clock, GuildError, type Ids, type OperationStore } from "@guildhall/core";
+import {
+  type ConflictStrategy,
+  type ExchangeOperationsRequest,
+  ExchangeOperationsRequestSchema,
+  type ExchangeOperationsResponse,
+  ExchangeOperationsResponseSchema,
+  type FeedbackKind,
+  type Knowledge,
+  KnowledgeSchema,
+  type Operation,
+  ScopeKind,
+} from "@guildhall/protocol";
+
+import { checked } from "./checked.ts";
+import type { Clash } from "./conflicts.ts";
+import { withheld } from "./exchange.ts";
+import { Ledger } from "./ledger.ts";
+import { decide, unite } from "./strategy.ts";
+import { GLOBAL_RETENTION } from "./worth.ts";
+import { type Draft, Writer } from "./writer.ts";
+
+export interface ReplicaOptions {
+  tenant: string;
+  store: OperationStore;
+  clock: Pick<Clock, "now">;
+  ids: Ids;
+  /** How clashes are settled that nobody decides. ASK: they stay open. */
+  strategy(): ConflictStrategy;
+  /** Scopes whose items leave for other replicas. Default: all but a person's own. */
+  leaves?(kind: ScopeKind): boolean;
+  /** Items that changed. */
+  changed?(ids: ReadonlySet<string>): void;
+  graceMs?: number;
+}
+
+export interface Added {
+  /** In the order of the request. */
+  items: Knowledge[];
+  /** Index in the request → the item that said so already. */
+  merged: Map<number, string>;
+}
+
+/** Operations that go in one message. */
+const BATCH = 500;
+
+/**
+ * One place's knowledge of one tenant: a log of operations that only grows, and what it amounts to. Two replicas that have exchanged all operations
+ * know the same, whatever happened in between and in whatever order; exchanging again changes nothing.
+ */
+export class Replica {
+  readonly ledger = new Ledger();
+  readonly #options: ReplicaOptions;
+  readonly #writer: Writer;
+
+  private constructor(options: ReplicaOptions, name: string) {
+    this.#options = options;
+    const { tenant, store, clock, ids, changed = () => undefined } = options;
+    this.#writer = new Writer({ tenant, store, ledger: this.ledger, clock, ids, changed }, name);
+  }
+
+  static async open(options: ReplicaOptions): Promise<Replica> {
+    const replica = new Replica(options, await options.store.replica(options.tenant));
+    await replica.refresh();
+    return replica;
+  }
+
+  get name(): string {
+    return this.#writer.replica;
+  }
+
+  /** Takes in what other processes wrote into the same store. */
+  refresh(): Promise<void> {
+    return this.#writer.inTurn(() => this.#writer.refresh());
+  }
+
+  /** What is valid of an item, or as it was. Throws `not_found`. */
+  read(id: string, options: { version?: number; asOf?: number } = {}): Knowledge {
+    const found = this.ledger.read(id, options);
+    if (found === undefined) throw new GuildError("not_found", "there is no such item, or it had no such version then", { subject: id });
+    return found;
+  }
+
+  /**
+   * Writes facts: new items, or new versions of items that are named. One that says what a valid item of its scope says already becomes more evidence of that. With an
+   * operation id the same request may be sent again. Clashes that arise are settled by the strategy.
+   */
+  async add(items: readonly Knowledge[], by: { actor: string; operationId?: string }): Promise<Added> {
+    const { actor, operationId = "" } = by;
+    const facts = items.map(checked);
+    return await this.#writer.inTurn(async () => {
+      const ids: string[] = [];
+      const merged = new Map<number, string>();
+      for (const [at, fact] of facts.entries()) {
+        const operation = operationId === "" ? undefined : `${operationId}/${at}`;
+        const done = operation === undefined ? undefined : this.ledger.itemOfPut(operation);
+        if (done !== undefined) {
+          ids.push(done);
+          continue;
+        }
+        let id = fact.id;
+        await this.#writer.write(() => {
+          const change = this.#change(fact, actor);
+          id = change.id;
+          if (change.same) merged.set(at, id);
+          else merged.delete(at);
+          const named = operation === undefined ? {} : { id: operation };
+          return change.put === undefined ? [] : [{ ...named, actor, change: { case: "put", value: change.put } }];
+        });
+        ids.push(id);
+        await this.#settleNew(id);
+      }
+      return { items: ids.map((id) => this.read(id)), merged };
+    });
+  }
+
+  /** A new version with the content of an earlier one. */
+  async revert(id: string, version: number, actor: string): Promise<Knowledge> {
+    const earlier = this.read(id, { version });
+    return await this.#writer.inTurn(async () => {
+      this.#alive(id);
+      await this.#writer.write(() => [
+        {
+          actor,
+          reason: `back to version ${version}`,
+          change: { case: "put", value: content({ ...earlier, pinned: this.read(id).pinned }) },
+        },
+      ]);
+      await this.#settleNew(id);
+      return this.read(id);
+    });
+  }
+
+  /** Until when it can be restored, milliseconds. Forgetting twice is forgetting once. */
+  async forget(id: string, by: { actor: string; reason?: string }): Promise<number> {
+    const { actor, reason = "" } = by;
+    return await this.#writer.inTurn(async () => {
+      this.read(id);
+      if (this.ledger.item(id)?.forgottenAt === undefined) {
+        await this.#writer.write(() => [{ actor, reason, change: { case: "forget", value: id } }]);
+      }
+      return (this.ledger.item(id)?.forgottenAt ?? 0) + this.#grace;
+    });
+  }
+
+  /** Brings a forgotten or pruned item back. Throws `failed_precondition` when its grace period is over. */
+  async restore(id: string, actor: string): Promise<Knowledge> {
+    return await this.#writer.inTurn(async () => {
+      this.read(id);
+      const item = this.ledger.item(id);
+      const since = item?.forgottenAt ?? item?.coldAt;
+      if (since !== undefined && this.#now() > since + this.#grace) {
+        throw new GuildError("failed_precondition", "its grace period is over", {
+          subject: id,
+          remedy: "add it again; its history shows the text",
+        });
+      }
+      if (since !== undefined) await this.#writer.write(() => [{ actor, change: { case: "restore", value: id } }]);
+      await this.#settleNew(id);
+      return this.read(id);
+    });
+  }
+
+  async feedback(
+    ids: readonly string[],
+    kind: FeedbackKind,
+    by: { actor: string; session?: string; role?: string; project?: string },
+  ): Promise<void> {
+    const { actor, session = "", role = "", project = "" } = by;
+    await this.#writer.inTurn(async () => {
+      for (const id of ids) this.read(id);
+      const value = { ids: [...ids], kind, sessionId: session, role, project };
+      if (ids.length > 0) await this.#writer.write(() => [{ actor, change: { case: "feedback", value } }]);
+    });
+  }
+
+  /** Sets items apart; they can be restored. */
+  async prune(ids: readonly string[], reason: (id: string) => string): Promise<void> {
+    await this.#writer.inTurn(async () => {
+      await this.#writer.write(() => ids.map((id) => ({ actor: "system", reason: reason(id), change: { case: "prune", value: id } })));
+    });
+  }
+
+  /** Settles a clash; `winner`: id of the item or version that a person chose. Throws `failed_precondition` when the strategy is to ask and nobody chose. */
+  async resolve(id: string, strategy: ConflictStrategy, by: { actor: string; winner?: string }): Promise<Operation> {
+    return await this.#writer.inTurn(async () => {
+      const clash = this.ledger.clash(id) ?? settledClash(this.ledger, id);
+      if (clash === undefined) throw new GuildError("not_found", "there is no such conflict", { subject: id });
+      const written = await this.#settle(clash, strategy, by.actor, by.winner);
+      if (written === undefined) {
+        throw new GuildError("failed_precondition", "the strategy asks a person, and no side was chosen", {
+          subject: id,
+          remedy: "name the winner",
+        });
+      }
+      return written;
+    });
+  }
+
+  /** Answers another replica: takes in what it sent, and tells what it lacks. */
+  exchange(request: ExchangeOperationsRequest): Promise<ExchangeOperationsResponse> {
+    return this.#writer.inTurn(async () => {
+      await this.#receive(request.operations);
+      const { operations, more } = this.ledger.after(request.known, BATCH);
+      return create(ExchangeOperationsResponseSchema, {
+        replica: this.name,
+        known: Object.fromEntries(this.ledger.known),
+        operations: this.#leaving(operations),
+        more,
+      });
+    });
+  }
+
+  /** Exchanges with another replica until neither lacks anything. What was exchanged before a failure stays. */
+  async synchronise(
+    ask: (request: ExchangeOperationsRequest) => Promise<ExchangeOperationsResponse>,
+  ): Promise<{ sent: number; received: number }> {
+    let sent = 0;
+    let received = 0;
+    let theirs: Record<string, bigint> | undefined;
+    for (;;) {
+      const toSend = theirs === undefined ? { operations: [], more: false } : this.ledger.after(theirs, BATCH);
+      const request = create(ExchangeOperationsRequestSchema, {
+        replica: this.name,
+        known: Object.fromEntries(this.ledger.known),
+        operations: this.#leaving(toSend.operations),
+      });
+      const answer = await ask(request);
+      sent += toSend.operations.length;
+      received += (await this.#writer.inTurn(() => this.#receive(answer.operations))).length;
+      theirs = answer.known;
+      if (!answer.more && !toSend.more && this.ledger.after(theirs, 1).operations.length === 0) return { sent, received };
+    }
+  }
+
+  /** Takes a copy's operations in; those that are known change nothing. Answers with how many were new. */
+  async import(operations: readonly Operation[]): Promise<number> {
+    return await this.#writer.inTurn(async () => (await this.#receive(operations, true)).length);
+  }
+
+  async #receive(operations: readonly Operation[], restoring = false): Promise<Operation[]> {
+    const fresh = await this.#writer.receive(operations, restoring);
+    const ids = new Set(fresh.flatMap((one) => (one.change.case === "put" ? [one.change.value.id] : [])));
+    for (const id of ids) await this.#settleNew(id);
+    return fresh;
+  }
+
+  #leaving(operations: readonly Operation[]): Operation[] {
+    const leaves = this.#options.leaves ?? ((kind) => kind !== ScopeKind.USER);
+    return operations.map((one) => withheld(one, this.ledger, leaves));
+  }
+
+  #change(fact: Knowledge, actor: string): { id: string; same: boolean; put?: Knowledge } {
+    if (fact.id !== "" && this.ledger.item(fact.id) !== undefined) {
+      this.#alive(fact.id);
+      const present = this.read(fact.id);
+      if (
+        present.text === fact.text &&
+        present.title === fact.title &&
+        present.key === fact.key &&
+        unite(present, fact).length === present.evidence.length
+      ) {
+        return { id: fact.id, same: false };
+      }
+      return { id: fact.id, same: false, put: content({ ...fact, author: actor }) };
+    }
+    if (fact.id !== "")
+      throw new GuildError("not_found", "there is no such item", { subject: fact.id, remedy: "leave the id out for a new one" });
+    const same = this.ledger.related(fact).find((one) => one.kind === "duplicate");
+    if (same === undefined) {
+      const id = this.#options.ids.next("kno");
+      return { id, same: false, put: content({ ...fact, id, author: actor }) };
+    }
+    const known = this.read(same.item);
+    const evidence = unite(known, fact);
+    const longer = fact.text.length > known.text.length ? fact.text : known.text;
+    if (evidence.length === known.evidence.length && longer === known.text) return { id: known.id, same: true };
+    const confidence = Math.max(known.confidence, fact.confidence);
+    return { id: known.id, same: true, put: content({ ...known, text: longer, evidence, confidence }) };
+  }
+
+  /** What the newest version of an item clashes with is settled, as far as the strategy can. */
+  async #settleNew(id: string): Promise<void> {
+    for (const clash of this.ledger.openClashes(id)) {
+      // The one before may have ended it.
+      if (this.ledger.clash(clash.id) !== undefined) await this.#settle(clash, this.#options.strategy(), "system");
+    }
+  }
+
+  async #settle(clash: Clash, strategy: ConflictStrategy, actor: string, winner = ""): Promise<Operation | undefined> {
+    const written = await this.#writer.write(() => {
+      const verdict = decide(this.ledger, clash, strategy, winner);
+      if (verdict === undefined) return [];
+      const { id, kind, sides, reason } = clash;
+      const value = { conflictId: id, strategy, losers: verdict.losers, kind, sides: [...sides], reason };
+      const settle: Draft = { actor, change: { case: "settle", value } };
+      if (verdict.merged === undefined) return [settle];
+      return [{ actor, reason: `settles ${id}`, change: { case: "put", value: content(verdict.merged) } }, settle];
+    });
+    return written.at(-1);
+  }
+
+  #alive(id: string): void {
+    if (this.ledger.item(id)?.forgottenAt === undefined) return;
+    throw new GuildError("failed_precondition", "it was forgotten", {
+      subject: id,
+      remedy: `bring it back first: guild knowledge restore ${id}`,
+    });
+  }
+
+  #now(): number {
+    return this.#options.clock.now().getTime();
+  }
+
+  get #grace(): number {
+    return this.#options.graceMs ?? GLOBAL_RETENTION.graceMs;
+  }
+}
+
+/** What a version says, without what the log knows of it. */
+function content(knowledge: Omit<Knowledge, "$typeName"> & { $typeName?: string }): Knowledge {
+  const { id, title, text, key, tags, scope, evidence, confidence, author, pinned, validFrom, validTo } = knowledge;
+  const written = create(KnowledgeSchema, { id, title, text, key, tags, evidence, confidence, author, pinned });
+  if (scope !== undefined) written.scope = scope;
+  if (validFrom !== undefined) written.validFrom = validFrom;
+  if (validTo !== undefined) written.validTo = validTo;
+  return clone(KnowledgeSchema, written);
+}
+
+/** A clash that was settled, as its settlement tells. */
+export function settledClash(ledger: Ledger, id: string): Clash | undefined {
+  const change = ledger.settlement(id)?.change;
+  if (change?.case !== "settle") return undefined;
+  const [left = "", right = ""] = change.value.sides;
+  const items = [ledger.itemOfPut(left) ?? "", ledger.itemOfPut(right) ?? ""] as const;
+  return { id, kind: change.value.kind as Clash["kind"], reason: change.value.reason, sides: [left, right], items };
+}

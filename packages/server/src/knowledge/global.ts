@@ -1,0 +1,150 @@
+import { createHash } from "node:crypto";
+
+import { clone } from "@bufbuild/protobuf";
+import { type Clock, GuildError, type Ids, type OperationStore, projectName, type VectorIndex } from "@guildhall/core";
+import { createSecretScanner } from "@guildhall/core/secret-scan";
+import type { Settings } from "@guildhall/core/settings";
+import type { Added, CachedEmbedder, GlobalSearch, Replica } from "@guildhall/knowledge";
+import { ConflictStrategy, type Knowledge, KnowledgeSchema, ScopeKind } from "@guildhall/protocol";
+
+import type { BorderLog, Crossing } from "./border-log.ts";
+import type { EvidenceFiles } from "./evidence-files.ts";
+
+export interface GlobalDeps {
+  tenant: string;
+  store: OperationStore;
+  border: BorderLog;
+  clock: Pick<Clock, "now">;
+  ids: Ids;
+  settings(): Settings["knowledge"];
+  embedder(): Promise<CachedEmbedder>;
+  /** Where the vectors are; may reject with `unavailable`. */
+  vectors(embedder: CachedEmbedder): Promise<VectorIndex>;
+  pace?(): Promise<void>;
+  evidence: EvidenceFiles;
+}
+
+/** An opened place of what is known. */
+export interface OpenGlobal {
+  replica: Replica;
+  search: GlobalSearch;
+  vectors: VectorIndex;
+}
+
+/** What the workshop knows of one tenant: opened at its first use, closed with the daemon. */
+export class GlobalKnowledge {
+  readonly #deps: GlobalDeps;
+  #opening: Promise<OpenGlobal> | undefined;
+  readonly #scanner = createSecretScanner();
+
+  constructor(deps: GlobalDeps) {
+    this.#deps = deps;
+  }
+
+  open(): Promise<OpenGlobal> {
+    return (this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    }));
+  }
+
+  /** Undefined when nobody has used it yet. */
+  async opened(): Promise<OpenGlobal | undefined> {
+    return await this.#opening;
+  }
+
+  /**
+   * Takes facts in across the border: what is secret or personal is taken out first, so that nothing else is ever stored, embedded or sent. `session`: where they were learned. Items that are
+   * held back whole are missing from the answer's `items` by their place.
+   */
+  async add(
+    items: readonly Knowledge[],
+    by: { actor: string; operationId?: string; session?: string; project?: string },
+  ): Promise<Added & { heldBack: number }> {
+    const { tenant, border, ids } = this.#deps;
+    const { actor, operationId = "", session = "", project = "" } = by;
+    const { cross } = await import("@guildhall/knowledge");
+    const { replica } = await this.open();
+    const names = this.#deps.settings().names.split(",");
+    const crossings: Crossing[] = [];
+    const passed: Knowledge[] = [];
+    for (const [at, item] of items.entries()) {
+      const own = clone(KnowledgeSchema, item);
+      own.author = actor;
+      const result = cross(own, project, { scanner: this.#scanner, names });
+      crossings.push({ id: operationId === "" ? ids.next("kop") : `${operationId}/${at}`, session, ...result });
+      if (result.item !== undefined) passed.push(result.item);
+    }
+    await border.record(tenant, crossings);
+    if (passed.length < items.length && items.length === 1) {
+      throw new GuildError("failed_precondition", "nothing was stored: what is left without secrets and personal data is too little", {
+        remedy: "say it without them",
+      });
+    }
+    const added = await replica.add(passed, { actor, ...(operationId === "" ? {} : { operationId }) });
+    return { ...added, heldBack: items.length - passed.length };
+  }
+
+  /** The name under which a session's use is kept: the same for the session, and nobody's to turn back. */
+  async pseudonym(session: string): Promise<string> {
+    if (session === "") return "";
+    const { replica } = await this.open();
+    return createHash("sha256").update(`${replica.name}\0${session}`).digest("hex").slice(0, 16);
+  }
+
+  project(workspace: string): string {
+    this.#deps.evidence.learn(workspace);
+    return projectName(workspace);
+  }
+
+  async close(): Promise<void> {
+    const opened = await this.#opening?.catch(() => undefined); // Whoever asked for it was told.
+    await opened?.vectors.close();
+  }
+
+  async #open(): Promise<OpenGlobal> {
+    const { tenant, store, clock, ids, settings, evidence, pace } = this.#deps;
+    const { GlobalSearch, Replica } = await import("@guildhall/knowledge");
+    const embedder = await this.#deps.embedder();
+    // Operations are read before there is anything to search.
+    const place: { search?: GlobalSearch } = {};
+    const replica = await Replica.open({
+      tenant,
+      store,
+      clock,
+      ids,
+      strategy: () => strategies[settings().conflicts],
+      changed: (changed) => place.search?.changed(changed),
+      graceMs: settings().grace_days * 24 * 60 * 60 * 1000,
+    });
+    const vectors = await this.#deps.vectors(embedder);
+    const search = new GlobalSearch({
+      ledger: replica.ledger,
+      clock,
+      embedder,
+      vectors,
+      doubt: (knowledge) => evidence.changed(knowledge),
+      ...(pace === undefined ? {} : { pace }),
+    });
+    place.search = search;
+    return { replica, search, vectors };
+  }
+}
+
+export const strategies: Readonly<Record<Settings["knowledge"]["conflicts"], ConflictStrategy>> = {
+  ask: ConflictStrategy.ASK,
+  newest: ConflictStrategy.NEWEST,
+  most_trusted: ConflictStrategy.MOST_TRUSTED,
+  keep_both: ConflictStrategy.KEEP_BOTH,
+  per_field: ConflictStrategy.PER_FIELD,
+};
+
+/** What a session of a project sees: its person's, its project's, its team's and everybody's. */
+export function visibleScopes(settings: Settings["knowledge"], person: string, project: string): Array<{ kind: ScopeKind; id: string }> {
+  return [
+    { kind: ScopeKind.USER, id: person },
+    ...(project === "" ? [] : [{ kind: ScopeKind.PROJECT, id: project }]),
+    ...(settings.team === "" ? [] : [{ kind: ScopeKind.TEAM, id: settings.team }]),
+    { kind: ScopeKind.GLOBAL, id: "" },
+  ];
+}
