@@ -130,6 +130,15 @@ const examples: Record<string, Omit<ToolFixture, "open">> = {
     ],
     refused: [{}, { command: "fly" }, { command: "open", url: "" }, { command: "tabs", tab: -1 }],
   },
+  desktop: {
+    examples: [
+      { args: { command: "screenshot" }, status: "error" },
+      { args: { command: "click", x: 1, y: 1 }, status: "error" },
+      { args: { command: "start" }, status: "error" },
+      { args: { command: "stop" }, status: "ok" },
+    ],
+    refused: [{}, { command: "dance" }, { command: "click", x: -1, y: 0 }, { command: "start", program: "x", size: "1x1" }],
+  },
   fetch: {
     examples: [
       { args: { url: "https://www.example.com/" }, status: "error" },

@@ -3,6 +3,7 @@ import type { CodeStructure, Tool } from "@guildhall/core";
 import { createAstTool } from "./ast/ast.ts";
 import { type BashOptions, createBashTool } from "./bash/bash.ts";
 import { createBrowserTool } from "./browser/browser.ts";
+import { desktopTool } from "./desktop/desktop.ts";
 import { createEditTool } from "./edit/edit.ts";
 import { finishTool } from "./finish.ts";
 import { createApplyPatchTool } from "./patch/apply-patch.ts";
@@ -51,6 +52,7 @@ export function createBuiltInTools(options: BuiltInOptions): Tool[] {
     httpTool,
     dnsTool,
     createBrowserTool(options.workspace),
+    desktopTool,
     createWebSearchTool(() => options.searchAddress?.() ?? ""),
     ...(codeStructure === undefined ? [] : [createAstTool({ ...options, codeStructure })]),
   ];
