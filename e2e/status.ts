@@ -21,7 +21,8 @@ export const status: Partial<Record<RequirementId, Status>> = {
   D1: { works: "yes" },
   D2: { works: "partly", missing: "in-process GGUF models" },
   D3: { works: "yes" },
-  D4: { works: "partly", missing: "MCP and plug-in tools" },
+  D4: { works: "yes" },
+  D5: { works: "partly", missing: "skills, OpenAPI documents, project tools and tools of other frameworks" },
   D6: { works: "yes" },
   D7: { works: "yes" },
   D8: { works: "yes" },
@@ -33,4 +34,5 @@ export const status: Partial<Record<RequirementId, Status>> = {
   F4: { works: "partly", missing: "configuration of package managers and editors" },
   F7: { works: "partly", missing: "the operating system's keyring as a store, memories" },
   F10: { works: "partly", missing: "rules for single actions in the policy file, saved by `always`; a model as a further judge" },
+  H7: { works: "partly", missing: "JetBrains Gateway over SSH" },
 };

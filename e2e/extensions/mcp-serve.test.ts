@@ -37,7 +37,7 @@ describe("guild mcp", () => {
   };
 
   it("offers the agent's tools in one sandbox, whose shell keeps its state", async () => {
-    verifies("D4");
+    verifies("D5");
     const names = (await client.listTools()).tools.map((tool) => tool.name);
     for (const name of ["bash", "edit", "search", "python", "session_run", "session_result"]) assert.ok(names.includes(name), name);
     assert.equal(client.getNegotiatedProtocolVersion(), "2026-07-28");
@@ -49,7 +49,7 @@ describe("guild mcp", () => {
   });
 
   it("gives whole goals to an agent and tells what came of them", async () => {
-    verifies("D4");
+    verifies("D5");
     const steps = [
       { calls: [{ tool: "bash", args: { command: "echo made > made.txt" } }] },
       { calls: [{ tool: "finish", args: { summary: "it is made" } }] },

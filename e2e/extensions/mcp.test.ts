@@ -41,7 +41,7 @@ describe("MCP servers", () => {
   });
 
   it("that die, hang or flood cost a bounded observation, and the session goes on", async () => {
-    verifies("D4");
+    verifies("D4", "D5");
     configure({
       local: { command: "node", args: ["server.mjs"] },
       dead: { command: "node", args: ["server.mjs", "dies"] },

@@ -8,7 +8,7 @@ import { addAccess } from "./program-access.ts";
 import { addModels, addSessionSteering } from "./program-agent.ts";
 import { addEnvironment } from "./program-environment.ts";
 import { addKnowledge } from "./program-knowledge.ts";
-import { addMcp } from "./program-mcp.ts";
+import { addProtocols } from "./program-protocols.ts";
 import { addResults } from "./program-results.ts";
 
 /** Parses the command line, runs the one command that it names, and resolves to the exit code. Code of a command is loaded when it is named. */
@@ -50,7 +50,7 @@ function buildProgram(context: Context, run: Run): Command {
   addEnvironment(program, context, run);
   addKnowledge(program, context, run);
   addModels(program, context, run);
-  addMcp(program, context, run);
+  addProtocols(program, context, run);
   addDaemon(program, context, run);
   return program;
 }

@@ -4,8 +4,14 @@ import type { Context } from "./client/context.ts";
 
 type Run = (command: Promise<number>) => Promise<void>;
 
-/** Commands about MCP servers, and Guildhall as one. */
-export function addMcp(program: Command, context: Context, run: Run): void {
+/** Commands about protocols that other programs speak: MCP servers and Guildhall as one, and the agent that editors drive. */
+export function addProtocols(program: Command, context: Context, run: Run): void {
+  program
+    .command("acp")
+    .description("be an agent for an editor that speaks the Agent Client Protocol, on standard input and output")
+    .option("--model <spec>", "model of new sessions")
+    .option("--yes", "run risky actions without asking")
+    .action((options) => run(import("./commands/acp.ts").then((module) => module.serveAcp(context, options))));
   const mcp = program
     .command("mcp")
     .description("MCP servers whose tools sessions use; without a command: be one, on standard input and output")
