@@ -1,7 +1,10 @@
+import { basename, dirname } from "node:path";
+
 import { GuildError, type Sandbox, type SandboxConflict } from "@guildhall/core";
 
 import type { Guard } from "./bubblewrap/git-guard.ts";
 import { GuardWatch } from "./bubblewrap/guard-watch.ts";
+import { disarmRepositories } from "./bubblewrap/nested-repositories.ts";
 import { WorkspaceGuards } from "./bubblewrap/workspace-guards.ts";
 import type { ManagedCopy } from "./managed-copy/managed-copy.ts";
 import { WorkspaceCopies } from "./managed-copy/workspace-copies.ts";
@@ -50,15 +53,17 @@ export class WorkspaceHolds {
       opened?.dispose().catch(() => undefined);
     };
     // On a copy nothing that the host replaces is mounted.
-    const guarded = guard.paths.map(({ path }) => path);
-    const watching = options.copy === undefined ? new GuardWatch(guarded, end) : undefined;
+    const paths = guard.paths.map(({ path }) => path);
+    const watching = options.copy === undefined ? new GuardWatch(paths, end) : undefined;
     let releasing: Promise<void> | undefined;
     const giveBack = async (): Promise<void> => {
       watching?.close();
       try {
         for (const copy of copies) await this.#copies.finish(copy);
       } finally {
-        await this.#guards.leave(workspace.path);
+        await this.#guards.leave(workspace.path, async (since) => {
+          if (opened !== undefined) await disarmRepositories(workspace.path, { since, but: guarded(guard), owner: workspace });
+        });
       }
     };
     const release = (): Promise<void> => (releasing ??= giveBack());
@@ -89,4 +94,9 @@ export class WorkspaceHolds {
       release,
     };
   }
+}
+
+/** Repositories whose configuration the sandbox could not write. */
+function guarded(guard: Guard): Set<string> {
+  return new Set(guard.paths.filter(({ path, mount }) => mount === "read" && basename(path) === "config").map(({ path }) => dirname(path)));
 }

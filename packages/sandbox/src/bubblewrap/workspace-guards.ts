@@ -5,7 +5,12 @@ interface Shared {
   /** Guarding and removing of one workspace, one after the other: a placeholder must not go while somebody counts on it. */
   turn: Promise<unknown>;
   placeholders: Set<string>;
+  /** When the first of them came, milliseconds. */
+  since: number;
 }
+
+/** File systems count time in ticks: what was made just before counts as made since. */
+const CLOCK_TICK_MS = 50;
 
 /** Guards of workspaces that several sandboxes of one provider share: the last one that leaves removes what was made only for mounts. */
 export class WorkspaceGuards {
@@ -13,7 +18,12 @@ export class WorkspaceGuards {
 
   /** `guardWorkspace`, whose findings stay good until the `leave` that must follow; not after an error. */
   async enter(workspace: string, readOnly: readonly string[], owner: { uid: number; gid: number }): Promise<Guard> {
-    const shared = this.#shared.get(workspace) ?? { sandboxes: 0, turn: Promise.resolve(), placeholders: new Set() };
+    const shared = this.#shared.get(workspace) ?? {
+      sandboxes: 0,
+      turn: Promise.resolve(),
+      placeholders: new Set(),
+      since: Date.now() - CLOCK_TICK_MS,
+    };
     this.#shared.set(workspace, shared);
     shared.sandboxes += 1; // before anything is waited for: who leaves meanwhile sees us
     try {
@@ -28,14 +38,19 @@ export class WorkspaceGuards {
     }
   }
 
-  async leave(workspace: string): Promise<void> {
+  /** `last`: done when no other sandbox is left in the workspace, before anybody else may enter; is told when the first of them came. */
+  async leave(workspace: string, last?: (since: number) => Promise<void>): Promise<void> {
     const shared = this.#shared.get(workspace);
     if (shared === undefined) return;
     shared.sandboxes -= 1;
     await inTurn(shared, async () => {
       if (shared.sandboxes > 0) return;
-      await removePlaceholders([...shared.placeholders]);
-      shared.placeholders.clear();
+      try {
+        await last?.(shared.since);
+      } finally {
+        await removePlaceholders([...shared.placeholders]);
+        shared.placeholders.clear();
+      }
       if (shared.sandboxes === 0 && this.#shared.get(workspace) === shared) this.#shared.delete(workspace);
     });
   }

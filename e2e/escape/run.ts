@@ -1,0 +1,64 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, chown, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+
+import { GuildError } from "@guildhall/core";
+import { startDockerEngine } from "@guildhall/sandbox/testing";
+
+import type { CorpusOptions, Row } from "./corpus.ts";
+
+const run = promisify(execFile);
+
+/** An ordinary user of this machine, and somebody whom nothing belongs to. */
+const USER = 12349;
+const NOBODY = { uid: 12350, gid: 12350 };
+
+/**
+ * Runs attacks as root and as an ordinary user, in bubblewrap and docker, with an engine of their own; started by an ordinary user only as that one,
+ * in bubblewrap. Everything is gone afterwards.
+ */
+export async function runEverywhere(ids: readonly string[], tell: (row: Row) => void): Promise<Row[]> {
+  const asRoot = process.geteuid?.() === 0;
+  const directory = await mkdtemp(join(tmpdir(), "guildhall-escape-"));
+  await chmod(directory, 0o755);
+  const engine = asRoot ? await startDockerEngine({ args: ["--group", String(USER)] }) : undefined;
+  const rows: Row[] = [];
+  try {
+    const probe = join(directory, "probe");
+    await run("gcc", ["-D_GNU_SOURCE", "-O1", "-static", "-o", probe, join(import.meta.dirname, "probe.c")]);
+    const common = { probe, ids, nobody: NOBODY, docker: engine === undefined ? undefined : { host: engine.host, runtime: "runc" } };
+    const providers = engine === undefined ? ["bubblewrap"] : ["bubblewrap", "docker"];
+    for (const caller of asRoot ? (["root", "user"] as const) : (["user"] as const)) {
+      const own = join(directory, caller);
+      await mkdir(own);
+      const ids = asRoot && caller === "user" ? { uid: USER, gid: USER } : {};
+      if (ids.uid !== undefined) await chown(own, ids.uid, ids.gid);
+      const options: CorpusOptions = { ...common, directory: own, providers };
+      await follow(options, ids, (row) => {
+        rows.push(row);
+        tell(row);
+      });
+    }
+    return rows;
+  } finally {
+    await engine?.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function follow(options: CorpusOptions, ids: { uid?: number; gid?: number }, tell: (row: Row) => void): Promise<void> {
+  const { PATH = "" } = process.env;
+  const child = spawn(process.execPath, [join(import.meta.dirname, "caller.ts"), JSON.stringify(options)], {
+    env: { PATH, HOME: options.directory, TMPDIR: tmpdir() },
+    stdio: ["ignore", "pipe", "inherit"],
+    ...ids,
+  });
+  const ended = once(child, "exit");
+  for await (const line of createInterface({ input: child.stdout })) tell(JSON.parse(line) as Row);
+  const [code] = (await ended) as [number | null];
+  if (code !== 0) throw new GuildError("internal", `the corpus ended with ${code}`);
+}
