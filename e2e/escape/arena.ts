@@ -43,7 +43,7 @@ export async function runOpenly(
 ): Promise<Outcome | undefined> {
   if (attack.control === "root" && process.geteuid?.() !== 0) return undefined;
   const { command, as } = place(attack.control, given.as);
-  const [program = "", ...args] = [...command, "bash", "-c", attack.script];
+  const [program, ...args] = [...command, "bash", "-c", attack.script];
   const { PATH = "" } = process.env;
   const child = spawn(program, args, {
     cwd: given.workspace,

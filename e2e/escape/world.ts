@@ -50,8 +50,8 @@ export class World {
     await copyFile(probe, join(outside, "probe"));
     const answer = (): Server => createServer((socket) => void socket.on("error", () => undefined).end(`${canary}\n`));
     const abstract = `guildhall-escape-${randomBytes(8).toString("hex")}`;
-    const servers = [answer(), answer(), answer()];
-    servers[0]?.listen(0, "127.0.0.1");
+    const loopback = answer().listen(0, "127.0.0.1");
+    const servers = [loopback, answer(), answer()];
     servers[1]?.listen({ path: join(outside, "host.sock"), readableAll: true, writableAll: true });
     servers[2]?.listen({ path: `\0${abstract}` });
     await Promise.all(servers.map((server) => once(server, "listening")));
@@ -73,7 +73,7 @@ export class World {
     await once(giver.stdout, "data");
     const environment = {
       OUTSIDE: outside,
-      PORT: String((servers[0]?.address() as AddressInfo).port),
+      PORT: String((loopback.address() as AddressInfo).port),
       UDP: String(socket.address().port),
       SOCKET: join(outside, "host.sock"),
       ABSTRACT: abstract,
