@@ -1,6 +1,7 @@
 import { type Approvals, body, type EventBody, type OpenCall, type SessionState } from "@guildhall/core";
 import { ActionStatus, Control, TurnEndReason } from "@guildhall/protocol";
 
+import type { Summarise } from "./condense.ts";
 import { NO_CALL_NOTICE, NOT_RUN, ORPHANED, STUCK, stuckNotice } from "./notices.ts";
 import { openCalls } from "./open-calls.ts";
 import { stuckRule } from "./stuck.ts";
@@ -28,7 +29,7 @@ export interface Rules {
   /** The model has a price, so that a limit of money means something. */
   priceKnown: boolean;
   /** The condensation that the history calls for, if any. */
-  condense(state: SessionState): EventBody | undefined;
+  condense(state: SessionState): EventBody | Summarise | undefined;
 }
 
 /** What happens next. */
@@ -41,6 +42,8 @@ export type Next =
   | { do: "act"; calls: PreparedCall[] }
   /** Wait for a person, at most until then (milliseconds since 1970). */
   | { do: "ask"; until: number }
+  /** Ask a model for a summary of old history. */
+  | ({ do: "summarise" } & Summarise)
   /** Ask the model. */
   | { do: "think" };
 
@@ -175,8 +178,9 @@ function stuck(state: SessionState): Next | undefined {
 }
 
 function condensed(state: SessionState, rules: Rules): Next | undefined {
-  const event = rules.condense(state);
-  return event && record(event);
+  const wanted = rules.condense(state);
+  if (wanted === undefined) return undefined;
+  return "through" in wanted ? { do: "summarise", ...wanted } : record(wanted);
 }
 
 function nothingSince(state: SessionState, seq: number): boolean {

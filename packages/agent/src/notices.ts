@@ -10,6 +10,7 @@ export const STUCK: Record<StuckRule, string> = {
   error: "the same call failed three times",
   monologue: "three replies in a row did nothing",
   alternation: "the last six steps alternate between the same two",
+  context: "the conversation outgrew your context three times within six steps, so that you keep forgetting what you did",
 };
 
 /** Said when a reply has text and no call, and nobody is there to read it. */

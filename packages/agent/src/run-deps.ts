@@ -38,6 +38,10 @@ export interface RunDeps {
 
   /** Opens the session's model: at the start, and again when a ModelChanged event names another. The run closes it. */
   openModel(open: { spec: string; baseUrl: string; step: number }): Promise<Model>;
+  /** Opens the model that writes summaries of old history, given the session's own; the run closes it. Undefined, or by default: none, what is left out is told by rule. */
+  openSummariser?(session: { spec: string; baseUrl: string }): Promise<Model | undefined>;
+  /** Messages, replies and notices beyond which history is condensed, however small. Default 0: any number. */
+  mostItems?: number;
   tools: ToolRegistry;
   /** May still be starting while the first model call is under way; awaited before the first action. Not closed by the run. */
   toolSession: Promise<ToolSession>;

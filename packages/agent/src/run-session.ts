@@ -6,6 +6,7 @@ import { callModel } from "./call-model.ts";
 import { runActions } from "./run-actions.ts";
 import type { RunDeps } from "./run-deps.ts";
 import { type Recorded, Run } from "./run.ts";
+import { summarise } from "./summarise.ts";
 
 /**
  * Works on a session until its turn ends, and returns the end (also stored). One call is one turn: a message that comes later needs
@@ -38,6 +39,9 @@ export async function workOn(deps: RunDeps, signal: AbortSignal, recorded?: Reco
         case "record":
           // Decided again when it is written: what came in meanwhile may have changed it.
           await run.commit(() => []);
+          break;
+        case "summarise":
+          await summarise(run, next);
           break;
         case "think":
           await callModel(run);

@@ -163,7 +163,7 @@ export class Run {
   }
 
   get context(): ContextBudget {
-    return contextBudget(this.model.info ?? { contextTokens: 0, maxOutputTokens: 0 });
+    return contextBudget(this.model.info ?? { contextTokens: 0, maxOutputTokens: 0 }, this.deps.mostItems ?? 0);
   }
 
   async close(): Promise<void> {
@@ -194,7 +194,8 @@ export class Run {
       approvals: deps.approvals ?? this.#policy(),
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,
       priceKnown: model.info?.price !== undefined,
-      condense: (state) => (recorded === undefined ? condense(state, context) : recorded.condense(state)),
+      condense: (state) =>
+        recorded === undefined ? condense(state, context, deps.openSummariser !== undefined) : recorded.condense(state),
     };
   }
 }

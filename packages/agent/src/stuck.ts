@@ -1,7 +1,7 @@
 import type { SessionState, StepTrace } from "@guildhall/core";
 
-/** `repeat`, `error`, `monologue` or `alternation`; ends up in `TurnEnded.detail` as `stuck:<rule>`. */
-export type StuckRule = "repeat" | "error" | "monologue" | "alternation";
+/** `repeat`, `error`, `monologue`, `alternation` or `context`; ends up in `TurnEnded.detail` as `stuck:<rule>`. */
+export type StuckRule = "repeat" | "error" | "monologue" | "alternation" | "context";
 
 /**
  * The rule by which the latest steps go round in circles, if any. Pure. A person's message starts the count anew.
@@ -9,10 +9,13 @@ export type StuckRule = "repeat" | "error" | "monologue" | "alternation";
  * - `repeat`: four steps with the same calls and the same observations;
  * - `error`: three steps with the same calls, all of which failed;
  * - `monologue`: three replies in a row without a call;
- * - `alternation`: two steps that take turns, three times each.
+ * - `alternation`: two steps that take turns, three times each;
+ * - `context`: history had to be dropped three times within six steps: what is done does not fit into the context.
  */
 export function stuckRule(state: SessionState): StuckRule | undefined {
   const steps = state.recent;
+  const [first = -Infinity, , last] = state.window.dropSteps;
+  if (last === state.steps && last - first <= CONTEXT_LOOP_STEPS) return "context";
   const same = (a: StepTrace, b: StepTrace) => a.actions === b.actions && a.observations === b.observations;
   const acted = (step: StepTrace) => step.actions !== "";
 
@@ -30,3 +33,5 @@ export function stuckRule(state: SessionState): StuckRule | undefined {
   }
   return undefined;
 }
+
+const CONTEXT_LOOP_STEPS = 6;

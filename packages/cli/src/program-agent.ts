@@ -37,4 +37,9 @@ export function addSessionSteering(session: Command, context: Context, run: Run)
     .addOption(baseUrl())
     .addOption(json())
     .action((id, spec, options) => run(import("./commands/model.ts").then((module) => module.change(context, id, spec, options))));
+  session
+    .command("condense <id>")
+    .description("replace old history by a summary before the session's next step")
+    .addOption(json())
+    .action((id, options) => run(import("./commands/model.ts").then((module) => module.condense(context, id, options))));
 }

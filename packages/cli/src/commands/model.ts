@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 
 import { GuildError } from "@guildhall/core";
-import { type ModelReplied, type ModelVendor, PromptRole } from "@guildhall/protocol";
+import { Control, type ModelReplied, type ModelVendor, PromptRole } from "@guildhall/protocol";
 
 import type { Context } from "../client/context.ts";
 import { exitCode } from "../exit.ts";
@@ -123,6 +123,17 @@ export function change(context: Context, id: string, spec: string, options: Json
     if (options.json === true)
       context.stdout.write(`${JSON.stringify({ id: `${id}/${seq}`, type: "input", session: id, seq, model: spec })}\n`);
     else context.stdout.write(`${spec} from the next step on (event ${seq})\n`);
+    return exitCode.done;
+  });
+}
+
+/** `guild session condense`: old history is replaced by a summary before the session's next step. */
+export function condense(context: Context, id: string, options: JsonOption): Promise<number> {
+  return withConnection(context, async (connection) => {
+    const input = { case: "control" as const, value: { control: Control.CONDENSE } };
+    const { seq } = await connection.sessions.sendInput({ sessionId: id, input });
+    if (options.json === true) context.stdout.write(`${JSON.stringify({ id: `${id}/${seq}`, type: "input", session: id, seq })}\n`);
+    else context.stdout.write(`the history is condensed before the next step (event ${seq})\n`);
     return exitCode.done;
   });
 }

@@ -139,6 +139,7 @@ const controlWords: Readonly<Record<number, string>> = {
   [Control.INTERRUPT]: "interrupt asked for",
   [Control.PAUSE]: "pause asked for",
   [Control.RESUME]: "resumed",
+  [Control.CONDENSE]: "a summary of the history asked for",
 };
 
 const turnEndWords: Readonly<Record<number, string>> = {

@@ -5,6 +5,7 @@ import {
   type ActionStarted,
   type ApprovalDecided,
   type ApprovalRequested,
+  type ContextCondensed,
   Control,
   type ControlRequested,
   type Event,
@@ -88,7 +89,7 @@ function apply(state: SessionState, event: Event): SessionState {
     case "noticeGiven":
       return noticed(state, event.seq, body.value.kind, body.value.text);
     case "contextCondensed":
-      return condensed(state, body.value.throughSeq, body.value.method, body.value.summary);
+      return condensed(state, body.value);
     case "modelChanged":
       return { ...state, info: { ...state.info, model: body.value.model, baseUrl: body.value.baseUrl } };
     case "sessionRewound":
@@ -146,8 +147,8 @@ function controlled(state: SessionState, seq: number, { control, reason, limits 
       return state.turn.open ? { ...state, control: { control: Control.INTERRUPT, reason, seq } } : state;
     case Control.PAUSE:
       return state.turn.open && state.control === undefined ? { ...state, control: { control: Control.PAUSE, reason, seq } } : state;
-    case Control.UNSPECIFIED:
-      return state;
+    case Control.CONDENSE:
+      return { ...state, window: { ...state.window, wantedSeq: seq } };
     default:
       return state;
   }
@@ -267,12 +268,15 @@ function noticed(state: SessionState, seq: number, notice: string, text: string)
   return notice === "invalid_reply" ? { ...next, turn: { ...next.turn, textNudges: next.turn.textNudges + 1 } } : next;
 }
 
-function condensed(state: SessionState, throughSeq: number, method: string, summary: string): SessionState {
+function condensed(state: SessionState, { throughSeq, method, summary, usage }: ContextCondensed): SessionState {
   const through = Math.min(throughSeq, state.seq);
   const { window } = state;
+  const paid = { ...state, spent: spentAfter(state.spent, usage) };
   const maskedThrough = Math.max(window.maskedThrough, through);
-  if (method === "masked") return withWindow(state, { ...window, maskedThrough });
-  return through <= window.droppedThrough ? state : withWindow(state, { ...window, maskedThrough, droppedThrough: through, summary });
+  if (method === "masked") return withWindow(paid, { ...window, maskedThrough });
+  if (through <= window.droppedThrough) return paid;
+  const dropSteps = [...window.dropSteps, state.steps].slice(-3);
+  return withWindow(paid, { ...window, maskedThrough, droppedThrough: through, summary, dropSteps });
 }
 
 function withWindow(state: SessionState, window: Window): SessionState {

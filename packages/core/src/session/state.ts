@@ -214,6 +214,10 @@ export interface Window {
   readonly seq: number;
   /** Bytes of the history before it that are not shown any more. */
   readonly goneBytes: number;
+  /** Steps at which history was last dropped, at most three. */
+  readonly dropSteps: readonly number[];
+  /** Sequence of the last request of a person to condense; 0: none. */
+  readonly wantedSeq: number;
 }
 
 /** One step as stuck detection sees it; digests of the calls and of what came of them. */
@@ -275,7 +279,7 @@ export const EMPTY_SESSION: SessionState = {
   tasks: undefined,
   exposure: { untrusted: "", private: false },
   checkpoint: undefined,
-  window: { maskedThrough: 0, droppedThrough: 0, summary: "", seq: 0, goneBytes: 0 },
+  window: { maskedThrough: 0, droppedThrough: 0, summary: "", seq: 0, goneBytes: 0, dropSteps: [], wantedSeq: 0 },
   bytes: 0,
   recent: [],
   lastReply: undefined,

@@ -21,6 +21,10 @@ export const settingsSchema = z.strictObject({
     max_cost_usd: z.number().min(0).default(0).describe("US dollars after which a session stops; 0: no limit."),
     max_seconds: count("Seconds of wall time after which a session stops; 0: no limit.", 0),
   }),
+  context: section({
+    summaries: z.boolean().default(true).describe("The model writes what stands in place of old history (routes.condense: another one)."),
+    max_events: count("Messages, replies and notices beyond which old history is condensed; 0: only its size counts.", 0),
+  }),
   sandbox: section({
     provider: z.string().default("bubblewrap").describe("Isolation provider: bubblewrap, docker, or host (no isolation at all)."),
     docker_host: z.string().default("").meta({

@@ -32,6 +32,7 @@ import { createExtensions } from "../extensions/extension-parts.ts";
 import { extensionService } from "../extensions/extension-service.ts";
 import { createKnowledge } from "../knowledge/index.ts";
 import { modelRouting } from "../models/routing.ts";
+import { sessionModels } from "../models/session-models.ts";
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
@@ -209,8 +210,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
-      openModel: async ({ spec, baseUrl, step }) =>
-        (await openModels()).open({ spec, step, credentials: { ...run.credentials }, ...(baseUrl === "" ? {} : { baseUrl }) }),
+      ...sessionModels({ models: openModels, settings, credentials: run.credentials }),
     }),
   });
   const desk = new SessionDesk({

@@ -135,7 +135,8 @@ export class SessionDesk {
     const rests = !host.isRunning(key.session);
     const wakes = input.case !== "control" || input.value.control === Control.RESUME;
     if (rests && wakes) host.checkFree(record.workspace, key.session);
-    if (rests && !wakes && !record.turnOpen) {
+    const waits = input.case === "control" && input.value.control === Control.CONDENSE;
+    if (rests && !wakes && !waits && !record.turnOpen) {
       throw new GuildError("failed_precondition", "nobody works on this session", {
         subject: key.session,
         remedy: "there is nothing to stop",

@@ -30,7 +30,8 @@ export interface SessionHostDeps {
   journal: Log;
 }
 
-export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> & Partial<Pick<RunDeps, "faults" | "takeover" | "dataLeaving">>;
+export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> &
+  Partial<Pick<RunDeps, "openSummariser" | "mostItems" | "faults" | "takeover" | "dataLeaving">>;
 
 /**
  * Runs the sessions of this daemon: one run a session and one running session a workspace at a time. Sandboxes stay warm between the turns of a
