@@ -34,6 +34,6 @@ export const status: Partial<Record<RequirementId, Status>> = {
   F3: { works: "partly", missing: "other providers than bubblewrap" },
   F4: { works: "partly", missing: "configuration of package managers and editors" },
   F7: { works: "partly", missing: "the operating system's keyring as a store, memories" },
-  F10: { works: "partly", missing: "rules for single actions in the policy file, saved by `always`; a model as a further judge" },
+  F10: { works: "yes" },
   H7: { works: "partly", missing: "JetBrains Gateway over SSH" },
 };

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { body } from "@guildhall/core";
+import { type ApprovalRule, body } from "@guildhall/core";
 import { simulatedClock } from "@guildhall/core/testing";
-import { Control, PromptRole, TurnEndReason } from "@guildhall/protocol";
+import { Control, PromptRole, Risk, TurnEndReason } from "@guildhall/protocol";
 
 import { does, finishes, Harness, looks } from "./testing/harness.ts";
 import { assertValidLog, assertValidRequest } from "./testing/validity.ts";
@@ -179,5 +179,50 @@ describe("the policy", () => {
     });
     assert.deepEqual(session.world.done, []);
     assert.match(session.lastRequest.messages.at(-1)?.text ?? "", /Refused by policy: read only/);
+  });
+});
+
+describe("a further judge", () => {
+  const judged = (answer: () => Promise<{ risk: Risk; reasons: string[] }>) =>
+    Harness.start([{ calls: [does("a"), looks("b")] }, finishes()], {
+      ...risky,
+      deps: { actionJudge: (action) => (action.tool === "do" ? answer() : Promise.resolve({ risk: Risk.LOW, reasons: [] })) },
+    });
+
+  it("makes an action risky that analysis does not find so, and holds up nothing beside it", async () => {
+    const session = await judged(async () => ({ risk: Risk.HIGH, reasons: ["it looks odd"] }));
+    const end = await session.run();
+    assert.equal(end.reason, TurnEndReason.NEEDS_APPROVAL);
+    assert.match(end.summary, /its risk is high: it looks odd/);
+    assert.deepEqual([session.world.done, session.world.seen], [[], ["b"]]);
+    await session.decide(true);
+    assert.equal((await session.run()).reason, TurnEndReason.DONE);
+    assert.deepEqual(session.world.done, ["a"]);
+  });
+
+  it("counts as high when it fails, and lowers nothing", async () => {
+    const failing = await judged(() => Promise.reject(new TypeError("no")));
+    assert.match((await failing.run()).summary, /could not be judged/);
+    const session = await Harness.start([{ calls: [does("a", { risk: "high" })] }, finishes()], {
+      ...risky,
+      deps: { actionJudge: async () => ({ risk: Risk.LOW, reasons: [] }) },
+    });
+    assert.equal((await session.run()).reason, TurnEndReason.NEEDS_APPROVAL);
+  });
+});
+
+describe("rules for single actions", () => {
+  it("let a session go on without a question, from the moment that they are there", async () => {
+    const rules: ApprovalRule[] = [];
+    const session = await Harness.start([{ calls: [does("a", { risk: "high" })] }, { calls: [does("a", { risk: "high" })] }, finishes()], {
+      ...risky,
+      deps: { approvalRules: () => rules },
+    });
+    assert.equal((await session.run()).reason, TurnEndReason.NEEDS_APPROVAL);
+    const asked = (await session.state()).open[0]?.approval;
+    rules.push({ name: "saved", decide: "allow", tool: "do", digest: asked?.digest });
+    await session.decide(true);
+    assert.equal((await session.run()).reason, TurnEndReason.DONE);
+    assert.deepEqual(session.world.done, ["a", "a"]);
   });
 });

@@ -46,6 +46,7 @@ export async function callModel(run: Run): Promise<void> {
       // Whatever the reply says, so that a log does not depend on which of the two was faster.
       const unsaved = await firstSnapshot(run);
       await judged;
+      await run.assess(outcome.reply.toolCalls);
       return run.commit((now) => [...run.snapshots.event(now), replied(run, outcome.reply, state.seq, now), ...unsaved]);
     }
     default:

@@ -1,4 +1,5 @@
 import type {
+  ApprovalRule,
   Approvals,
   Budgets,
   Checkpointer,
@@ -16,6 +17,8 @@ import type {
   ToolRegistry,
   ToolSession,
 } from "@guildhall/core";
+
+import type { ActionJudge } from "./judged-actions.ts";
 
 /** What a run tells those who watch while it happens; nothing of it is stored. */
 export interface RunListener extends ModelListener {
@@ -57,6 +60,10 @@ export interface RunDeps {
   approvals?: Approvals;
   /** Whether the session's own policy asks before private data could leave; see the policy's `approvals.data_leaving`. Default `ask`. */
   dataLeaving?: DataLeaving;
+  /** Rules for single actions, beside the session's policy; read at each judgement. Default: none. */
+  approvalRules?(): readonly ApprovalRule[];
+  /** A further judge of actions that its own analysis does not find risky, where the session's policy asks by risk. Default: none. */
+  actionJudge?: ActionJudge;
   /** Loads the analysis of commands; called only where the session's policy asks by risk, beside the first model call. Default: none. */
   commandJudge?(): Promise<CommandJudge>;
   /** How long a question to a person stands, milliseconds. Default 24 hours. */

@@ -16,12 +16,13 @@ import { type TurnEnded, TurnEndReason } from "@guildhall/protocol";
 import { condense, type ContextBudget, contextBudget } from "./condense.ts";
 import { decide, type Next, type Rules, turnEnd } from "./decide.ts";
 import { Journal } from "./journal.ts";
+import { JudgedActions } from "./judged-actions.ts";
 import { RESTART_NOTICE } from "./notices.ts";
 import { OpenedModel } from "./opened-model.ts";
 import type { RunDeps } from "./run-deps.ts";
 import { RunParts } from "./run-parts.ts";
 import { Snapshots } from "./snapshots.ts";
-import { OpenedTools, prepareCall, type PreparedCall } from "./tools/index.ts";
+import { OpenedTools, prepareCall, type PreparedCall, type RawCall } from "./tools/index.ts";
 import type { Rendered } from "./view.ts";
 
 /** The parts of a run that a replay takes from the log. */
@@ -47,6 +48,7 @@ export class Run {
   readonly rendered: Rendered = new WeakMap();
   readonly opened = new OpenedTools();
   readonly parts: RunParts;
+  readonly assessed: JudgedActions;
   /** The end of the turn, once this run has written it. */
   end: TurnEnded | undefined;
   #ownPolicy: Approvals | undefined;
@@ -70,6 +72,7 @@ export class Run {
     this.model = new OpenedModel((wanted) => deps.openModel(wanted));
     this.snapshots = new Snapshots(deps.checkpointer, deps.faults);
     this.parts = new RunParts(deps);
+    this.assessed = new JudgedActions(recorded === undefined ? deps.actionJudge : undefined);
     // Whoever needs it awaits it; a failure before that must not count as one that nobody saw.
     deps.toolSession.catch(() => undefined);
   }
@@ -77,7 +80,10 @@ export class Run {
   /** The first append of an open turn: who works here now, and what that does to calls left open. */
   async begin(): Promise<void> {
     if (!this.journal.state.turn.open) return;
-    if (this.journal.state.open.length > 0) await this.judged();
+    if (this.journal.state.open.length > 0) {
+      await this.judged();
+      await this.assess(this.journal.state.open);
+    }
     const lease = body.leaseTaken({ workerId: this.deps.worker, epoch: this.journal.epoch, unattended: this.deps.unattended });
     const failure = await this.openModel();
     await this.commit((state) => {
@@ -119,6 +125,17 @@ export class Run {
         this.#judge = { judge };
       },
     ));
+  }
+
+  /** Has calls judged by the further judge, where there is one and the policy asks by risk. Never rejects. */
+  async assess(calls: readonly RawCall[]): Promise<void> {
+    const { approvalPolicy: policy, workspace } = this.journal.state.info;
+    if (this.recorded !== undefined || (policy !== "" && policy !== "risky")) return;
+    const prepared = calls.flatMap((call) => {
+      const outcome = prepareCall(this.deps.tools, call, this.#judge);
+      return "prepared" in outcome ? [outcome.prepared] : [];
+    });
+    await this.assessed.judge(prepared, workspace, this.signal);
   }
 
   /** Opens the model that the session names, if another is open; returns the events that end the turn when that fails. */
@@ -178,7 +195,10 @@ export class Run {
   #policy(): Approvals {
     const name = this.journal.state.info.approvalPolicy;
     const known = name === "" || APPROVAL_POLICIES.some((policy) => policy === name);
-    return (this.#ownPolicy ??= approvalPolicy(known ? name : "always", { dataLeaving: this.deps.dataLeaving ?? "ask" }));
+    return (this.#ownPolicy ??= approvalPolicy(known ? name : "always", {
+      dataLeaving: this.deps.dataLeaving ?? "ask",
+      rules: () => this.deps.approvalRules?.() ?? [],
+    }));
   }
 
   #rules(): Rules {
@@ -189,7 +209,7 @@ export class Run {
       now: deps.clock.now().getTime(),
       unattended: deps.unattended,
       draining: this.#draining,
-      prepare: (call) => recorded?.prepare(call) ?? prepareCall(deps.tools, call, this.#judge),
+      prepare: (call) => recorded?.prepare(call) ?? this.assessed.applied(prepareCall(deps.tools, call, this.#judge)),
       held: (call) => recorded?.held(call) ?? false,
       approvals: deps.approvals ?? this.#policy(),
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,

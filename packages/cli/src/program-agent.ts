@@ -43,3 +43,26 @@ export function addSessionSteering(session: Command, context: Context, run: Run)
     .addOption(json())
     .action((id, options) => run(import("./commands/model.ts").then((module) => module.condense(context, id, options))));
 }
+
+/** Options of `guild approval grant` that save a rule. */
+export function addAlways(grant: Command): void {
+  grant
+    .option("--always", "save the exact rule too, after showing it: such actions are not asked about again")
+    .addOption(new Option("--for <whom>", "with --always").choices(["session", "workspace"]).default("session"))
+    .option("--yes", "with --always: save the rule without a further question");
+}
+
+/** `guild approval rules`. */
+export function addRules(approval: Command, context: Context, run: Run): void {
+  const rules = approval.command("rules").description("rules that --always has saved");
+  const commands = () => import("./commands/approval.ts");
+  rules
+    .command("list")
+    .description("what is not asked about any more, and where")
+    .addOption(json())
+    .action((options) => run(commands().then((module) => module.listRules(context, options))));
+  rules
+    .command("remove <id>")
+    .description("ask about such actions again")
+    .action((id) => run(commands().then((module) => module.removeRule(context, id))));
+}

@@ -5,7 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import type { Context } from "./client/context.ts";
 import { exitCode, exitOfError } from "./exit.ts";
 import { addAccess } from "./program-access.ts";
-import { addModels, addSessionSteering } from "./program-agent.ts";
+import { addAlways, addModels, addRules, addSessionSteering } from "./program-agent.ts";
 import { addEnvironment } from "./program-environment.ts";
 import { addKnowledge } from "./program-knowledge.ts";
 import { addProtocols } from "./program-protocols.ts";
@@ -164,13 +164,11 @@ function addApprovals(program: Command, context: Context, run: Run): void {
     ["grant", true, "run that one action; the session goes on"],
     ["deny", false, "do not run it; the agent is told"],
   ] as const) {
-    approval
-      .command(`${name} <id>`)
-      .description(what)
-      .option("--comment <text>", "told to the agent")
-      .addOption(json())
-      .action((id, options) => run(commands().then((module) => module.decide(context, id, granted, options))));
+    const command = approval.command(`${name} <id>`).description(what).option("--comment <text>", "told to the agent").addOption(json());
+    if (granted) addAlways(command);
+    command.action((id, options) => run(commands().then((module) => module.decide(context, id, granted, options))));
   }
+  addRules(approval, context, run);
 }
 
 function addTools(program: Command, context: Context, run: Run): void {

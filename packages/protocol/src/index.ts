@@ -1,5 +1,6 @@
 /** The public protocol `guildhall.v1`: messages, enums and service descriptors, all generated from `proto/`. */
 export * from "./gen/guildhall/v1/access_pb.ts";
+export * from "./gen/guildhall/v1/approval_pb.ts";
 export * from "./gen/guildhall/v1/environment_pb.ts";
 export * from "./gen/guildhall/v1/event_pb.ts";
 export * from "./gen/guildhall/v1/extension_pb.ts";

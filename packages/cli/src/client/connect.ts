@@ -7,6 +7,7 @@ import { buildVersion, VERSION } from "@guildhall/core/paths";
 import {
   AccessService,
   ResultsService,
+  ApprovalService,
   EnvironmentService,
   type GetInfoResponse,
   KnowledgeService,
@@ -37,6 +38,7 @@ export interface Connection {
   readonly environments: Client<typeof EnvironmentService>;
   readonly models: Client<typeof ModelService>;
   readonly extensions: Client<typeof ExtensionService>;
+  readonly approvals: Client<typeof ApprovalService>;
   close(): void;
 }
 
@@ -86,6 +88,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       environments: wire.client(EnvironmentService),
       models: wire.client(ModelService),
       extensions: wire.client(ExtensionService),
+      approvals: wire.client(ApprovalService),
       close: () => wire.close(),
     };
   } catch (error) {

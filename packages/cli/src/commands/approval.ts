@@ -6,10 +6,20 @@ import type { Context } from "../client/context.ts";
 import { exitCode } from "../exit.ts";
 import { oneLine } from "../output/style.ts";
 import { credentialsOf, workspaceOf } from "./arguments.ts";
+import { ask } from "./follow.ts";
 import { withConnection } from "./session.ts";
 
 interface JsonOption {
   json?: boolean;
+}
+
+interface DecideOptions extends JsonOption {
+  comment?: string;
+  /** Save the rule too. */
+  always?: boolean;
+  /** `session`, or `workspace`. */
+  for?: string;
+  yes?: boolean;
 }
 
 /** An action that waits for a person. */
@@ -53,9 +63,11 @@ export function show(context: Context, id: string, options: JsonOption): Promise
 }
 
 /** `guild approval grant` and `deny`: for exactly the action that `show` shows; the session goes on with it. */
-export function decide(context: Context, id: string, granted: boolean, options: JsonOption & { comment?: string }): Promise<number> {
+export function decide(context: Context, id: string, granted: boolean, options: DecideOptions): Promise<number> {
   return withConnection(context, async (connection) => {
     const { session, call, approval, ...pending } = await find(connection, id);
+    if (options.always === true && granted)
+      await saveRule(context, connection, { session, approval, workspace: pending.workspace }, options);
     if (approval.expires < Date.now()) {
       throw new GuildError("failed_precondition", `the question has expired ${when(approval.expires)}`, {
         subject: pending.id,
@@ -75,6 +87,66 @@ export function decide(context: Context, id: string, granted: boolean, options: 
     else context.stdout.write(`${decision}: ${call.tool}; follow with: guild session events ${session} --from ${seq} --follow\n`);
     return exitCode.done;
   });
+}
+
+/** `guild approval rules list`. */
+export function listRules(context: Context, options: JsonOption): Promise<number> {
+  return withConnection(context, async (connection) => {
+    const { rules } = await connection.approvals.listRules({});
+    for (const rule of rules) {
+      const { id, text, tool, actionDigest, workspace, sessionId, saved } = rule;
+      if (options.json === true) {
+        const line = {
+          id,
+          type: "rule",
+          text,
+          tool,
+          action_digest: actionDigest,
+          workspace,
+          saved,
+          ...(sessionId === "" ? {} : { session: sessionId }),
+        };
+        context.stdout.write(`${JSON.stringify(line)}\n`);
+      } else {
+        context.stdout.write(`${id}  ${visible(text)}  (${sessionId === "" ? "every session there" : `session ${sessionId}`})\n`);
+      }
+    }
+    if (rules.length === 0 && options.json !== true) context.stdout.write("no rules are saved\n");
+    return exitCode.done;
+  });
+}
+
+/** `guild approval rules remove`. */
+export function removeRule(context: Context, id: string): Promise<number> {
+  return withConnection(context, async (connection) => {
+    await connection.approvals.removeRule({ id });
+    context.stdout.write(`removed: such actions are asked about again\n`);
+    return exitCode.done;
+  });
+}
+
+/** Shows the exact rule, and saves it once the person has said yes to it. */
+async function saveRule(
+  context: Context,
+  connection: Connection,
+  asked: Pick<Pending, "session" | "approval" | "workspace">,
+  options: DecideOptions,
+): Promise<void> {
+  const { session, approval, workspace } = asked;
+  const whole = options.for === "workspace";
+  const text = `${visible(approval.rule)} — for ${whole ? `every session in ${visible(workspace)}` : `session ${session} alone`}`;
+  context.stderr.write(`guild: the rule: ${text}\n`);
+  if (options.yes !== true) {
+    if (context.stdin.isTTY !== true) {
+      throw new GuildError("failed_precondition", "nobody has said yes to this rule", {
+        subject: session,
+        remedy: "repeat the command with --yes",
+      });
+    }
+    const answer = await ask(context, "Save it, and run such actions without asking? [y/N] ");
+    if (!/^y(es)?$/i.test(answer)) throw new GuildError("cancelled", "nothing was saved and nothing decided", { subject: session });
+  }
+  await connection.approvals.saveRule({ sessionId: session, approvalId: approval.approvalId, workspace: whole });
 }
 
 async function find(connection: Connection, id: string): Promise<Pending> {

@@ -89,8 +89,10 @@ async function decide(context: Context, connection: Connection, session: string,
   context.stdout.write(
     `\nThe agent wants to run ${call?.tool ?? "a tool"} with\n  ${call?.arguments ?? "(unknown arguments)"}\nbecause of: ${reason}${rule === "" ? "" : `\nrule: ${rule}`}\n`,
   );
-  const answer = await ask(context, "Allow this one action? [y/N] ");
-  const granted = /^y(es)?$/i.test(answer);
+  const answer = await ask(context, "Allow this one action? [y/N; a: always in this session, by the rule above] ");
+  const always = /^a(lways)?$/i.test(answer);
+  if (always) await connection.approvals.saveRule({ sessionId: session, approvalId, workspace: false });
+  const granted = always || /^y(es)?$/i.test(answer);
   const comment = granted || /^n?o?$/i.test(answer) ? "" : answer;
   await connection.sessions.sendInput({
     sessionId: session,
@@ -98,7 +100,8 @@ async function decide(context: Context, connection: Connection, session: string,
   });
 }
 
-async function ask(context: Context, question: string): Promise<string> {
+/** One line that a person types. */
+export async function ask(context: Context, question: string): Promise<string> {
   const { createInterface } = await import("node:readline/promises");
   const terminal = createInterface({ input: context.stdin, output: context.stdout });
   try {

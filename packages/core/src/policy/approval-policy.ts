@@ -4,6 +4,7 @@ import { canonicalJson } from "../canonical-json.ts";
 import { GuildError } from "../errors.ts";
 import type { Approvals, ProposedAction } from "../ports/safety.ts";
 import { actionDigest } from "./action-digest.ts";
+import { type ApprovalRule, ruleFor } from "./approval-rules.ts";
 
 export const APPROVAL_POLICIES = ["never", "always", "risky"] as const;
 export const DATA_LEAVING = ["ask", "allow"] as const;
@@ -15,6 +16,8 @@ export interface ApprovalOptions {
   exempt?: Iterable<string>;
   /** `ask`, the default: whatever the policy, a person is asked before private data could leave on the word of untrusted content. */
   dataLeaving?: DataLeaving;
+  /** Rules for single actions, read at each judgement. */
+  rules?(): readonly ApprovalRule[];
 }
 
 /**
@@ -32,7 +35,9 @@ export function approvalPolicy(name: string, options: ApprovalOptions = {}): App
   const exempt = new Set(options.exempt ?? ["think", "finish", "task_tracker"]);
   return {
     judge: (action) => {
-      const reason = exempt.has(action.tool) ? undefined : (dataCouldLeave(action, leaving) ?? reasonToAsk(policy, action));
+      const rule = ruleFor(options.rules?.() ?? [], action);
+      if (rule?.decide === "refuse") return { decision: "refuse", reason: `${rule.reason ?? "a rule forbids it"} (${rule.name})` };
+      const reason = exempt.has(action.tool) ? undefined : (dataCouldLeave(action, leaving) ?? reasonUnder(rule, policy, action));
       if (reason === undefined) return { decision: "allow" };
       return { decision: "ask", reason, rule: exactRule(action), digest: actionDigest(action) };
     },
@@ -42,6 +47,13 @@ export function approvalPolicy(name: string, options: ApprovalOptions = {}): App
 function dataCouldLeave({ exposure }: ProposedAction, leaving: DataLeaving): string | undefined {
   if (exposure === undefined || leaving === "allow") return undefined;
   return `private data could leave (${exposure.sends}) on the word of untrusted content (${exposure.untrusted})`;
+}
+
+/** A rule decides before the policy does. */
+function reasonUnder(rule: ApprovalRule | undefined, policy: ApprovalPolicy, action: ProposedAction): string | undefined {
+  if (rule?.decide === "allow") return undefined;
+  if (rule?.decide === "ask") return `${rule.reason ?? "a rule asks about it"} (${rule.name})${because(action.reasons)}`;
+  return reasonToAsk(policy, action);
 }
 
 function reasonToAsk(policy: ApprovalPolicy, action: ProposedAction): string | undefined {

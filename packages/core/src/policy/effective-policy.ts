@@ -1,4 +1,5 @@
 import type { ApprovalPolicy, DataLeaving } from "./approval-policy.ts";
+import type { ApprovalRule } from "./approval-rules.ts";
 import { presetRules } from "./network-presets.ts";
 import type { NetworkLimits, NetworkPolicy, NetworkRule, SecretRule } from "./network-rule.ts";
 import type { PolicyFile } from "./policy-schema.ts";
@@ -17,6 +18,8 @@ export interface EffectivePolicy {
   approvals: ApprovalPolicy | undefined;
   /** The operator's word, unless another file wants to be asked. */
   dataLeaving: DataLeaving;
+  /** Rules for single actions; those of narrowing files allow nothing. */
+  approvalRules: readonly ApprovalRule[];
   tools: { only: readonly string[] | undefined; deny: readonly string[] };
   network: NetworkPolicy;
   secrets: { only: readonly string[] | undefined; grants: readonly SecretRule[] };
@@ -41,6 +44,11 @@ export function effectivePolicy(operator: NamedPolicy | undefined, narrowing: re
       operator?.policy.approvals.data_leaving === "allow" && all.every(({ policy }) => policy.approvals.data_leaving !== "ask")
         ? "allow"
         : "ask",
+    approvalRules: all.flatMap(({ name, policy }) =>
+      policy.approvals.rules
+        .map((rule, index) => ({ name: `${name} approvals.rules[${index}]`, ...rule }))
+        .filter((rule) => rule.decide !== "allow" || name === operator?.name),
+    ),
     tools: {
       only: intersection(all.map(({ policy }) => policy.tools.only)),
       deny: [...new Set(all.flatMap(({ policy }) => policy.tools.deny))],

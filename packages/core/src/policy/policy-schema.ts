@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { APPROVAL_POLICIES, DATA_LEAVING } from "./approval-policy.ts";
+import { RULE_DECISIONS } from "./approval-rules.ts";
 import { NETWORK_PRESETS, type NetworkPreset } from "./network-presets.ts";
 
 const host = z
@@ -26,6 +27,21 @@ export const policySchema = z.strictObject({
         .describe(
           "`ask`: a person is asked before what could carry private data out on the word of untrusted content, whatever the policy. Default.",
         ),
+      rules: z
+        .array(
+          z.strictObject({
+            tool: z.union([toolName, z.literal("*")]).describe("A tool's name, or `*`."),
+            match: z
+              .string()
+              .min(1)
+              .optional()
+              .describe("The command of `bash`, or other tools' arguments as canonical JSON; `*` stands for any text. Default: anything."),
+            decide: z.enum(RULE_DECISIONS).describe("The strictest rule that fits decides, before the policy does."),
+            reason: z.string().optional(),
+          }),
+        )
+        .default([])
+        .describe("The operator's file alone may allow."),
     })
     .prefault({}),
   tools: z

@@ -23,6 +23,13 @@ export function readPolicy(text: string, file: string, owner: PolicyOwner): Poli
       remedy: "take it out, and grant it yourself with guild secret grant",
     });
   }
+  const allowing = parsed.data.approvals.rules.findIndex((rule) => rule.decide === "allow");
+  if (owner === "project" && allowing !== -1) {
+    throw new GuildError("invalid_argument", `approvals.rules[${allowing}]: a project's policy cannot allow actions`, {
+      subject: file,
+      remedy: "take it out, and allow it in your own policy.toml or with guild approval grant --always",
+    });
+  }
   return parsed.data;
 }
 

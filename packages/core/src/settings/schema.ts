@@ -21,6 +21,12 @@ export const settingsSchema = z.strictObject({
     max_cost_usd: z.number().min(0).default(0).describe("US dollars after which a session stops; 0: no limit."),
     max_seconds: count("Seconds of wall time after which a session stops; 0: no limit.", 0),
   }),
+  approval: section({
+    judge: z
+      .string()
+      .default("")
+      .describe("Model that judges the risk of actions, beside the analysis; the higher risk counts. Empty: none."),
+  }),
   context: section({
     summaries: z.boolean().default(true).describe("The model writes what stands in place of old history (routes.condense: another one)."),
     max_events: count("Messages, replies and notices beyond which old history is condensed; 0: only its size counts.", 0),

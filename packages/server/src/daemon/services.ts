@@ -20,11 +20,15 @@ import {
   KnowledgeService,
   ModelService,
   ResultsService,
+  ApprovalService,
   SessionService,
   SystemService,
   ToolService,
 } from "@guildhall/protocol";
 
+import { approvalService } from "../approvals/approval-service.ts";
+import { RuleStore } from "../approvals/rule-store.ts";
+import { sessionApprovals } from "../approvals/session-approvals.ts";
 import { environmentPart } from "../environment/environment-part.ts";
 import { environmentService } from "../environment/environment-service.ts";
 import { Environments } from "../environment/environments.ts";
@@ -169,6 +173,12 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   let commandJudge: Promise<CommandJudge> | undefined;
   const openCommandJudge = () => (commandJudge ??= import("@guildhall/code").then(({ createCommandJudge }) => createCommandJudge()));
 
+  const approvals = {
+    rules: new RuleStore(join(paths.data, "approval-rules.json")),
+    settings,
+    models: openModels,
+    policyRules: (workspace: string) => access.terms(workspace, "", "").approvalRules,
+  };
   const workbenchDeps = { provider: (name: string) => sandboxes.provider(name), checkpointer: openCheckpointer, blobs, ids };
   const hub = createDeltaHub();
   const host = new SessionHost({
@@ -210,6 +220,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
+      ...sessionApprovals(approvals, record, run.credentials),
       ...sessionModels({ models: openModels, settings, credentials: run.credentials }),
     }),
   });
@@ -276,6 +287,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       router.service(ResultsService, resultsService(results));
       router.service(AccessService, accessService(access.service));
       router.service(KnowledgeService, knowledgeService({ knowledge: knowledge.global, keeper: knowledge.keeper, actor }));
+      router.service(ApprovalService, approvalService({ rules: approvals.rules, log, clock }));
       router.service(EnvironmentService, environmentService({ environments }));
       router.service(ExtensionService, extensionService({ ...extensions, bench }));
       router.service(ToolService, toolService({ bench }));

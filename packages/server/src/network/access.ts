@@ -2,6 +2,7 @@ import { join } from "node:path";
 
 import {
   APPROVAL_POLICIES,
+  type ApprovalRule,
   type Clock,
   type DataLeaving,
   isNetworkOpen,
@@ -46,6 +47,8 @@ export interface Terms {
   /** Paths that the operator lets agents write though they are protected. */
   unprotected: readonly string[];
   dataLeaving: DataLeaving;
+  /** Rules for single actions. */
+  approvalRules: readonly ApprovalRule[];
   notices: string[];
 }
 
@@ -107,6 +110,7 @@ export function createAccess(options: AccessOptions): Access {
         unprotected: policy.unprotected,
         allowsTool: (name) => isToolAllowed(policy, name),
         dataLeaving: policy.dataLeaving,
+        approvalRules: policy.approvalRules,
         notices,
       };
     },

@@ -31,7 +31,7 @@ export interface SessionHostDeps {
 }
 
 export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> &
-  Partial<Pick<RunDeps, "openSummariser" | "mostItems" | "faults" | "takeover" | "dataLeaving">>;
+  Partial<Pick<RunDeps, "openSummariser" | "mostItems" | "approvalRules" | "actionJudge" | "faults" | "takeover" | "dataLeaving">>;
 
 /**
  * Runs the sessions of this daemon: one run a session and one running session a workspace at a time. Sandboxes stay warm between the turns of a
