@@ -162,10 +162,12 @@ for (const [spec, path] of [
       [500, "tools param requires --jinja flag"],
       [400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'],
     ] as const) {
-      it(`names a model or set-up without tool calls: “${message.slice(0, 30)}…”`, async () => {
-        const error = await failsAs("bad_request", [status(code, { message }), { text: "never" }]);
-        assert.match(error.remedy ?? "", /can call tools/);
-        assert.equal(server.requests.length, 1);
+      it(`goes on through text where the server knows no tool calls: “${message.slice(0, 30)}…”`, async () => {
+        assert.equal((await generate([status(code, { message }), { text: "in words" }])).text, "in words");
+        const [refused, second, ...more] = server.requests.map((request) => JSON.stringify(request.body));
+        assert.match(refused ?? "", /"tools"|functionDeclarations/);
+        assert.doesNotMatch(second ?? "", /"tools":\[\{|functionDeclarations/);
+        assert.deepEqual(more, []);
       });
     }
 
