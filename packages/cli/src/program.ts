@@ -8,6 +8,7 @@ import { addAccess } from "./program-access.ts";
 import { addAlways, addModels, addRules, addSessionSteering } from "./program-agent.ts";
 import { addEnvironment } from "./program-environment.ts";
 import { addKnowledge } from "./program-knowledge.ts";
+import { addPool } from "./program-pool.ts";
 import { addProtocols } from "./program-protocols.ts";
 import { addResults } from "./program-results.ts";
 
@@ -51,6 +52,7 @@ function buildProgram(context: Context, run: Run): Command {
   addKnowledge(program, context, run);
   addModels(program, context, run);
   addProtocols(program, context, run);
+  addPool(program, context, run);
   addDaemon(program, context, run);
   return program;
 }

@@ -8,20 +8,23 @@ import {
   AccessService,
   ResultsService,
   ApprovalService,
+  BudgetService,
   EnvironmentService,
   type GetInfoResponse,
   KnowledgeService,
   ModelService,
   ExtensionService,
+  PoolService,
   PROTOCOL_VERSION,
   SessionService,
   SystemService,
+  TaskService,
   ToolService,
 } from "@guildhall/protocol";
 
 import type { Context } from "./context.ts";
 import { daemonEntry, startDaemon } from "./daemon-process.ts";
-import { openWire } from "./wire.ts";
+import { openWire, type WireTarget } from "./wire.ts";
 
 /** A connection to the daemon, its version checked. */
 export interface Connection {
@@ -35,6 +38,9 @@ export interface Connection {
   readonly access: Client<typeof AccessService>;
   readonly results: Client<typeof ResultsService>;
   readonly knowledge: Client<typeof KnowledgeService>;
+  readonly tasks: Client<typeof TaskService>;
+  readonly pool: Client<typeof PoolService>;
+  readonly budgets: Client<typeof BudgetService>;
   readonly environments: Client<typeof EnvironmentService>;
   readonly models: Client<typeof ModelService>;
   readonly extensions: Client<typeof ExtensionService>;
@@ -53,7 +59,7 @@ export async function connect(context: Context): Promise<Connection> {
  */
 export async function connectToCurrent(context: Context): Promise<Connection | undefined> {
   const running = await connectToRunning(context);
-  if (running === undefined || running.info.version === buildVersion(daemonEntry())) return running;
+  if (running === undefined || running.info.version === buildVersion(daemonEntry()) || gatewayOf(context) !== undefined) return running;
   const { info } = running;
   if (info.runningSessions === 0) {
     await shutDown(running, false);
@@ -72,7 +78,8 @@ export async function connectToCurrent(context: Context): Promise<Connection | u
 /** The daemon that runs, of whatever version, or undefined; starts none. */
 export async function connectToRunning(context: Context): Promise<Connection | undefined> {
   const { socket } = context.paths;
-  const wire = openWire(socket);
+  const gateway = gatewayOf(context);
+  const wire = openWire(gateway ?? socket);
   const system = wire.client(SystemService);
   try {
     const info = await system.getInfo({ clientVersion: VERSION, protocol: PROTOCOL_VERSION });
@@ -85,6 +92,9 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       access: wire.client(AccessService),
       results: wire.client(ResultsService),
       knowledge: wire.client(KnowledgeService),
+      tasks: wire.client(TaskService),
+      pool: wire.client(PoolService),
+      budgets: wire.client(BudgetService),
       environments: wire.client(EnvironmentService),
       models: wire.client(ModelService),
       extensions: wire.client(ExtensionService),
@@ -95,6 +105,12 @@ export async function connectToRunning(context: Context): Promise<Connection | u
     wire.close();
     const reason =
       GuildError.is(error, "unavailable") && error.cause instanceof Error && "code" in error.cause ? error.cause.code : undefined;
+    if (gateway !== undefined && typeof reason === "string" && notThere.has(reason))
+      throw new GuildError("unavailable", "the gateway does not answer", {
+        subject: context.env["GUILD_GATEWAY"] ?? "",
+        remedy: "check GUILD_GATEWAY, or unset it to use your own daemon",
+        cause: error,
+      });
     if (typeof reason === "string" && notThere.has(reason)) return undefined;
     if (reason !== "EACCES") throw error;
     throw new GuildError("permission_denied", "the daemon's socket cannot be opened", {
@@ -107,6 +123,21 @@ export async function connectToRunning(context: Context): Promise<Connection | u
 
 /** Nothing is there, nobody listens there any more, or whoever did was just ending. */
 const notThere: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"]);
+
+/** A gateway that the environment names instead of one's own daemon: `GUILD_GATEWAY`, with the token `GUILD_TOKEN`. */
+function gatewayOf({ env }: Context): WireTarget | undefined {
+  const address = env["GUILD_GATEWAY"] ?? "";
+  if (address === "") return undefined;
+  const match = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:]+\]|[^:/]+):(\d{1,5})$/.exec(address);
+  if (match === null) throw new GuildError("invalid_argument", `GUILD_GATEWAY is no address: ${address}`, { remedy: "write host:port" });
+  const certificate = env["GUILD_GATEWAY_CA"] ?? "";
+  return {
+    host: match[2] ?? "",
+    port: Number(match[3]),
+    token: env["GUILD_TOKEN"] ?? "",
+    ...(match[1] === "https" || certificate !== "" ? { ca: certificate } : {}),
+  };
+}
 
 /** Asks the daemon to end, and waits until it has: it cuts the connections as its last act. */
 export async function shutDown(connection: Connection, now: boolean): Promise<void> {

@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
 import type { Agent, IncomingMessage as Incoming } from "node:http";
 import type * as Http from "node:http";
+import type * as Https from "node:https";
 import { createRequire } from "node:module";
 
 import { create, type DescMessage, type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -8,9 +10,44 @@ import { type ErrorCode, GuildError } from "@guildhall/core";
 import { ErrorDetailSchema } from "@guildhall/protocol";
 
 // As an ES module `node:http` reads all its exports, and thereby loads undici: 50 ms that a command has no use for.
-const http = createRequire(import.meta.url)("node:http") as typeof Http;
+const require = createRequire(import.meta.url);
+const http = require("node:http") as typeof Http;
+// Only who has a gateway elsewhere needs TLS.
+const https = {
+  get Agent() {
+    return (require("node:https") as typeof Https).Agent;
+  },
+  get request() {
+    return (require("node:https") as typeof Https).request;
+  },
+};
 
-/** Calls over a Unix socket. */
+/** A gateway elsewhere. `ca`: file of the authority that its certificate comes from; empty: the system's; absent: plain text. */
+export interface WireTarget {
+  host: string;
+  port: number;
+  token: string;
+  ca?: string;
+}
+
+interface Address {
+  secure: boolean;
+  options: { socketPath: string } | { host: string; port: number; ca?: Buffer };
+  headers: Record<string, string>;
+}
+
+function addressOf(target: string | WireTarget): Address {
+  if (typeof target === "string") return { secure: false, options: { socketPath: target }, headers: { host: "guildhall.local" } };
+  const { host, port, token, ca } = target;
+  const authority = ca === undefined || ca === "" ? {} : { ca: readFileSync(ca) };
+  return {
+    secure: ca !== undefined,
+    options: { host: host.replace(/^\[|\]$/g, ""), port, ...authority },
+    headers: token === "" ? {} : { authorization: `Bearer ${token}` },
+  };
+}
+
+/** Calls over a Unix socket, or to a gateway. */
 export interface Wire {
   /** All methods of a service but those that stream both ways, which HTTP/1.1 cannot. Errors are GuildErrors. */
   client<Service extends DescService>(service: Service): Client<Service>;
@@ -21,11 +58,12 @@ export interface Wire {
  * The Connect protocol (https://connectrpc.com/docs/protocol) over HTTP/1.1, binary, uncompressed: what `@connectrpc/connect-node` would do, in a
  * quarter of its time to load. An address where nobody listens gives `unavailable` with the system's error as cause.
  */
-export function openWire(socketPath: string): Wire {
-  const agent = new http.Agent({ keepAlive: true });
+export function openWire(target: string | WireTarget): Wire {
+  const address = addressOf(target);
+  const agent = address.secure ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true });
   return {
     client<Service extends DescService>(service: Service): Client<Service> {
-      const methods = service.methods.map((method) => [method.localName, callOf(socketPath, agent, method)]);
+      const methods = service.methods.map((method) => [method.localName, callOf(address, agent, method)]);
       return Object.fromEntries(methods) as Client<Service>;
     },
     close: () => agent.destroy(),
@@ -33,13 +71,13 @@ export function openWire(socketPath: string): Wire {
 }
 
 /** A call whose signal has aborted is given up: its answer ends as if the daemon had gone, and the daemon hears of it. */
-function callOf(socketPath: string, agent: Agent, method: DescMethod): (input: unknown, options?: { signal?: AbortSignal }) => unknown {
+function callOf(address: Address, agent: Agent, method: DescMethod): (input: unknown, options?: { signal?: AbortSignal }) => unknown {
   const { methodKind: kind } = method;
-  if (kind === "unary") return (input) => unary(socketPath, agent, method, input);
-  if (kind === "server_streaming") return (input, options) => stream(socketPath, agent, method, [input], options?.signal);
+  if (kind === "unary") return (input) => unary(address, agent, method, input);
+  if (kind === "server_streaming") return (input, options) => stream(address, agent, method, [input], options?.signal);
   if (kind === "client_streaming") {
     return async (inputs) => {
-      for await (const message of stream(socketPath, agent, method, inputs as AsyncIterable<unknown>)) return message;
+      for await (const message of stream(address, agent, method, inputs as AsyncIterable<unknown>)) return message;
       throw new GuildError("internal", `${method.name} gave no answer`);
     };
   }
@@ -48,22 +86,22 @@ function callOf(socketPath: string, agent: Agent, method: DescMethod): (input: u
   };
 }
 
-async function unary(socketPath: string, agent: Agent, method: DescMethod, input: unknown): Promise<unknown> {
+async function unary(address: Address, agent: Agent, method: DescMethod, input: unknown): Promise<unknown> {
   const bytes = encode(method.input, input);
-  const { incoming } = await post(socketPath, agent, method, "application/proto", async (write) => write(bytes));
+  const { incoming } = await post(address, agent, method, "application/proto", async (write) => write(bytes));
   const body = await readAll(incoming);
   if (incoming.statusCode !== 200) throw toError(body, incoming.statusCode);
   return fromBinary(method.output, body);
 }
 
 async function* stream(
-  socketPath: string,
+  address: Address,
   agent: Agent,
   method: DescMethod,
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
   signal?: AbortSignal,
 ): AsyncGenerator<unknown> {
-  const { incoming, sending } = await post(socketPath, agent, method, "application/connect+proto", async (write) => {
+  const { incoming, sending } = await post(address, agent, method, "application/connect+proto", async (write) => {
     for await (const input of inputs) await write(envelope(encode(method.input, input)));
   });
   const stop = (): void => void incoming.destroy();
@@ -106,7 +144,7 @@ interface Sending {
 
 /** Sends the request while it is being produced; resolves when the response's head is there. */
 function post(
-  socketPath: string,
+  address: Address,
   agent: Agent,
   method: DescMethod,
   contentType: string,
@@ -114,12 +152,12 @@ function post(
 ): Promise<{ incoming: Incoming; sending: Sending }> {
   return new Promise((resolve, reject) => {
     const sending: Sending = { failure: undefined };
-    const outgoing = http.request({
-      socketPath,
+    const outgoing = (address.secure ? https : http).request({
+      ...address.options,
       agent,
       method: "POST",
       path: `/${method.parent.typeName}/${method.name}`,
-      headers: { host: "guildhall.local", "content-type": contentType, "connect-protocol-version": "1" },
+      headers: { ...address.headers, "content-type": contentType, "connect-protocol-version": "1" },
     });
     outgoing.on("response", (incoming) => resolve({ incoming, sending }));
     outgoing.on("error", (error) => reject(failureOf(sending) ?? wentAway(error)));

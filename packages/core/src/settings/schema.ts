@@ -82,6 +82,33 @@ export const settingsSchema = z.strictObject({
     listen: z.string().default("").describe("TCP address (host:port) to listen on besides the socket; asks for the token. Empty: none."),
     resume_orphans: z.boolean().default(false).describe("Take up sessions again that a crash left without a worker."),
   }),
+  services: section({
+    orchestrator: z
+      .string()
+      .default("")
+      .describe("Orchestrators that other services join: host:port, several separated by commas. --join overrides it."),
+    models: z.string().default("").describe("Models service to use instead of models in this process: host:port."),
+    knowledge: z.string().default("").describe("Knowledge service to use instead of knowledge in this process: host:port."),
+    token: z
+      .string()
+      .default("")
+      .meta({ description: "Token that services show each other; empty: that of this data directory.", secret: true }),
+    certs: z
+      .string()
+      .default("")
+      .describe("Directory of this service's certificate and its authority (guild certs); empty: plain text on loopback."),
+  }),
+  workers: section({
+    slots: count("Sessions that a worker takes at once; 0: twice its CPU cores.", 0),
+    labels: z.string().default("").describe("What tasks may ask a worker for: name=value, several separated by commas."),
+    roles: z.string().default("").describe("Roles that a worker serves, separated by commas; empty: all."),
+    workspaces: z
+      .string()
+      .default("")
+      .describe("Where workspaces that are cloned lie, the same on all workers; empty: in the data directory."),
+    min: count("Worker processes that the local autoscaler keeps.", 0),
+    max: count("Worker processes that the local autoscaler starts at most; 0: it is off.", 0),
+  }),
   secrets: section({
     store: z
       .enum(["file", "keyring", "environment", "vault"])

@@ -21,6 +21,8 @@ export interface DaemonOptions {
   listen?: string;
   /** Program and arguments that run the network's broker. */
   brokerProgram: readonly [string, ...string[]];
+  /** Told why this process ends by itself. */
+  failed?(error: GuildError): void;
 }
 
 /** The running daemon of one person. */

@@ -1,5 +1,6 @@
 import { closeSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -11,7 +12,7 @@ import { startDaemon } from "./daemon.ts";
 import { createLog } from "./log.ts";
 
 /**
- * The daemon's program. `--broker` makes it the network's broker instead, a child of the daemon. `--listen ADDR` opens a TCP address too, `--foreground` says on stdout what happens, `--doctor` examines the machine, prints its
+ * The daemon's program. `--broker` makes it the network's broker instead, a child of the daemon. `--listen ADDR` opens a TCP address too, `--serve NAMES` runs these services instead, with `--join` and `--config`; `--foreground` says on stdout what happens, `--doctor` examines the machine, prints its
  * findings as JSON and ends; `--evaluate JSON` measures retrieval, prints the figures and ends. The descriptor `--ready-fd` gets one line of JSON when the daemon is ready or could not start.
  */
 async function main(): Promise<void> {
@@ -23,6 +24,9 @@ async function main(): Promise<void> {
       broker: { type: "boolean" },
       evaluate: { type: "string" },
       "ready-fd": { type: "string" },
+      serve: { type: "string" },
+      config: { type: "string" },
+      join: { type: "string" },
     },
   });
   if (values.broker === true) {
@@ -59,24 +63,38 @@ async function main(): Promise<void> {
   process.on("uncaughtException", (error) => log.error("uncaught", error));
   process.on("unhandledRejection", (error) => log.error("unhandled rejection", error));
   try {
-    const daemon = await startDaemon({
-      paths,
+    const common = {
+      paths: values.config === undefined ? paths : { ...paths, settingsFile: resolve(values.config) },
       uid,
       env,
       log,
       // The program as it was started: in a bundle this module is another file.
       version: buildVersion(pathToFileURL(process.argv[1] ?? "")),
-      brokerProgram: [process.execPath, process.argv[1] ?? "", "--broker"],
+      brokerProgram: [process.execPath, process.argv[1] ?? "", "--broker"] as const,
       ...(values.listen === undefined ? {} : { listen: values.listen }),
-    });
+    };
+    let failed: GuildError | undefined;
+    const daemon = await (values.serve === undefined
+      ? startDaemon(common)
+      : (await import("../services/serve.ts")).startServices({
+          ...common,
+          names: values.serve.split(","),
+          failed: (error) => (failed = error),
+          ...(values.join === undefined ? {} : { join: values.join }),
+        }));
     let asked = 0;
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => daemon.stop({ now: ++asked > 1 }));
     tellStarter({ state: "ready" });
     if (values.foreground === true) process.stdout.write(`ready: ${daemon.addresses.join(", ")}\n`);
     await daemon.ended;
+    if (failed !== undefined) throw failed;
     process.exit(0);
   } catch (error) {
     const own = GuildError.from(error);
+    if (values.serve !== undefined) {
+      process.stderr.write(`guild: ${own.line}\n`);
+      process.exit(own.code === "invalid_argument" || own.code === "not_found" ? 2 : 1);
+    }
     if (own.code === "already_exists") {
       tellStarter({ state: "held" });
     } else {

@@ -35,11 +35,14 @@ import { Environments } from "../environment/environments.ts";
 import { createExtensions } from "../extensions/extension-parts.ts";
 import { extensionService } from "../extensions/extension-service.ts";
 import { createKnowledge } from "../knowledge/index.ts";
+import { openModelProvider } from "../models/open-provider.ts";
 import { modelRouting } from "../models/routing.ts";
 import { sessionModels } from "../models/session-models.ts";
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
+import { addPoolServices } from "../pool/add-pool-services.ts";
+import { composePool, type Pool } from "../pool/compose-pool.ts";
 import { createResults, heldPart, resultsService } from "../results/index.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
 import { knowledgeService } from "../rpc/knowledge-service.ts";
@@ -48,6 +51,7 @@ import { sessionService } from "../rpc/session-service.ts";
 import { systemService } from "../rpc/system-service.ts";
 import { toolService } from "../rpc/tool-service.ts";
 import { createScreen } from "../secrets/screen.ts";
+import type { ServiceSeams } from "../services/service-seams.ts";
 import { createSessionDescriber } from "../sessions/describe-session.ts";
 import { SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import { SessionHistory } from "../sessions/session-history.ts";
@@ -76,6 +80,8 @@ export interface ServicesOptions {
   stop(how: { now: boolean }): void;
   /** Program and arguments that run the network's broker. */
   brokerProgram: readonly [string, ...string[]];
+  /** Where this process is one of several: what stands in for the parts that are elsewhere. */
+  seams?: ServiceSeams;
 }
 
 /** The daemon's services, put together. */
@@ -85,6 +91,8 @@ export interface Services {
   /** Loads what the first session needs, so that it need not wait for it. */
   warmUp(): Promise<void>;
   resumeOrphans(): Promise<void>;
+  readonly pool: Pool;
+  readonly host: SessionHost;
   stopSessions(how: { now: boolean }): Promise<void>;
   /** Closes sandboxes, checkpoints and the storage, in this order. */
   close(): Promise<void>;
@@ -155,7 +163,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     [environmentPart(environments), heldPart(results.held), ...partFactories({ extensions, memory: knowledge.part })],
     journal,
   );
-  const checkpointStores = createCheckpointStores(join(paths.data, "checkpoints"));
+  const seams = options.seams ?? {};
+  const checkpointStores = seams.checkpoints ?? createCheckpointStores(join(paths.data, "checkpoints"));
   const openCheckpointer = async (sandbox: Sandbox, apart = ""): Promise<Checkpointer> => {
     const { createCheckpointer } = await import("@guildhall/sandbox");
     return createCheckpointer({
@@ -165,10 +174,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     });
   };
   let models: Promise<ModelProvider> | undefined;
-  const openModels = () =>
-    (models ??= import("@guildhall/models").then(({ createModelProvider }) =>
-      createModelProvider({ clock, random: Math.random, proxy: options.env, routing: () => modelRouting(settings()) }),
-    ));
+  const openModels = () => (models ??= seams.models?.() ?? openModelProvider(clock, options.env, settings));
 
   let commandJudge: Promise<CommandJudge> | undefined;
   const openCommandJudge = () => (commandJudge ??= import("@guildhall/code").then(({ createCommandJudge }) => createCommandJudge()));
@@ -189,6 +195,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     journal,
     busy: options.busy,
     keepWarmMs: settings().sandbox.idle_seconds * 1000,
+    ...(seams.leaseMs === undefined ? {} : { leaseMs: seams.leaseMs }),
     createMasker: (credentials) => screen.masker(Object.values(credentials)),
     openWorkbench: async (record, masker) => {
       const [first] = await log.read(record, 1, 1);
@@ -199,7 +206,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       return openWorkbench(workbenchDeps, {
         workspace,
         provider,
-        limits: sandboxes.limits(),
+        limits: { ...sandboxes.limits(), ...pool.limitsOf(record.session) },
+        ...(seams.leaseMs === undefined ? {} : { leaseMs: seams.leaseMs }),
         masker,
         surroundings,
         ...results.workbench(record, apply, provider, access.terms(workspace, provider, "").unprotected),
@@ -216,7 +224,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
         allows: access.terms(record.workspace, "", "").allowsTool,
         leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
       }),
-      takeover: !sharedDatabase,
+      takeover: run.takeover ?? !sharedDatabase,
+      budgets: seams.budgets ?? storage.budgets,
       dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
@@ -224,9 +233,35 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       ...sessionModels({ models: openModels, settings, credentials: run.credentials }),
     }),
   });
+  const withCheckpointer = async <T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T> => {
+    const workbench = openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker: screen.masker([]) });
+    try {
+      return await work(await workbench.checkpointer);
+    } finally {
+      await workbench.close();
+    }
+  };
+  const pool: Pool = composePool({
+    ...options,
+    ...seams,
+    tenant: TENANT,
+    store: storage.tasks,
+    log,
+    ids,
+    clock,
+    journal,
+    host,
+    settings,
+    dataDir: paths.data,
+    shared: sharedDatabase,
+    local: seams.role !== "orchestrator" && seams.role !== "worker",
+    desk: () => desk,
+    withCheckpointer,
+  });
+  const runner = seams.role === "orchestrator" ? pool.runner : host;
   const desk = new SessionDesk({
     log,
-    host,
+    host: runner,
     ids,
     settings,
     models: openModels,
@@ -251,18 +286,11 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const history = new SessionHistory({
     log,
     blobs,
-    host,
+    host: runner,
     ids,
     forks: join(paths.data, "forks"),
     checkpointStore: (workspace) => checkpointStores.open(workspace),
-    withCheckpointer: async (workspace, provider, work) => {
-      const workbench = openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker: screen.masker([]) });
-      try {
-        return await work(await workbench.checkpointer);
-      } finally {
-        await workbench.close();
-      }
-    },
+    withCheckpointer,
   });
   const benchMasker = screen.masker(Object.values(settings().keys));
   const bench = createToolBench({
@@ -279,12 +307,14 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   // A database of our own has one daemon: a lease that still runs and is not ours is that of one that died.
   const leasedElsewhere = (record: SessionRecord): boolean =>
     sharedDatabase && record.leaseExpires !== undefined && record.leaseExpires.getTime() > clock.now().getTime();
-  const describer = createSessionDescriber(log, (record) => host.isRunning(record.session) || leasedElsewhere(record));
+  const describer = createSessionDescriber(log, (record) => runner.isRunning(record.session) || leasedElsewhere(record));
   const { handler, health } = createServiceHandler({
     log: journal,
     routes(router) {
-      router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host, hub, actor }));
+      router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host: runner, hub, actor }));
+      addPoolServices(router, { pool, budgets: storage.budgets, tenant: TENANT });
       router.service(ResultsService, resultsService(results));
+      seams.routes?.(router, { pool, openCheckpoints: (workspace) => checkpointStores.open(workspace) });
       router.service(AccessService, accessService(access.service));
       router.service(KnowledgeService, knowledgeService({ knowledge: knowledge.global, keeper: knowledge.keeper, actor }));
       router.service(ApprovalService, approvalService({ rules: approvals.rules, log, clock }));
@@ -321,12 +351,18 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     async warmUp() {
       await Promise.all([openModels(), sandboxes.provider("")]);
     },
+    pool,
+    host,
     async resumeOrphans() {
+      if (seams.role !== "worker") await pool.resume();
       if (!settings().daemon.resume_orphans) return;
       const taken = await desk.resumeOrphans();
       if (taken > 0) journal.info(`took up ${taken} session(s) that nobody worked on`);
     },
-    stopSessions: (how) => host.stop(how),
+    async stopSessions(how) {
+      await pool.stop(how);
+      await host.stop(how);
+    },
     async close() {
       await sandboxes.close();
       await parts.close();

@@ -44,7 +44,7 @@ export function openPeer(address: string, { token = "", tls }: PeerSecurity = {}
 }
 
 /** Whether a host is this machine and nobody else can listen in. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === "localhost" || host.startsWith("127.") || host === "::1" || host === "[::1]";
 }
 

@@ -6,7 +6,7 @@ import type { SessionDescriber } from "../sessions/describe-session.ts";
 import { keyOf, type SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import type { SessionHistory } from "../sessions/session-history.ts";
 import type { DeltaHub } from "../worker/deltas.ts";
-import type { SessionHost } from "../worker/session-host.ts";
+import type { SessionRunner } from "../worker/session-host.ts";
 import { watchSession } from "../worker/watch.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
 
@@ -16,7 +16,7 @@ export interface SessionServiceDeps {
   describer: SessionDescriber;
   log: EventLog;
   blobs: BlobStore;
-  host: SessionHost;
+  host: SessionRunner;
   hub: DeltaHub;
   /** Who speaks through this daemon's socket: `person:<name>`. */
   actor: string;

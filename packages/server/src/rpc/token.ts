@@ -11,7 +11,12 @@ import type { RequestHandler } from "./listen.ts";
  * rebound DNS name reaches us through a browser), and whose Origin, where there is one, is that Host. The token is made at first use.
  */
 export function requireToken(file: string, handler: RequestHandler): RequestHandler {
-  const expected = digest(readToken(file));
+  return requireTokenOf(readToken(file), handler);
+}
+
+/** The same with a token that is known already. */
+export function requireTokenOf(token: string, handler: RequestHandler): RequestHandler {
+  const expected = digest(token);
   return (request, response) => {
     const { headers } = request;
     // Whoever watches over processes (a load balancer, a kubelet) asks without a token; there is nothing to learn but that it lives.

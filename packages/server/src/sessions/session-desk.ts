@@ -7,6 +7,7 @@ import {
   GuildError,
   type Ids,
   type ModelProvider,
+  type NewSession,
   type SessionKey,
   type SessionRecord,
 } from "@guildhall/core";
@@ -23,12 +24,12 @@ import {
 } from "@guildhall/protocol";
 
 import { MASKED_WORDS } from "../secrets/screen.ts";
-import type { SessionHost } from "../worker/session-host.ts";
+import type { SessionRunner } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
 
 export interface SessionDeskDeps {
   log: EventLog;
-  host: SessionHost;
+  host: SessionRunner;
   ids: Ids;
   settings(): Settings;
   models(): Promise<ModelProvider>;
@@ -66,9 +67,65 @@ export class SessionDesk {
 
   /** Checks everything that can be checked before anything is stored: workspace, sandbox, policy, model and its key. */
   async create(request: CreateSessionRequest, actor: string): Promise<{ record: SessionRecord; modelReason: string; notices: string[] }> {
-    const { log, host, ids } = this.#deps;
-    const settings = this.#deps.settings();
+    const { log, host } = this.#deps;
     const workspace = checkWorkspace(request.workspace);
+    const release = request.goal === "" ? () => undefined : host.claim(workspace);
+    try {
+      const { session, modelReason, notices } = await this.draft(request, workspace, actor);
+      const record = await log.createSession(session);
+      const credentials = { ...this.#deps.settings().keys, ...request.credentials };
+      if (record.turnOpen) host.ensureRunning(record, { credentials, unattended: request.unattended });
+      return { record, modelReason, notices };
+    } finally {
+      release();
+    }
+  }
+
+  /** A session that is about to be stored; `workspace` is checked by the caller, or will exist where the session runs. */
+  async draft(
+    request: CreateSessionRequest,
+    workspace: string,
+    actor: string,
+  ): Promise<{ session: NewSession; modelReason: string; notices: string[] }> {
+    const { ids } = this.#deps;
+    const settings = this.#deps.settings();
+    const { model, sandbox } = await this.checkTerms(request);
+    const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy, request.apply === "review");
+    const { systemPrompt, environmentHash, tools } = terms;
+    const words = this.#deps.screen(request.goal);
+    const notices = words === request.goal ? terms.notices : [...terms.notices, MASKED_WORDS];
+    const started = body.sessionStarted({
+      workspace,
+      model: model.spec,
+      modelReason: model.reason,
+      baseUrl: model.baseUrl,
+      sandbox,
+      limits: limitsOf(request.limits, settings),
+      approvalPolicy: terms.approvalPolicy,
+      apply: terms.review ? "review" : "",
+      version: VERSION,
+      systemPrompt,
+      environmentHash,
+      tools,
+    });
+    const goal = body.messageReceived({ text: words, messageId: ids.next("msg") });
+    const session = {
+      tenant: TENANT,
+      session: ids.next("ses"),
+      title: titleOf(words),
+      workspace,
+      actor,
+      events: request.goal === "" ? [started] : [started, goal],
+      ...(request.requestId === "" ? {} : { requestId: request.requestId }),
+    };
+    return { session, modelReason: model.reason, notices };
+  }
+
+  /** The model and sandbox of a request. Throws for what cannot be had: an unknown name, a missing key. */
+  async checkTerms(
+    request: Pick<CreateSessionRequest, "sandbox" | "approvalPolicy" | "apply" | "model" | "baseUrl" | "credentials">,
+  ): Promise<{ model: { spec: string; baseUrl: string; reason: string }; sandbox: string }> {
+    const settings = this.#deps.settings();
     const sandbox = request.sandbox === "" ? settings.sandbox.provider : request.sandbox;
     this.#deps.checkSandbox(sandbox);
     approvalPolicy(request.approvalPolicy);
@@ -77,43 +134,8 @@ export class SessionDesk {
         remedy: "say direct or review",
       });
     }
-    const release = request.goal === "" ? () => undefined : host.claim(workspace);
-    try {
-      const credentials = { ...settings.keys, ...request.credentials };
-      const model = await this.#chooseModel(request.model, request.baseUrl, settings, credentials);
-      const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy, request.apply === "review");
-      const { systemPrompt, environmentHash, tools } = terms;
-      const words = this.#deps.screen(request.goal);
-      const notices = words === request.goal ? terms.notices : [...terms.notices, MASKED_WORDS];
-      const started = body.sessionStarted({
-        workspace,
-        model: model.spec,
-        modelReason: model.reason,
-        baseUrl: model.baseUrl,
-        sandbox,
-        limits: limitsOf(request.limits, settings),
-        approvalPolicy: terms.approvalPolicy,
-        apply: terms.review ? "review" : "",
-        version: VERSION,
-        systemPrompt,
-        environmentHash,
-        tools,
-      });
-      const goal = body.messageReceived({ text: words, messageId: ids.next("msg") });
-      const record = await log.createSession({
-        tenant: TENANT,
-        session: ids.next("ses"),
-        title: titleOf(words),
-        workspace,
-        actor,
-        events: request.goal === "" ? [started] : [started, goal],
-        ...(request.requestId === "" ? {} : { requestId: request.requestId }),
-      });
-      if (record.turnOpen) host.ensureRunning(record, { credentials, unattended: request.unattended });
-      return { record, modelReason: model.reason, notices };
-    } finally {
-      release();
-    }
+    const model = await this.#chooseModel(request.model, request.baseUrl, settings, { ...settings.keys, ...request.credentials });
+    return { model, sandbox };
   }
 
   async get(session: string): Promise<SessionRecord> {

@@ -20,7 +20,7 @@ import {
 import { VERSION } from "@guildhall/core/paths";
 import type { Event } from "@guildhall/protocol";
 
-import type { SessionHost } from "../worker/session-host.ts";
+import type { SessionRunner } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
 import { foldSession } from "./describe-session.ts";
 import { readSessionFile, writeSessionFile } from "./session-file.ts";
@@ -28,7 +28,7 @@ import { readSessionFile, writeSessionFile } from "./session-file.ts";
 export interface SessionHistoryDeps {
   log: EventLog;
   blobs: BlobStore;
-  host: SessionHost;
+  host: SessionRunner;
   ids: Ids;
   /** Parent of the folders that forks get. */
   forks: string;

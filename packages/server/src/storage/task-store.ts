@@ -148,8 +148,9 @@ export class TaskStore {
   /** Answers for these a while longer; returns those that are still ours to answer for. */
   async renew(tenant: string, owner: string, ids: readonly string[], claimMs: number): Promise<Array<{ id: string; state: TaskState }>> {
     const rows = await this.#database.write<{ task_id: string; state: number }>({
-      text: `UPDATE guildhall.task SET claim_expires_at = ${UNTIL} WHERE tenant_id = $1 AND task_id = ANY($2::text[]) AND claim_owner = $4 RETURNING task_id, state`,
-      values: [tenant, ids, null, owner, claimMs],
+      text: `UPDATE guildhall.task SET claim_expires_at = ${UNTIL} WHERE tenant_id = $1 AND task_id = ANY($2::text[]) AND claim_owner = $3
+        AND state = $4::int RETURNING task_id, state`,
+      values: [tenant, ids, owner, RUNNING, claimMs],
     });
     return rows.map((row) => ({ id: row.task_id, state: Number(row.state) as TaskState }));
   }
@@ -195,6 +196,8 @@ export class TaskStore {
 }
 
 const BATCH = 500;
+/** TASK_STATE_RUNNING, as the statements have it. */
+const RUNNING = 3;
 
 const COLUMNS = `tenant_id, task_id, graph_id, spec, state, reason, priority, attempt, epoch, session_id, worker_id, claim_owner, submitted_at,
   started_at, ended_at`;

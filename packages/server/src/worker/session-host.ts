@@ -12,6 +12,8 @@ export interface RunOptions {
   credentials: Readonly<Record<string, string>>;
   /** Nobody is there to ask. */
   unattended: boolean;
+  /** Whoever holds the session's lease has lost it: the pool has decided so. Default: as the host's runs are prepared. */
+  takeover?: boolean;
 }
 
 export interface SessionHostDeps {
@@ -25,6 +27,8 @@ export interface SessionHostDeps {
   clock: Clock;
   /** How long the sandbox of a resting session is kept warm, milliseconds. */
   keepWarmMs: number;
+  /** Of a session, milliseconds; a lost worker's session can be taken over after this long. Default 10,000. */
+  leaseMs?: number;
   /** Called when a session begins to run; the result when it rests. */
   busy(): () => void;
   journal: Log;
@@ -102,6 +106,7 @@ export class SessionHost {
     clearTimeout(hosted.cooling);
     const rest = this.#deps.busy();
     hosted.abort = new AbortController();
+    hosted.drain = new AbortController();
     hosted.failure = undefined;
     hosted.credentials = { ...options.credentials };
     hosted.run = this.#work(record, hosted, { ...options, credentials: hosted.credentials })
@@ -148,6 +153,17 @@ export class SessionHost {
     return await this.#workbench(record, hosted);
   }
 
+  /**
+   * Has a run leave its session, whose turn stays open for another worker: at the next step boundary, or `now`, when calls under way end as
+   * interrupted. `rested` tells when.
+   */
+  leave(session: string, how: { now: boolean }): void {
+    const hosted = this.#hosted.get(session);
+    const reason = new GuildError("cancelled", "the session is given back", { subject: session });
+    if (how.now) hosted?.abort.abort(reason);
+    else hosted?.drain.abort(reason);
+  }
+
   /** Closes the workbench of a resting session; the next turn opens another. */
   async cool(session: string): Promise<void> {
     const hosted = this.#hosted.get(session);
@@ -184,6 +200,7 @@ export class SessionHost {
       workbench: undefined,
       run: undefined,
       abort: new AbortController(),
+      drain: new AbortController(),
       cooling: undefined,
       masker: undefined,
       failure: undefined,
@@ -217,7 +234,8 @@ export class SessionHost {
           log,
           key: hosted.key,
           worker: this.#worker,
-          leaseMs: sessionLeaseMs,
+          leaseMs: this.#deps.leaseMs ?? sessionLeaseMs,
+          drain: hosted.drain.signal,
           toolSession: workbench.toolSession,
           toolsKept: kept,
           checkpointer: workbench.checkpointer,
@@ -240,7 +258,7 @@ export class SessionHost {
       const before = current.lastSeq;
       current = await log.getSession(hosted.key);
       if (current.lastSeq === before) break;
-    } while (current.turnOpen && !this.#stopping);
+    } while (current.turnOpen && !this.#stopping && !hosted.drain.signal.aborted);
   }
 
   #failed(hosted: Hosted, error: unknown): void {
@@ -263,6 +281,12 @@ export class SessionHost {
   }
 }
 
+/** What those who only need sessions to be worked on ask for: this host, or the pool that knows workers. */
+export type SessionRunner = Pick<
+  SessionHost,
+  "running" | "worker" | "isRunning" | "claim" | "checkFree" | "ensureRunning" | "rested" | "borrow" | "cool" | "stop" | "addCredentials"
+>;
+
 /** A session that this daemon runs, or keeps warm. */
 interface Hosted {
   readonly key: SessionKey;
@@ -271,6 +295,7 @@ interface Hosted {
   masker: Masker | undefined;
   run: Promise<void> | undefined;
   abort: AbortController;
+  drain: AbortController;
   cooling: NodeJS.Timeout | undefined;
   failure: GuildError | undefined;
   /** Of the run under way. */

@@ -2,7 +2,7 @@ import { type EventLog, GuildError, type SessionKey, sessionStatus, turnChange, 
 import { type Delta, type Event, SessionStatus, type TurnEndReason } from "@guildhall/protocol";
 
 import type { DeltaHub } from "./deltas.ts";
-import type { SessionHost } from "./session-host.ts";
+import type { SessionRunner } from "./session-host.ts";
 
 export interface WatchOptions {
   from: number;
@@ -24,7 +24,7 @@ const pageSize = 200;
  * given, and throws what broke off the run when the turn stays open.
  */
 export async function* watchSession(
-  deps: { log: EventLog; host: SessionHost; hub: DeltaHub },
+  deps: { log: EventLog; host: SessionRunner; hub: DeltaHub },
   key: SessionKey,
   options: WatchOptions,
   signal: AbortSignal,

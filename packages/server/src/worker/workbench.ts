@@ -50,6 +50,8 @@ export function openWorkbench(
     checkpoints?: (checkpointer: Checkpointer, sandbox: Sandbox) => Checkpointer;
     provider: string;
     limits: SandboxLimits;
+    /** Of the sandbox, milliseconds: it dies when this process has been silent for that long. */
+    leaseMs?: number;
     masker: Masker;
     /** What policy gives the sandbox; default nothing: no network, no secrets. */
     surroundings?: () => Promise<Surroundings>;
@@ -69,7 +71,7 @@ export function openWorkbench(
   // Awaited with the provider too.
   joined.catch(() => undefined);
   const sandbox = deps.provider(of.provider).then(async (provider) => {
-    const spec = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: sandboxLeaseMs };
+    const spec = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: of.leaseMs ?? sandboxLeaseMs };
     const [around, given, source] = await Promise.all([surroundings, joined, of.source?.()]);
     const opened = await provider.create({
       ...spec,

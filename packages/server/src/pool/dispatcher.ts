@@ -1,0 +1,382 @@
+import { body, type Clock, type EventLog, GuildError, type Ids, type NewSession } from "@guildhall/core";
+import { decide, TaskQueue, whyImpossible, type Worker as PoolWorker } from "@guildhall/orchestrator";
+import { type TaskSpec, TaskState } from "@guildhall/protocol";
+import type { Hello, JoinRequest } from "@guildhall/protocol/internal";
+
+import type { Log } from "../daemon/log.ts";
+import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
+import { closeTurn } from "./close-turn.ts";
+import { GraphKeeper } from "./graph-keeper.ts";
+import { lastTree } from "./last-tree.ts";
+import { asSchedulerWorker, checkHello, type Member, type ToWorker } from "./pool-members.ts";
+import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
+import { asRunning, isOverdue, POLICY, type Running } from "./running-task.ts";
+import { asQueued, needsOf, sharedPath } from "./task-terms.ts";
+
+export interface DispatcherDeps {
+  tenant: string;
+  store: TaskStore;
+  log: EventLog;
+  ids: Ids;
+  clock: Clock;
+  journal: Log;
+  /** The session of a task that has none yet: checked, not stored. */
+  draft(task: TaskRecord): Promise<NewSession>;
+  /** Other orchestrators may change the rows too. */
+  shared: boolean;
+  /** Called when there is work; the result when there is none. */
+  busy(): () => void;
+  times?: PoolTimes;
+}
+
+/**
+ * Brings tasks and workers together. What it decides is `decide`'s; what it knows of tasks is a copy of their rows, and a row changes only where
+ * it still says what the copy says, so that several of these may share a database.
+ */
+export class Dispatcher {
+  readonly #deps: DispatcherDeps;
+  readonly #times: PoolTimes;
+  readonly #members = new Map<string, Member>();
+  readonly #queue = new TaskQueue(POLICY.ageingPerMinute);
+  readonly #waiting = new Map<string, TaskRecord>();
+  readonly #running = new Map<string, Running>();
+  readonly #graphs: GraphKeeper;
+  readonly #attended = new Set<string>();
+  #tick: NodeJS.Timeout | undefined;
+  #ticks = 0;
+  #deciding: NodeJS.Immediate | undefined;
+  #rest: (() => void) | undefined;
+  readonly id: string;
+
+  constructor(deps: DispatcherDeps) {
+    this.#deps = deps;
+    this.#times = deps.times ?? POOL_TIMES;
+    this.#graphs = new GraphKeeper(deps.tenant, deps.store);
+    this.id = deps.ids.next("wrk");
+  }
+
+  /** Takes up what is stored. */
+  async start(): Promise<void> {
+    for (const task of await this.#deps.store.open(this.#deps.tenant)) if (task.state === TaskState.QUEUED) this.#enqueue(task);
+    const failed = (error: unknown): void => this.#deps.journal.error("the pool cannot be watched", error);
+    this.#tick = setInterval(() => void this.#watch().catch(failed), 1_000);
+    this.#tick.unref();
+  }
+
+  get members(): ReadonlyMap<string, Member> {
+    return this.#members;
+  }
+
+  get counts(): { queued: number; running: number } {
+    return { queued: this.#waiting.size, running: this.#running.size };
+  }
+
+  /** Tasks that a worker works on. */
+  tasksOf(member: string): TaskRecord[] {
+    return [...this.#running.values()].filter((running) => running.member === member).map(({ task }) => task);
+  }
+
+  runningIn(session: string): TaskRecord | undefined {
+    for (const { task } of this.#running.values()) if (task.session === session) return task;
+    for (const task of this.#waiting.values()) if (task.session === session) return task;
+    return undefined;
+  }
+
+  runningAt(path: string): TaskRecord | undefined {
+    for (const { task } of this.#running.values()) if (sharedPath(task.spec) === path) return task;
+    return undefined;
+  }
+
+  /** Throws `failed_precondition` with the reason when no worker of the pool can ever take such a task; an empty pool may still grow. */
+  checkPossible(spec: TaskSpec): void {
+    const workers = this.#workers();
+    if (workers.length === 0) return;
+    const reason = whyImpossible(needsOf(spec), workers);
+    if (reason === undefined) return;
+    throw new GuildError("failed_precondition", `no worker can ever take this task: ${reason}`, {
+      subject: spec.name,
+      remedy: "ask for less, or let a larger worker join: guild pool list",
+    });
+  }
+
+  /** Rows that were just stored as queued. */
+  added(tasks: readonly TaskRecord[], attended = false): void {
+    for (const task of tasks) {
+      if (attended && task.session !== undefined) this.#attended.add(task.session);
+      if (task.state === TaskState.QUEUED) this.#enqueue(task);
+    }
+  }
+
+  /** Cancels a task and what depends on it. */
+  async cancel(id: string): Promise<TaskRecord[]> {
+    const { store, tenant, log } = this.#deps;
+    const task = await store.get(tenant, id);
+    const changed = await this.#graphs.cancel(task);
+    for (const one of changed) {
+      this.#dequeue(one.id);
+      const running = this.#running.get(one.id);
+      if (one.session === undefined) continue;
+      // Its run records the end of the turn itself; where nobody runs it, the next one does.
+      const interrupt = body.controlRequested({ control: 1, reason: "the task was cancelled" });
+      if (running !== undefined) await log.appendInput({ tenant, session: one.session }, "system", [interrupt]);
+    }
+    return changed;
+  }
+
+  async setPriority(id: string, priority: number): Promise<TaskRecord> {
+    const task = await this.#deps.store.setPriority(this.#deps.tenant, id, priority);
+    if (this.#waiting.has(id)) this.#enqueue(task);
+    const running = this.#running.get(id);
+    if (running !== undefined) running.task = { ...running.task, priority };
+    return task;
+  }
+
+  drain(worker: string): void {
+    const member = this.#members.get(worker);
+    if (member === undefined)
+      throw new GuildError("not_found", `there is no worker ${worker}`, { subject: worker, remedy: "guild pool list shows them" });
+    member.draining = true;
+    member.send?.({ kind: { case: "drain", value: {} } });
+  }
+
+  /** A worker says hello, for the first time or again. Throws `version_mismatch`. */
+  async join(hello: Hello, send: (message: ToWorker) => void, local: boolean): Promise<Member> {
+    checkHello(hello);
+    const { clock, store, tenant } = this.#deps;
+    const known = this.#members.get(hello.workerId);
+    const member: Member = {
+      id: hello.workerId,
+      hello,
+      send,
+      heard: clock.monotonic(),
+      load: known?.load ?? 0,
+      warm: new Set(hello.warm),
+      draining: false,
+      restUntil: 0,
+      joined: known?.joined ?? new Date(),
+      local,
+    };
+    this.#members.set(member.id, member);
+    const { heartbeatMs, fenceMs, leaseMs } = this.#times;
+    send({ kind: { case: "welcome", value: { orchestratorId: this.id, heartbeatMs, fenceMs, leaseMs } } });
+    for (const { taskId, epoch } of hello.held) {
+      const task = await store.adopt(tenant, taskId, epoch, this.id, this.#times.claimMs);
+      if (task === undefined) send({ kind: { case: "stop", value: { taskId, epoch, now: true } } });
+      else this.#running.set(taskId, { task, member: member.id, yielding: false });
+    }
+    // What it was given and does not hold it has given up.
+    const held = new Set(hello.held.map(({ taskId }) => taskId));
+    for (const task of await store.open(tenant)) {
+      if (task.state === TaskState.RUNNING && task.worker === member.id && !held.has(task.id))
+        await this.#release(task, "its worker gave it up", true);
+    }
+    this.#decideSoon();
+    return member;
+  }
+
+  /** Something that a worker said. */
+  async heard(member: Member, { kind }: JoinRequest): Promise<void> {
+    member.heard = this.#deps.clock.monotonic();
+    if (kind.case === "heartbeat") {
+      member.load = kind.value.load;
+      member.warm = new Set(kind.value.warm);
+      member.send?.({ kind: { case: "seen", value: {} } });
+    } else if (kind.case === "answer" && !kind.value.accepted) {
+      const running = this.#of(kind.value);
+      // A moment to breathe, so that refusal and offer do not chase each other.
+      member.restUntil = member.heard + 500;
+      if (running !== undefined) await this.#release(running.task, `refused: ${kind.value.reason}`, false);
+    } else if (kind.case === "over") {
+      const running = this.#of(kind.value);
+      if (running !== undefined) await this.#over(running, kind.value);
+    } else if (kind.case === "goodbye") {
+      this.#members.delete(member.id);
+      for (const task of this.tasksOf(member.id)) await this.#release(task, "its worker left", true);
+    }
+  }
+
+  /** Its connection broke; it may come back until it has been silent for too long. */
+  disconnected(member: Member, send: (message: ToWorker) => void): void {
+    if (member.send === send) member.send = undefined;
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#tick);
+    clearImmediate(this.#deciding);
+    this.#rest?.();
+  }
+
+  #of({ taskId, epoch }: { taskId: string; epoch: number }): Running | undefined {
+    const running = this.#running.get(taskId);
+    return running?.task.epoch === epoch ? running : undefined;
+  }
+
+  #enqueue(task: TaskRecord): void {
+    this.#running.delete(task.id);
+    this.#waiting.set(task.id, task);
+    this.#queue.add(asQueued(task));
+    this.#decideSoon();
+  }
+
+  #dequeue(id: string): void {
+    this.#waiting.delete(id);
+    this.#queue.remove(id);
+    this.#breathe();
+  }
+
+  #breathe(): void {
+    const work = this.#waiting.size + this.#running.size > 0;
+    if (work) this.#rest ??= this.#deps.busy();
+    else {
+      this.#rest?.();
+      this.#rest = undefined;
+    }
+  }
+
+  #decideSoon(): void {
+    this.#breathe();
+    this.#deciding ??= setImmediate(() => {
+      this.#deciding = undefined;
+      this.#decide();
+    });
+  }
+
+  #workers(): PoolWorker[] {
+    const now = this.#deps.clock.monotonic();
+    return [...this.#members.values()].map((member) => asSchedulerWorker(member, now));
+  }
+
+  #decide(): void {
+    const running = [...this.#running.values()].map(asRunning);
+    const groupLimits = Object.fromEntries([...this.#waiting.values()].map(({ spec }) => [sharedPath(spec), { tasks: 1 }]));
+    const { placements, preemptions } = decide(this.#queue, this.#workers(), running, { ...POLICY, groupLimits });
+    for (const { task, worker } of placements) {
+      const record = this.#waiting.get(task);
+      if (record === undefined) continue;
+      this.#waiting.delete(task);
+      this.#queue.remove(task);
+      this.#running.set(task, { task: record, member: worker, yielding: false });
+      this.#place(record, worker).catch((error: unknown) => this.#deps.journal.error(`${task}: cannot be placed`, error));
+    }
+    for (const { victim } of preemptions) {
+      const own = this.#running.get(victim);
+      if (own === undefined || own.yielding) continue;
+      own.yielding = true;
+      this.#members.get(own.member)?.send?.({ kind: { case: "stop", value: { taskId: victim, epoch: own.task.epoch, now: false } } });
+    }
+  }
+
+  async #place(task: TaskRecord, worker: string): Promise<void> {
+    const { store, draft, tenant, log } = this.#deps;
+    let session: NewSession | undefined;
+    try {
+      session = task.session === undefined ? await draft(task) : undefined;
+    } catch (error) {
+      this.#running.delete(task.id);
+      const changes = await store.change(tenant, [
+        { id: task.id, from: [TaskState.QUEUED], to: TaskState.FAILED, reason: GuildError.from(error).line },
+      ]);
+      if (changes.length > 0) await this.#ended(task);
+      return;
+    }
+    const claimed = await store.claim(task, { worker, owner: this.id, claimMs: this.#times.claimMs }, session).catch((error: unknown) => {
+      // Whatever kept the store from it, the row says what holds: it is looked at again.
+      this.#deps.journal.error(`${task.id}: cannot be claimed`, error);
+      return "again" as const;
+    });
+    if (claimed === undefined || claimed === "again") {
+      this.#running.delete(task.id);
+      if (claimed === "again") setTimeout(() => this.#enqueue(task), 500).unref();
+      this.#breathe();
+      return;
+    }
+    this.#running.set(task.id, { task: claimed, member: worker, yielding: false });
+    const key = { tenant, session: claimed.session ?? "" };
+    const { spec } = claimed;
+    const own = sharedPath(spec) === "" && session === undefined;
+    const [record, tree] = await Promise.all([log.getSession(key), own ? lastTree(log, key) : ""]);
+    const send = this.#members.get(worker)?.send;
+    // Where it has just gone, its silence is found out.
+    send?.({
+      kind: {
+        case: "offer",
+        value: {
+          taskId: task.id,
+          epoch: claimed.epoch,
+          session: key,
+          directory: record.workspace,
+          tree,
+          resultBranch: spec.resultBranch,
+          unattended: !this.#attended.has(key.session),
+          ...(spec.workspace === undefined ? {} : { workspace: spec.workspace }),
+          ...(spec.needs === undefined ? {} : { needs: spec.needs }),
+        },
+      },
+    });
+  }
+
+  async #over(running: Running, { ended, yielded, reason }: { ended: boolean; yielded: boolean; reason: string }): Promise<void> {
+    const { task } = running;
+    if (ended) {
+      this.#running.delete(task.id);
+      await this.#ended(task);
+    } else {
+      await this.#release(task, yielded ? "made room for another" : reason === "" ? "its worker gave it up" : reason, !yielded);
+    }
+  }
+
+  /** What follows from an end: dependants, and room for others. */
+  async #ended(task: TaskRecord): Promise<void> {
+    this.#decideSoon();
+    const changed = await this.#graphs.advance(task.graph);
+    this.added(changed);
+    if (task.session !== undefined) this.#attended.delete(task.session);
+  }
+
+  /** Back into the queue, or to its end when too many workers were lost with it. */
+  async #release(task: TaskRecord, reason: string, lost: boolean): Promise<void> {
+    const { store, journal } = this.#deps;
+    const most = task.spec.maxAttempts || 3;
+    this.#running.delete(task.id);
+    if (lost) journal.warn(`${task.id}: ${reason} (attempt ${task.attempt} of ${most})`);
+    if (lost && task.attempt >= most) return await this.#giveUp(task, `${reason}; that was attempt ${task.attempt} of ${most}`);
+    const waiting = await store.release(task, reason, lost);
+    if (waiting !== undefined) this.#enqueue(waiting);
+    else await this.#ended(task);
+  }
+
+  /** Ends the session's turn for a task that nobody can work on; its row follows in the same statement. */
+  async #giveUp(task: TaskRecord, reason: string): Promise<void> {
+    const { log, store, tenant } = this.#deps;
+    if (task.session !== undefined) await closeTurn(log, { tenant, session: task.session }, this.id, reason);
+    await store.change(tenant, [{ id: task.id, from: [TaskState.RUNNING], to: TaskState.FAILED, reason }]);
+    await this.#ended(task);
+  }
+
+  /** Once a second: silent workers, deadlines, and what other orchestrators left or brought. */
+  async #watch(): Promise<void> {
+    const { clock, store, tenant, shared } = this.#deps;
+    const now = clock.monotonic();
+    for (const member of this.#members.values()) {
+      if (now - member.heard <= this.#times.goneMs) continue;
+      this.#members.delete(member.id);
+      this.#deps.journal.warn(`worker ${member.id} is gone: silent for ${Math.round((now - member.heard) / 100) / 10} s`);
+      for (const task of this.tasksOf(member.id)) await this.#release(task, "its worker was lost", true);
+    }
+    for (const { task } of this.#running.values()) if (isOverdue(task)) await this.cancel(task.id);
+    for (const task of this.#waiting.values()) if (isOverdue(task)) await this.cancel(task.id);
+    if (this.#queue.size > 0) this.#decideSoon();
+    if (++this.#ticks % 3 !== 0) return;
+    const ids = [...this.#running.keys()];
+    if (ids.length > 0) await store.renew(tenant, this.id, ids, this.#times.claimMs);
+    if (!shared && this.#ticks % 6 !== 0) return;
+    for (const task of await store.abandoned(tenant))
+      if (!this.#running.has(task.id)) await this.#release(task, "its orchestrator was lost", true);
+    if (!shared) return;
+    for (const task of await store.open(tenant)) {
+      const known = this.#waiting.has(task.id) || this.#running.has(task.id);
+      if (!known && task.state === TaskState.QUEUED) this.#enqueue(task);
+      if (this.#waiting.has(task.id) && task.state !== TaskState.QUEUED) this.#dequeue(task.id);
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { GuildError } from "@guildhall/core";
+import type { Worker } from "@guildhall/orchestrator";
+import { PROTOCOL_VERSION } from "@guildhall/protocol";
+import type { Hello, JoinResponseSchema } from "@guildhall/protocol/internal";
+
+export type ToWorker = MessageInitShape<typeof JoinResponseSchema>;
+
+/** A worker of the pool, connected or lately so. */
+export interface Member {
+  readonly id: string;
+  hello: Hello;
+  /** Sends to it; undefined while its connection is broken. */
+  send: ((message: ToWorker) => void) | undefined;
+  /** When it last gave a sign, by the monotonic clock. */
+  heard: number;
+  load: number;
+  warm: ReadonlySet<string>;
+  draining: boolean;
+  /** It refused something: nothing is offered until then, monotonic. */
+  restUntil: number;
+  readonly joined: Date;
+  readonly local: boolean;
+}
+
+/** Throws `version_mismatch` for a worker that we have no protocol in common with. */
+export function checkHello(hello: Hello): void {
+  if (hello.workerId === "") throw new GuildError("invalid_argument", "the worker does not say who it is");
+  if (hello.protocolMin <= PROTOCOL_VERSION && hello.protocolMax >= PROTOCOL_VERSION - 1 && hello.protocolMax >= 1) return;
+  const age = hello.protocolMax < PROTOCOL_VERSION ? "old" : "new";
+  throw new GuildError(
+    "version_mismatch",
+    `the worker is too ${age}: it speaks protocol ${hello.protocolMin} to ${hello.protocolMax}, here is ${PROTOCOL_VERSION}`,
+    {
+      subject: hello.workerId,
+      remedy: `bring it to a neighbouring version of ${hello.version}`,
+    },
+  );
+}
+
+/** As the scheduler sees it. */
+export function asSchedulerWorker(member: Member, now: number): Worker {
+  const { capacity } = member.hello;
+  return {
+    id: member.id,
+    capacity: {
+      cpu: capacity?.cpu ?? 0,
+      memoryBytes: Number(capacity?.memoryBytes ?? 0n),
+      diskBytes: capacity?.diskBytes === 0n ? Infinity : Number(capacity?.diskBytes ?? 0n),
+      slots: capacity?.slots ?? 0,
+    },
+    roles: new Set(member.hello.roles),
+    labels: member.hello.labels,
+    environmentKinds: new Set(member.hello.environmentKinds),
+    warm: member.warm,
+    load: Math.min(member.load, 0.95),
+    draining: member.draining || member.send === undefined || member.restUntil > now,
+  };
+}

@@ -1,0 +1,99 @@
+import { create } from "@bufbuild/protobuf";
+import { GuildError, type Ids } from "@guildhall/core";
+import { GraphRun, validateGraph } from "@guildhall/orchestrator";
+import { type ListTasksRequest, type SubmitTasksRequest, type TaskSpec, TaskSpecSchema, TaskState } from "@guildhall/protocol";
+
+import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import { asGraph, checkSpec, fromGraphState } from "./task-terms.ts";
+
+export interface TaskDeskDeps {
+  tenant: string;
+  store: TaskStore;
+  dispatcher: Dispatcher;
+  ids: Ids;
+  now(): Date;
+  /** Throws for a model, sandbox or directory that cannot be had. */
+  checkTerms(spec: TaskSpec, credentials: Record<string, string>): Promise<void>;
+  /** Keeps credentials in memory for the sessions of these tasks. */
+  lend(tasks: readonly TaskRecord[], credentials: Record<string, string>): void;
+}
+
+/** Takes in tasks: everything that can be refused is refused before anything is stored. */
+export class TaskDesk {
+  readonly #deps: TaskDeskDeps;
+
+  constructor(deps: TaskDeskDeps) {
+    this.#deps = deps;
+  }
+
+  async submit(request: SubmitTasksRequest): Promise<TaskRecord[]> {
+    const { tenant, store, dispatcher, ids, now } = this.#deps;
+    if (request.tasks.length === 0) throw new GuildError("invalid_argument", "there is no task in the request");
+    const specs = request.tasks.map((spec, index) =>
+      create(TaskSpecSchema, { ...spec, name: spec.name === "" ? `task-${index + 1}` : spec.name }),
+    );
+    const graph = asGraph(specs);
+    validateGraph(graph);
+    for (const spec of specs) {
+      checkSpec(spec);
+      dispatcher.checkPossible(spec);
+    }
+    const terms = new Map(
+      specs.map((spec) => [
+        JSON.stringify([spec.model, spec.baseUrl, spec.sandbox, spec.approvalPolicy, spec.workspace?.source.value]),
+        spec,
+      ]),
+    );
+    for (const spec of terms.values()) await this.#deps.checkTerms(spec, request.credentials);
+    const states = new Map(
+      new GraphRun(graph).advance().map(({ task, state, reason }) => [task, { state: fromGraphState(state), reason }]),
+    );
+    const graphId = ids.next("grf");
+    const submitted = now();
+    const tasks = specs.map((spec): TaskRecord => {
+      const { state, reason } = states.get(spec.name) ?? { state: TaskState.WAITING, reason: "waits for what it depends on" };
+      return {
+        tenant,
+        id: ids.next("tsk"),
+        graph: graphId,
+        spec,
+        state,
+        reason: state === TaskState.QUEUED ? "" : reason,
+        priority: spec.priority,
+        attempt: 0,
+        epoch: 0,
+        session: undefined,
+        worker: undefined,
+        claimOwner: undefined,
+        submitted,
+        started: undefined,
+        ended: undefined,
+      };
+    });
+    const stored = await store.insert(tenant, tasks, request.requestId);
+    this.#deps.lend(stored, request.credentials);
+    dispatcher.added(stored.filter(({ state }) => state === TaskState.QUEUED));
+    return stored;
+  }
+
+  get(id: string): Promise<TaskRecord> {
+    return this.#deps.store.get(this.#deps.tenant, id);
+  }
+
+  list({ limit, graphId, unfinished }: ListTasksRequest): Promise<TaskRecord[]> {
+    const most = Math.min(limit === 0 ? 50 : limit, 10_000);
+    return this.#deps.store.list(this.#deps.tenant, { limit: most, unfinished, ...(graphId === "" ? {} : { graph: graphId }) });
+  }
+
+  cancel(id: string): Promise<TaskRecord[]> {
+    return this.#deps.dispatcher.cancel(id);
+  }
+
+  async setPriority(id: string, priority: number): Promise<TaskRecord> {
+    if (priority > 100)
+      throw new GuildError("invalid_argument", `${priority} is no priority`, { remedy: "give 0 (whenever) to 100 (now)" });
+    await this.get(id);
+    return await this.#deps.dispatcher.setPriority(id, priority);
+  }
+}

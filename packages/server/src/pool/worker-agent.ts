@@ -1,0 +1,262 @@
+import { cpus, totalmem } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createClient, type Transport } from "@connectrpc/connect";
+import { type Clock, type EventLog, GuildError, type SessionRecord } from "@guildhall/core";
+import { PROTOCOL_VERSION } from "@guildhall/protocol";
+import { type JoinRequestSchema, type JoinResponse, type Offer, WorkerService } from "@guildhall/protocol/internal";
+
+import type { Log } from "../daemon/log.ts";
+import { fromStatus } from "../rpc/from-status.ts";
+import type { SessionHost } from "../worker/session-host.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
+import { POOL_TIMES } from "./pool-times.ts";
+
+type Message = MessageInitShape<typeof JoinRequestSchema>;
+
+/** What a worker says of itself. */
+export interface WorkerFacts {
+  version: string;
+  /** Sessions at once. */
+  slots: number;
+  labels: Record<string, string>;
+  roles: string[];
+  environmentKinds: string[];
+}
+
+export interface WorkerAgentDeps {
+  host: SessionHost;
+  log: EventLog;
+  /** The orchestrators, in turn. */
+  transports: ReadonlyArray<{ transport: Transport; address: string }>;
+  facts: WorkerFacts;
+  clock: Clock;
+  journal: Log;
+  /** Makes the workspace of an offer ready, before its session runs. */
+  prepare(offer: Offer, record: SessionRecord): Promise<void>;
+  /** After its turn has ended. */
+  deliver(offer: Offer, record: SessionRecord): Promise<void>;
+  credentials(session: string): Record<string, string>;
+}
+
+interface Work {
+  offer: Offer;
+  asked: boolean;
+  fenced: boolean;
+}
+
+/**
+ * A worker's side of the pool: dials an orchestrator, tells what it has to give and how busy it is, takes what it is offered, and gives up
+ * everything when it hears nothing for too long, because by then it is given to somebody else.
+ */
+export class WorkerAgent {
+  readonly #deps: WorkerAgentDeps;
+  readonly #work = new Map<string, Work>();
+  readonly #end = new AbortController();
+  readonly #cpu = measureCpu();
+  #outbox: Outbox<Message> | undefined;
+  #heard = 0;
+  #fenceMs = POOL_TIMES.fenceMs;
+  #draining = false;
+  #idle = Promise.withResolvers<void>();
+
+  constructor(deps: WorkerAgentDeps) {
+    this.#deps = deps;
+  }
+
+  get id(): string {
+    return this.#deps.host.worker;
+  }
+
+  /** Stays joined until `stop`; comes back by itself when the connection or the orchestrator is lost. */
+  async run(): Promise<void> {
+    const { transports, clock, journal } = this.#deps;
+    this.#heard = clock.monotonic();
+    const watch = setInterval(() => this.#fenceWhenSilent(), 500).unref();
+    let told = "";
+    try {
+      for (let turn = 0; !this.#end.signal.aborted; turn++) {
+        const peer = transports[turn % transports.length];
+        if (peer === undefined) return;
+        try {
+          await this.#join(peer.transport);
+        } catch (error) {
+          if (this.#end.signal.aborted) return;
+          const meant = fromStatus(error, peer.address);
+          if (
+            GuildError.is(meant, "version_mismatch") ||
+            GuildError.is(meant, "unauthenticated") ||
+            GuildError.is(meant, "permission_denied")
+          )
+            throw meant;
+          const { line } = GuildError.from(meant);
+          // Once, however often it is tried.
+          if (line !== told) journal.warn(`${peer.address}: ${line}; trying again`);
+          told = line;
+        }
+        await sleep(turn < transports.length ? 50 : 300, undefined, { signal: this.#end.signal }).catch(() => undefined); // Ended meanwhile.
+      }
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  /** Takes nothing new, gives back what it has at step boundaries (or `now`), says goodbye, and leaves. */
+  async stop(how: { now: boolean }): Promise<void> {
+    this.#draining = true;
+    for (const { offer } of this.#work.values()) this.#leave(offer, how.now);
+    if (this.#work.size > 0) await this.#idle.promise;
+    this.#outbox?.push({ kind: { case: "goodbye", value: {} } });
+    this.#outbox?.end();
+    await sleep(20);
+    this.#end.abort();
+  }
+
+  async #join(transport: Transport): Promise<void> {
+    const client = createClient(WorkerService, transport);
+    const outbox = createOutbox<Message>();
+    outbox.push({ kind: { case: "hello", value: this.#hello() } });
+    let beat: NodeJS.Timeout | undefined;
+    // No answer in time is as good as no connection.
+    const silent = new AbortController();
+    const signal = AbortSignal.any([this.#end.signal, silent.signal]);
+    try {
+      for await (const message of client.join(outbox.items(), { signal })) {
+        // Messages that waited while this process was suspended are no sign that it was heard of meanwhile.
+        this.#fenceWhenSilent();
+        this.#heard = this.#deps.clock.monotonic();
+        if (message.kind.case === "welcome") {
+          this.#fenceMs = message.kind.value.fenceMs;
+          this.#outbox = outbox;
+          beat ??= setInterval(() => {
+            if (this.#deps.clock.monotonic() - this.#heard > this.#fenceMs) silent.abort();
+            outbox.push({ kind: { case: "heartbeat", value: { load: this.#cpu(), warm: this.#warm() } } });
+          }, message.kind.value.heartbeatMs);
+        }
+        this.#receive(message, outbox);
+      }
+    } finally {
+      clearInterval(beat);
+      outbox.end();
+      if (this.#outbox === outbox) this.#outbox = undefined;
+    }
+  }
+
+  #hello() {
+    const { facts, host } = this.#deps;
+    const { version, slots, labels, roles, environmentKinds } = facts;
+    return {
+      workerId: host.worker,
+      version,
+      protocolMin: 1,
+      protocolMax: PROTOCOL_VERSION,
+      capacity: { cpu: cpus().length, memoryBytes: BigInt(totalmem()), diskBytes: 0n, slots },
+      labels,
+      roles,
+      environmentKinds,
+      warm: this.#warm(),
+      held: [...this.#work.values()].filter(({ fenced }) => !fenced).map(({ offer }) => ({ taskId: offer.taskId, epoch: offer.epoch })),
+    };
+  }
+
+  #warm(): string[] {
+    return [...new Set([...this.#work.values()].map(({ offer }) => offer.directory))];
+  }
+
+  #receive({ kind }: JoinResponse, outbox: Outbox<Message>): void {
+    if (kind.case === "offer") {
+      const refusal = this.#refusal(kind.value);
+      const { taskId, epoch } = kind.value;
+      outbox.push({ kind: { case: "answer", value: { taskId, epoch, accepted: refusal === undefined, reason: refusal ?? "" } } });
+      if (refusal === undefined)
+        this.#take(kind.value).catch((error: unknown) => this.#deps.journal.error(`${taskId}: cannot be told of`, error));
+    } else if (kind.case === "stop") {
+      const own = this.#work.get(kind.value.taskId);
+      if (own?.offer.epoch === kind.value.epoch) this.#leave(own.offer, kind.value.now);
+    } else if (kind.case === "drain") {
+      this.#draining = true;
+      for (const { offer } of this.#work.values()) this.#leave(offer, false);
+    }
+  }
+
+  #refusal(offer: Offer): string | undefined {
+    if (this.#draining) return "it takes nothing new";
+    if (this.#work.has(offer.taskId)) return "it is still ending its last work on it";
+    if (this.#work.size >= this.#deps.facts.slots) return `all ${this.#deps.facts.slots} slots are taken`;
+    try {
+      this.#deps.host.checkFree(offer.directory, offer.session?.session);
+      return undefined;
+    } catch (error) {
+      return GuildError.from(error).line;
+    }
+  }
+
+  async #take(offer: Offer): Promise<void> {
+    const { host, log, journal } = this.#deps;
+    const { taskId, epoch } = offer;
+    const work: Work = { offer, asked: false, fenced: false };
+    this.#work.set(taskId, work);
+    const key = { tenant: offer.session?.tenant ?? "", session: offer.session?.session ?? "" };
+    let over = { ended: false, yielded: false, reason: "" };
+    try {
+      const record = await log.getSession(key);
+      await this.#deps.prepare(offer, record);
+      host.ensureRunning(record, { credentials: this.#deps.credentials(key.session), unattended: offer.unattended, takeover: true });
+      if (work.asked) host.leave(key.session, { now: false });
+      const failure = await host.rested(key.session);
+      const after = await log.getSession(key);
+      over = { ended: !after.turnOpen, yielded: work.asked, reason: failure?.line ?? "" };
+      if (over.ended) await this.#deps.deliver(offer, after);
+    } catch (error) {
+      journal.error(`${taskId}: cannot be worked on`, error);
+      over = { ...over, reason: GuildError.from(error).line };
+    } finally {
+      // What it left running must be gone before anybody hears that it is over.
+      await host.cool(key.session);
+      this.#work.delete(taskId);
+      if (this.#work.size === 0) {
+        this.#idle.resolve();
+        this.#idle = Promise.withResolvers();
+      }
+    }
+    if (!work.fenced) this.#outbox?.push({ kind: { case: "over", value: { taskId, epoch, ...over } } });
+  }
+
+  #leave(offer: Offer, now: boolean): void {
+    const own = this.#work.get(offer.taskId);
+    if (own !== undefined) own.asked = true;
+    this.#deps.host.leave(offer.session?.session ?? "", { now });
+  }
+
+  #fenceWhenSilent(): void {
+    if (this.#work.size === 0 || this.#deps.clock.monotonic() - this.#heard <= this.#fenceMs) return;
+    for (const work of this.#work.values()) {
+      if (work.fenced) continue;
+      work.fenced = true;
+      this.#deps.journal.warn(`${work.offer.taskId}: given up, no orchestrator is heard of`);
+      this.#leave(work.offer, true);
+    }
+  }
+}
+
+/** Busy share of all CPUs of this machine since the last call. */
+function measureCpu(): () => number {
+  const read = (): { busy: number; all: number } => {
+    let busy = 0;
+    let all = 0;
+    for (const { times } of cpus()) {
+      const total = times.user + times.nice + times.sys + times.irq + times.idle;
+      all += total;
+      busy += total - times.idle;
+    }
+    return { busy, all };
+  };
+  let last = read();
+  return () => {
+    const now = read();
+    const share = now.all > last.all ? (now.busy - last.busy) / (now.all - last.all) : 0;
+    last = now;
+    return share;
+  };
+}

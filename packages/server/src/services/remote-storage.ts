@@ -1,0 +1,64 @@
+import { createClient, type Transport } from "@connectrpc/connect";
+import { type Budgets, type CheckpointStore, GuildError } from "@guildhall/core";
+import { LedgerService } from "@guildhall/protocol/internal";
+
+import type { CheckpointStores } from "../daemon/checkpoints.ts";
+import { fromStatus } from "../rpc/from-status.ts";
+import type { Storage } from "../storage/index.ts";
+import { remoteLog } from "./remote-log.ts";
+import { remoteBlobs, remoteCheckpoints } from "./remote-objects.ts";
+
+/** The storage of a process that holds none: all of it is an orchestrator's. */
+export function remoteStorage(transport: Transport, peer: string): Storage {
+  const nothing = (): never => {
+    throw new GuildError("unsupported", "this process holds no database", { remedy: "ask the orchestrator" });
+  };
+  const log = remoteLog(transport, { peer });
+  return {
+    log,
+    blobs: remoteBlobs(transport, peer),
+    // Only orchestrators look at rows: whatever asks here for them is told so.
+    tasks: elsewhere<Storage["tasks"]>(nothing),
+    knowledge: elsewhere<Storage["knowledge"]>(nothing),
+    border: elsewhere<Storage["border"]>(nothing),
+    budgets: { ...remoteBudgets(transport, peer), set: nothing, list: nothing },
+    exportDatabase: nothing,
+    importDatabase: nothing,
+    describe: nothing,
+    close: () => log.close(),
+    stopDatabase: async () => undefined,
+  };
+}
+
+/** Something that is not in this process: every method rejects. */
+function elsewhere<T extends object>(nothing: () => never): T {
+  return new Proxy({} as T, { get: () => async () => nothing() });
+}
+
+export function remoteCheckpointStores(transport: Transport, peer: string): CheckpointStores {
+  const stores = new Map<string, CheckpointStore>();
+  return {
+    async open(workspace) {
+      const known = stores.get(workspace) ?? remoteCheckpoints(transport, peer, workspace);
+      stores.set(workspace, known);
+      return known;
+    },
+    close: async () => stores.clear(),
+  };
+}
+
+function remoteBudgets(transport: Transport, peer: string): Budgets {
+  const client = createClient(LedgerService, transport);
+  const failed = (error: unknown): never => {
+    throw fromStatus(error, peer);
+  };
+  return {
+    async reserve({ tenant, session, epoch }, wanted) {
+      const { id } = await client.reserve({ session: { tenant, session }, epoch, wanted }, { timeoutMs: 15_000 }).catch(failed);
+      return { id };
+    },
+    async settle({ id }, spent) {
+      if (id !== "") await client.settle({ id, spent }, { timeoutMs: 15_000 }).catch(failed);
+    },
+  };
+}

@@ -1,0 +1,274 @@
+import { mkdirSync } from "node:fs";
+
+import type { DescService } from "@bufbuild/protobuf";
+import { type ConnectRouter, createClient } from "@connectrpc/connect";
+import { GuildError, systemClock } from "@guildhall/core";
+import { ensureRuntimeDirectory } from "@guildhall/core/paths";
+import { readSettings, type Settings } from "@guildhall/core/settings";
+import * as protocol from "@guildhall/protocol";
+import { BlobService, CheckpointService, LedgerService, LogService, WorkerService } from "@guildhall/protocol/internal";
+
+import { currentSettings } from "../daemon/current-settings.ts";
+import type { Daemon, DaemonOptions } from "../daemon/daemon.ts";
+import { takeLock } from "../daemon/lock.ts";
+import type { Services, ServicesOptions } from "../daemon/services.ts";
+import { openModelProvider } from "../models/open-provider.ts";
+import { modelRouting } from "../models/routing.ts";
+import { ledgerService, workerService } from "../pool/pool-services.ts";
+import { POOL_TIMES } from "../pool/pool-times.ts";
+import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
+import { listenOnTcp, parseAddress } from "../rpc/listen.ts";
+import { modelService } from "../rpc/model-service.ts";
+import { isLoopback, openPeer, type Peer } from "../rpc/peer.ts";
+import { readToken, requireTokenOf } from "../rpc/token.ts";
+import { failover } from "./failover.ts";
+import { forwardService } from "./forward.ts";
+import { logService } from "./log-service.ts";
+import { blobService, checkpointService } from "./object-services.ts";
+import { remoteModels } from "./remote-models.ts";
+import { remoteCheckpointStores, remoteStorage } from "./remote-storage.ts";
+import type { ServiceSeams } from "./service-seams.ts";
+
+export const SERVICE_NAMES = ["gateway", "orchestrator", "worker", "models", "knowledge"] as const;
+export type ServiceName = (typeof SERVICE_NAMES)[number];
+
+export interface ServeOptions extends DaemonOptions {
+  names: readonly string[];
+  /** Orchestrators to join, separated by commas; default: the setting. */
+  join?: string;
+}
+
+/** The names of services, checked. Throws `invalid_argument` that names them all. */
+export function parseServiceNames(names: readonly string[]): ReadonlySet<ServiceName> {
+  const known = new Set<ServiceName>();
+  for (const name of names) {
+    const found = SERVICE_NAMES.find((one) => one === name);
+    if (found === undefined)
+      throw new GuildError("invalid_argument", `there is no service ${name}`, {
+        remedy: `take one or more of ${SERVICE_NAMES.join(", ")}`,
+      });
+    known.add(found);
+  }
+  return known;
+}
+
+/**
+ * Runs these services in this process, on one port. What is not among them is reached over the network: a worker, a gateway and so on find the
+ * orchestrator at `join`. Ends as the daemon does: at a safe point, or at once when asked twice.
+ */
+export async function startServices(options: ServeOptions): Promise<Daemon> {
+  const names = parseServiceNames(options.names);
+  const { paths, log, env } = options;
+  ensureRuntimeDirectory(paths, options.uid);
+  for (const directory of [paths.data, paths.state]) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const { settings } = readSettings(paths.settingsFile, env);
+  const token = settings.services.token === "" ? readToken(paths.token) : settings.services.token;
+  const peers: Peer[] = [];
+  const reach = (address: string): Peer => {
+    const peer = openPeer(address, { token });
+    peers.push(peer);
+    return peer;
+  };
+  const where = parseAddress(options.listen ?? `127.0.0.1:${usualPort(names)}`);
+  if (!isLoopback(where.host))
+    throw new GuildError("failed_precondition", "plain text is served on loopback only", {
+      subject: options.listen ?? "",
+      remedy: "listen on 127.0.0.1, or make certificates with guild certs init",
+    });
+  const ended = Promise.withResolvers<void>();
+  let stop: Daemon["stop"] = () => undefined;
+  const part = await compose(names, { options, settings, reach, stop: (how) => stop(how) });
+  const handler = requireTokenOf(token, part.served.handler);
+  const listener = await listenOnTcp(where, { handler, connected: () => () => undefined });
+  part.begin();
+  log.info(`${[...names].join(", ")} at ${listener.address}`);
+  let stopping: Promise<void> | undefined;
+  stop = (how) => {
+    if (how.now) part.hurry();
+    stopping ??= (async () => {
+      part.served.health.set(false);
+      listener.refuse();
+      await part.end(how);
+      for (const peer of peers) peer.close();
+      await listener.close();
+      log.info("ended");
+    })().then(ended.resolve, ended.reject);
+  };
+  return { addresses: [listener.address], stop: (how) => stop(how), ended: ended.promise };
+}
+
+/** A running set of services. */
+interface Part {
+  served: ServiceHandler;
+  begin(): void;
+  hurry(): void;
+  end(how: { now: boolean }): Promise<void>;
+}
+
+interface Surroundings {
+  options: ServeOptions;
+  settings: Settings;
+  reach(address: string): Peer;
+  stop: Daemon["stop"];
+}
+
+async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): Promise<Part> {
+  if (names.has("orchestrator")) return await orchestrator(names, around);
+  const { options, settings, reach } = around;
+  const join = joinOf(options, settings, names);
+  const joined = join.map((address) => reach(address));
+  const [first, ...others] = joined;
+  const modelsAt = settings.services.models === "" ? undefined : reach(settings.services.models);
+  const parts: Array<{ routes?(router: ConnectRouter): void; begin?(): void; end?(how: { now: boolean }): Promise<void>; hurry?(): void }> =
+    [];
+  if (names.has("models")) {
+    const current = currentSettings(options.paths.settingsFile, options.env);
+    const models = createModels(options, () => current().settings);
+    parts.push({
+      routes: (router) =>
+        void router.service(
+          protocol.ModelService,
+          modelService({ models, credentials: () => current().settings.keys, names: () => modelRouting(current().settings) }),
+        ),
+    });
+  }
+  if (first !== undefined && names.has("gateway")) {
+    const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
+    const elsewhere = new Set<DescService>(names.has("models") ? [protocol.ModelService] : []);
+    parts.push({
+      routes(router) {
+        for (const service of publicServices()) {
+          const own = service === protocol.ModelService && modelsAt !== undefined ? modelsAt.transport : transport;
+          if (!elsewhere.has(service)) forwardService(router, service, own);
+        }
+      },
+    });
+  }
+  if (first !== undefined && names.has("worker")) parts.push(await worker(around, [first, ...others], modelsAt ?? first));
+  const served = createServiceHandler({
+    log: options.log,
+    routes(router) {
+      for (const part of parts) part.routes?.(router);
+    },
+  });
+  for (const name of names) served.health.add(name);
+  return {
+    served,
+    begin: () => parts.forEach((part) => part.begin?.()),
+    hurry: () => parts.forEach((part) => part.hurry?.()),
+    end: async (how) => void (await Promise.all(parts.map((part) => part.end?.(how) ?? Promise.resolve()))),
+  };
+}
+
+async function orchestrator(names: ReadonlySet<ServiceName>, { options, settings, reach, stop }: Surroundings): Promise<Part> {
+  const { paths } = options;
+  const own = settings.database.url === "";
+  const lock = own ? takeLock(paths.lock) : undefined;
+  const { openStorage } = await import("../storage/index.ts");
+  const { SCHEMA_VERSION } = await import("../storage/migrations.ts");
+  const storage = await openStorage({
+    dataDir: paths.data,
+    runtimeDir: paths.runtime,
+    ...(own ? {} : { databaseUrl: settings.database.url }),
+  });
+  const models = settings.services.models === "" || names.has("models") ? undefined : reach(settings.services.models);
+  const seams: ServiceSeams = {
+    ...(names.has("worker") ? {} : { role: "orchestrator" as const }),
+    ...(models === undefined ? {} : { models: async () => remoteModels(models.transport, models.address) }),
+    async lend(session, credentials) {
+      if (models !== undefined)
+        await createClient(protocol.ModelService, models.transport).lendCredentials(
+          { sessionId: session, credentials },
+          { timeoutMs: 15_000 },
+        );
+    },
+    routes(router, { pool, openCheckpoints }) {
+      router.service(LogService, logService(storage.log));
+      router.service(BlobService, blobService(storage.blobs));
+      router.service(CheckpointService, checkpointService(openCheckpoints));
+      router.service(LedgerService, ledgerService(storage.budgets));
+      router.service(
+        WorkerService,
+        workerService(() => pool.open(), false),
+      );
+      if (models !== undefined) forwardService(router, protocol.ModelService, models.transport);
+    },
+  };
+  if (names.has("worker")) delete seams.lend;
+  const services = await composed({ ...options, addresses: [], storage, schema: SCHEMA_VERSION, busy: () => () => undefined, stop, seams });
+  for (const name of names) services.health.add(name);
+  return {
+    served: services,
+    begin: () => void services.pool.open().catch((error: unknown) => options.log.error("the pool does not begin", error)),
+    hurry: () => void services.stopSessions({ now: true }).catch((error: unknown) => options.log.error("sessions do not stop", error)),
+    async end(how) {
+      await services.stopSessions(how);
+      await services.close();
+      lock?.release();
+    },
+  };
+}
+
+async function worker({ options, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer) {
+  const [first, ...others] = orchestrators;
+  const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
+  const storage = remoteStorage(transport, first.address);
+  const seams: ServiceSeams = {
+    role: "worker",
+    checkpoints: remoteCheckpointStores(transport, first.address),
+    models: async () => remoteModels(modelsAt === first ? transport : modelsAt.transport, modelsAt.address),
+    budgets: storage.budgets,
+    leaseMs: POOL_TIMES.leaseMs,
+  };
+  const services = await composed({ ...options, addresses: [], storage, schema: 0, busy: () => () => undefined, stop, seams });
+  const agent = services.pool.joinElsewhere(orchestrators);
+  let left: GuildError | undefined;
+  return {
+    begin() {
+      agent.run().catch((error: unknown) => {
+        left = GuildError.from(error);
+        options.log.error("cannot join", error);
+        options.failed?.(left);
+        stop({ now: true });
+      });
+    },
+    hurry: () => void services.stopSessions({ now: true }).catch((error: unknown) => options.log.error("sessions do not stop", error)),
+    async end(how: { now: boolean }) {
+      await services.stopSessions(how);
+      await services.close();
+    },
+  };
+}
+
+async function composed(options: ServicesOptions): Promise<Services> {
+  const { composeServices } = await import("../daemon/services.ts");
+  return await composeServices(options);
+}
+
+function createModels(options: ServeOptions, settings: () => Settings) {
+  let opening: ReturnType<typeof openModelProvider> | undefined;
+  return () => (opening ??= openModelProvider(systemClock(), options.env, settings));
+}
+
+function joinOf({ join }: ServeOptions, { services }: Settings, names: ReadonlySet<ServiceName>): string[] {
+  const text = join ?? services.orchestrator;
+  const addresses = text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
+  const needs = [...names].find((name) => name === "gateway" || name === "worker");
+  if (addresses.length === 0 && needs !== undefined) {
+    throw new GuildError("invalid_argument", `the ${needs} needs an orchestrator to join`, {
+      remedy: "give --join host:port, or run it with the orchestrator: guild serve orchestrator worker",
+    });
+  }
+  return addresses;
+}
+
+function publicServices(): DescService[] {
+  return Object.values(protocol).flatMap((value) =>
+    typeof value === "object" && "kind" in value && value.kind === "service" ? [value as DescService] : [],
+  );
+}
+
+function usualPort(names: ReadonlySet<ServiceName>): number {
+  const index = SERVICE_NAMES.findIndex((name) => names.has(name));
+  return names.size === 1 && names.has("worker") ? 0 : 7_400 + Math.max(0, index);
+}

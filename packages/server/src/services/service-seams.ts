@@ -1,0 +1,20 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { Budgets, CheckpointStore, ModelProvider } from "@guildhall/core";
+
+import type { CheckpointStores } from "../daemon/checkpoints.ts";
+import type { Pool } from "../pool/compose-pool.ts";
+
+/** Where one of several processes differs from the daemon that is everything. */
+export interface ServiceSeams {
+  /** `orchestrator`: sessions are worked on by the pool; `worker`: for the pool. Default: here, for everybody. */
+  role?: "orchestrator" | "worker";
+  checkpoints?: CheckpointStores;
+  models?(): Promise<ModelProvider>;
+  budgets?: Budgets;
+  /** Of sessions and sandboxes, milliseconds. */
+  leaseMs?: number;
+  /** Where credentials of sessions go. */
+  lend?(session: string, credentials: Readonly<Record<string, string>>): Promise<void>;
+  /** What is served besides. */
+  routes?(router: ConnectRouter, parts: { pool: Pool; openCheckpoints(workspace: string): Promise<CheckpointStore> }): void;
+}
