@@ -27,6 +27,7 @@ export function mcpLink({ server, sandbox, secrets }: McpLinkOptions): McpLink {
         const { command, args, env, cwd } = config;
         const opened = await sandbox;
         const place = cwd === undefined ? {} : { cwd: cwd.startsWith("/") ? cwd : `${opened.workspace}/${cwd}` };
+        await prepare(server, opened);
         const transport = new SandboxTransport({ sandbox: opened, argv: [command, ...args], env, ...place });
         return { transport, fault: () => transport.fault };
       },
@@ -54,4 +55,13 @@ export function mcpLink({ server, sandbox, secrets }: McpLinkOptions): McpLink {
       return { transport };
     },
   };
+}
+
+/** Puts the files of a server where it looks for them; they may be there from its last start. */
+async function prepare({ files, packages }: NamedMcpServer, sandbox: Sandbox): Promise<void> {
+  for (const [path, text] of files ?? []) await sandbox.files.write(path, Buffer.from(text), { parents: true });
+  if (packages === undefined) return;
+  await sandbox.files.symlink(`${sandbox.workspace}/node_modules`, `${packages}/node_modules`).catch((error: unknown) => {
+    if (!GuildError.is(error, "already_exists")) throw error;
+  });
 }

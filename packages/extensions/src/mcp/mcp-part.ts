@@ -130,20 +130,21 @@ export class McpPart implements SessionPart {
     for (const one of this.#joined.values()) {
       const { connection, server } = one;
       const { tools: only } = server.config;
-      const options = { connection, desk: this.#desk, remote: "url" in server.config, ...(only === undefined ? {} : { only }) };
+      const options = {
+        connection,
+        desk: this.#desk,
+        remote: "url" in server.config,
+        own: server.kind === "tools",
+        ...(only === undefined ? {} : { only }),
+      };
       if (one.listed !== connection.tools) {
         one.listed = connection.tools;
         one.tools = mcpTools(connection.tools, options).tools;
       }
       all.push(...one.tools);
     }
-    if (all.length > 0)
-      all.push(
-        ...mcpHelperTools(
-          [...this.#joined.values()].map((one) => one.connection),
-          this.#desk,
-        ),
-      );
+    const servers = [...this.#joined.values()].filter(({ server }) => server.kind !== "tools").map((one) => one.connection);
+    if (servers.some(({ tools }) => tools.length > 0)) all.push(...mcpHelperTools(servers, this.#desk));
     const before = new Set(this.#tools.map((tool) => tool.name));
     const now = new Set(all.map((tool) => tool.name));
     this.#announce(

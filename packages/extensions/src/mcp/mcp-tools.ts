@@ -20,6 +20,8 @@ export interface McpToolOptions {
   desk: ElicitationDesk;
   /** The server runs outside of the sandbox: what it does is seen by others. */
   remote: boolean;
+  /** They are a person's own modules: `<name>__<tool>`, source `<name>`. */
+  own?: boolean;
   /** Names that the configuration allows; undefined: all. */
   only?: readonly string[];
 }
@@ -31,7 +33,8 @@ const MOST_DESCRIPTION = 2_000;
  * reads, then medium; what runs in the sandbox is medium unless it says that it destroys.
  */
 export function mcpTools(listed: readonly McpTool[], options: McpToolOptions): McpToolSet {
-  const names = new ToolNames(`mcp__${options.connection.name}`);
+  const { name } = options.connection;
+  const names = new ToolNames(options.own === true ? name : `mcp__${name}`);
   const tools: Tool[] = [];
   const refused: McpToolSet["refused"] = [];
   for (const one of listed) {
@@ -43,7 +46,7 @@ export function mcpTools(listed: readonly McpTool[], options: McpToolOptions): M
   return { tools, refused };
 }
 
-function toTool(one: McpTool, name: string, schema: Tool["schema"], { connection, desk, remote }: McpToolOptions): Tool {
+function toTool(one: McpTool, name: string, schema: Tool["schema"], { connection, desk, remote, own }: McpToolOptions): Tool {
   const { readOnlyHint, destructiveHint } = one.annotations ?? {};
   const risk = remote
     ? readOnlyHint === true
@@ -58,7 +61,7 @@ function toTool(one: McpTool, name: string, schema: Tool["schema"], { connection
     name,
     description,
     schema,
-    source: `mcp:${connection.name}`,
+    source: own === true ? connection.name : `mcp:${connection.name}`,
     risk: () => risk,
     resources: () => [
       { name: `mcp:${connection.name}`, access: readOnlyHint === true ? "read" : "write" },

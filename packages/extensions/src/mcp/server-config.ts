@@ -47,6 +47,12 @@ export interface NamedMcpServer {
   name: string;
   config: McpServerConfig;
   origin: "operator" | "project";
+  /** `tools`: a person's own modules, whose tools are called `<name>__<tool>`. Default: an MCP server. */
+  kind?: "tools";
+  /** Text of files that are there before it starts, by their absolute path in the sandbox. */
+  files?: ReadonlyMap<string, string>;
+  /** Directory in which packages of the workspace are found too. */
+  packages?: string;
 }
 
 /**
@@ -81,5 +87,5 @@ export function readMcpServers(text: string, file: string, origin: NamedMcpServe
 
 /** The same for the same configuration. */
 export function configDigest(server: NamedMcpServer): string {
-  return hash("sha256", canonicalJson(server), "hex").slice(0, 16);
+  return hash("sha256", canonicalJson({ ...server, files: [...(server.files ?? [])] }), "hex").slice(0, 16);
 }

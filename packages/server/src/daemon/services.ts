@@ -133,7 +133,13 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     isRunning: (session) => host.isRunning(session),
     now: () => clock.now().getTime(),
   });
-  const extensions = createExtensions({ paths, trust: access.service.trust, secrets: access.service.secrets, version: options.version });
+  const extensions = createExtensions({
+    paths,
+    trust: access.service.trust,
+    secrets: access.service.secrets,
+    version: options.version,
+    journal,
+  });
   const actor = `person:${userName(options.uid)}`;
   const knowledge = createKnowledge({
     dataDir: paths.data,

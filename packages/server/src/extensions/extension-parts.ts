@@ -3,12 +3,16 @@ import { join } from "node:path";
 import type { Secrets } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
 
+import type { Log } from "../daemon/log.ts";
 import type { PartFactory } from "../parts/index.ts";
 import type { TrustStore } from "../trust/trust-store.ts";
 import { McpServers } from "./mcp-servers.ts";
+import { ProjectDesk } from "./project-desk.ts";
 
 export interface ExtensionOptions {
   servers: McpServers;
+  project(): Promise<ProjectDesk>;
+  journal: Log;
   secrets(): Promise<Secrets>;
   version: string;
 }
@@ -19,14 +23,42 @@ export function createExtensions(options: {
   trust: TrustStore;
   secrets(): Promise<Secrets>;
   version: string;
+  journal: Log;
 }): ExtensionOptions {
-  const { paths, trust, secrets, version } = options;
-  return { servers: new McpServers({ config: paths.config, trustFile: join(paths.data, "trust.json"), trust }), secrets, version };
+  const { paths, trust, secrets, version, journal } = options;
+  const place = { config: paths.config, trustFile: join(paths.data, "trust.json"), trust };
+  let desk: Promise<ProjectDesk> | undefined;
+  const project = () => (desk ??= import("@guildhall/extensions").then((extensions) => new ProjectDesk(place, extensions)));
+  return { servers: new McpServers(place), project, secrets, version, journal };
 }
 
-/** What joins a session from the operator's settings and from the project: MCP servers. */
+/** What joins a session from the operator's settings and from the project: MCP servers, tools, skills, guidance, documents, hooks. */
 export function extensionParts(options: ExtensionOptions): PartFactory[] {
-  return [mcp(options)];
+  return [mcp(options), project(options), hooks(options)];
+}
+
+function project(options: ExtensionOptions): PartFactory {
+  return {
+    name: "project",
+    introduction: async ({ workspace }) => (await options.project()).introduction(workspace),
+    async open({ workspace, sandbox }) {
+      const [{ ProjectPart }, desk] = await Promise.all([import("@guildhall/extensions"), options.project()]);
+      return new ProjectPart({ sandbox, skills: () => desk.skills(workspace), documents: () => desk.documents(workspace) });
+    },
+  };
+}
+
+function hooks(options: ExtensionOptions): PartFactory {
+  return {
+    name: "hooks",
+    async open({ session, workspace, sandbox }) {
+      // Whoever calls a tool by hand is no agent whose calls are to be watched.
+      if (session === undefined) return undefined;
+      const [{ HookPart }, desk] = await Promise.all([import("@guildhall/extensions"), options.project()]);
+      const failed = (line: string): void => options.journal.warn(`${session.session}: ${line}`);
+      return new HookPart({ sandbox, hooks: () => desk.hooks(workspace), failed });
+    },
+  };
 }
 
 function mcp({ servers, secrets, version }: ExtensionOptions): PartFactory {

@@ -2,14 +2,19 @@ import { lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { GuildError } from "@guildhall/core";
-import { type NamedMcpServer, readMcpServers } from "@guildhall/extensions/mcp-config";
+import { configDigest, type NamedMcpServer, readMcpServers } from "@guildhall/extensions/mcp-config";
+import { projectToolServer } from "@guildhall/extensions/project-tools";
 
 import type { TrustStore } from "../trust/trust-store.ts";
 import { stampOf, trustedFiles } from "../trust/trusted-files.ts";
+import { namesInside, readInside } from "./project-files.ts";
 
 /** Names of the files: the operator's in the settings directory, a project's in `.guildhall`. */
 const MCP_FILE = "mcp.json";
 const PROJECT_FILE = `.guildhall/${MCP_FILE}`;
+/** Directories of modules that export tools: the operator's in the settings directory, and a project's. */
+const TOOLS = "tools";
+const PROJECT_TOOLS = `.guildhall/${TOOLS}`;
 
 export interface McpServersOptions {
   /** Settings directory. */
@@ -35,7 +40,7 @@ export class McpServers {
 
   /** Those of the project too that nobody has trusted as they are now. */
   all(workspace: string): Array<NamedMcpServer & { trusted: boolean }> {
-    const counted = this.of(workspace);
+    const counted = this.of(workspace).filter(({ kind }) => kind === undefined);
     const file = join(workspace, PROJECT_FILE);
     const text = lstatSync(file, { throwIfNoEntry: false })?.isFile() === true ? readFileSync(file, "utf8") : undefined;
     const found = text === undefined ? [] : readMcpServers(text, file, "project");
@@ -46,18 +51,38 @@ export class McpServers {
   /** The same array until something has changed. Throws `invalid_argument` for a file that cannot be read, with its place. */
   of(workspace: string): readonly NamedMcpServer[] {
     const { config, trust, trustFile } = this.#options;
-    const stamp = stampOf([join(config, MCP_FILE), join(workspace, PROJECT_FILE), trustFile]);
+    const tools = [...names(config, TOOLS), ...names(workspace, PROJECT_TOOLS)];
+    const stamp = stampOf([join(config, MCP_FILE), join(workspace, PROJECT_FILE), trustFile, ...tools]);
     const known = this.#known.get(workspace);
     if (known?.stamp === stamp) return known.servers;
     const own = this.operator();
     const text = trustedFiles(trust, workspace, PROJECT_FILE).get(PROJECT_FILE);
     const project = text === undefined ? [] : readMcpServers(text, join(workspace, PROJECT_FILE), "project");
-    const servers = [...own, ...project.filter(({ name }) => !own.some((one) => one.name === name))];
+    const modules = [
+      projectToolServer("own", "operator", this.#operatorTools()),
+      projectToolServer("project", "project", relative(trustedFiles(trust, workspace, PROJECT_TOOLS))),
+    ];
+    const servers = [
+      ...own,
+      ...project.filter(({ name }) => !own.some((one) => one.name === name)),
+      ...modules.filter((one) => one !== undefined),
+    ];
     // A trust file that others touched says nothing new by itself: what runs goes on running.
-    const same = known !== undefined && JSON.stringify(known.servers) === JSON.stringify(servers);
+    const same = known !== undefined && JSON.stringify(known.servers.map(configDigest)) === JSON.stringify(servers.map(configDigest));
     const kept = { stamp, servers: same ? known.servers : servers };
     this.#known.set(workspace, kept);
     return kept.servers;
+  }
+
+  #operatorTools(): Map<string, string> {
+    const { config } = this.#options;
+    const found = names(config, TOOLS).map((path) => path.slice(join(config, TOOLS).length + 1));
+    return new Map(
+      found.flatMap((name) => {
+        const text = readInside(config, `${TOOLS}/${name}`, 1024 * 1024);
+        return text === undefined ? [] : [[name, text] as const];
+      }),
+    );
   }
 
   operator(): NamedMcpServer[] {
@@ -71,4 +96,13 @@ export class McpServers {
     }
     return readMcpServers(text, file, "operator");
   }
+}
+
+/** Full paths of what lies in a directory. */
+function names(root: string, directory: string): string[] {
+  return namesInside(root, directory).map((name) => join(root, directory, name));
+}
+
+function relative(files: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...files].map(([path, text]) => [path.slice(PROJECT_TOOLS.length + 1), text]));
 }
