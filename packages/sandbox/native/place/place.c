@@ -11,11 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,8 +40,8 @@ static void set_attributes(int fd, struct mount_attr attributes, bool recursive,
   if (syscall(SYS_mount_setattr, fd, "", flags, &attributes, sizeof attributes) != 0) fail(what, subject);
 }
 
-/* An id of the sandbox's as the host counts it. */
-static long outer_id(int process, const char *map, long inner) {
+/* An id of the sandbox's as the host counts it; one that is not mapped: `otherwise`, or the end. */
+static long outer_id(int process, const char *map, long inner, long otherwise) {
   int fd = openat(process, map, O_RDONLY | O_CLOEXEC);
   FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
   if (file == NULL) fail("read", map);
@@ -46,6 +49,7 @@ static long outer_id(int process, const char *map, long inner) {
   while (fscanf(file, "%ld %ld %ld", &first, &outer, &count) == 3)
     if (inner >= first && inner < first + count) found = outer + (inner - first);
   fclose(file);
+  if (found < 0) found = otherwise;
   if (found < 0) refuse("find the sandbox's user in", map);
   return found;
 }
@@ -144,13 +148,17 @@ int main(int argc, char **argv) {
   }
   if (process < 0 || uid < 0 || gid < 0) refuse("find", "--pid, --uid, --gid");
   if (group != NULL) check_group(process, group);
-  uid = outer_id(process, "uid_map", uid);
-  gid = outer_id(process, "gid_map", gid);
+  uid = outer_id(process, "uid_map", uid, -1);
+  gid = outer_id(process, "gid_map", gid, -1);
   int namespace = openat(process, "ns/mnt", O_RDONLY | O_CLOEXEC);
   if (namespace < 0) fail("open", "the mount namespace of the sandbox");
   for (int i = 0; i < count; i++)
     if (places[i].kind == TREE) prepare(&places[i], uid, gid);
 
+  /* Where the sandbox's users are others outside, its file systems know no files of ours: mount points are made as its own root. */
+  if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) != 0) fail("keep", "capabilities");
+  setfsgid((gid_t)outer_id(process, "gid_map", 0, gid));
+  setfsuid((uid_t)outer_id(process, "uid_map", 0, uid));
   if (setns(namespace, CLONE_NEWNS) != 0) fail("join", "the mount namespace of the sandbox");
   umask(0);
   /* Mount points are made in the sandbox's own root, which is read-only but for this moment. */
