@@ -150,6 +150,20 @@ export function sandboxIsolationContract(sandboxes: Sandboxes): void {
     }
   });
 
+  it("shows another directory in the workspace's place, guarded as that one is", async () => {
+    const workspace = await sandboxes.fixture().newWorkspace();
+    const source = await sandboxes.fixture().newWorkspace();
+    await writeFile(join(workspace, "real"), "real");
+    await mkdir(join(source, "kept"));
+    const sandbox = await sandboxes.fresh({ workspace, source, readOnly: ["kept"] });
+    const { stdout } = await runScript(sandbox, "pwd; ls; echo x > made; echo x > kept/made");
+    assert.equal(stdout, `${workspace}\nkept\n`);
+    await sandbox.settle?.();
+    assert.equal(await readFile(join(source, "made"), "utf8"), "x\n");
+    await assert.rejects(lstat(join(source, "kept/made")));
+    await assert.rejects(lstat(join(workspace, "made")));
+  });
+
   it("makes read-only what it is told to, and keeps it in its place", async () => {
     const workspace = await sandboxes.fixture().newWorkspace();
     const owner = await stat(workspace);

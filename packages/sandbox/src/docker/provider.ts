@@ -1,6 +1,5 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
@@ -13,11 +12,12 @@ import { InitSandbox } from "../init-sandbox.ts";
 import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
 import { sandboxEnvironment } from "../sandbox-environment.ts";
-import { checkedWorkspace, refuseSource } from "../sandbox-paths.ts";
+import { checkedWorkspace } from "../sandbox-paths.ts";
 import { sandboxUser } from "../sandbox-user.ts";
 import { findToolkit } from "../toolkit.ts";
 import { InitConnection } from "../wire/connection.ts";
 import { type HeldWorkspace, WorkspaceHolds } from "../workspace-holds.ts";
+import { Container } from "./container-life.ts";
 import { containerRequest } from "./container.ts";
 import { chosenRuntime, engineFacts, type EngineFacts, GVISOR } from "./engine-facts.ts";
 import { DockerEngine } from "./engine.ts";
@@ -27,10 +27,8 @@ import { probeDocker } from "./probe.ts";
 
 const run = promisify(execFile);
 
-/** How long a container's init may take to report, and a container to be gone after it was killed. */
+/** How long a container's init may take to report. */
 const START_PATIENCE_MS = 60_000;
-const STOP_PATIENCE_MS = 3000;
-const KILL_PATIENCE_MS = 60_000;
 
 /** What is found out once, at the first sandbox. */
 interface Ready {
@@ -84,8 +82,9 @@ export class DockerProvider implements SandboxProvider {
 
   async #open(spec: SandboxSpec, copied: boolean): Promise<Sandbox> {
     const toolkit = findToolkit(this.#options.toolkitDir);
-    refuseSource(spec, this.name);
     const workspace = await checkedWorkspace(spec);
+    const source = spec.source === undefined ? workspace : await checkedWorkspace({ ...spec, workspace: spec.source });
+    const inside = (path: string): string => (isWithin(path, source.path) ? workspace.path + path.slice(source.path.length) : path);
     const ready = await (this.#ready ??= this.#prepare().catch((error: unknown) => {
       this.#ready = undefined; // the engine may be there next time
       throw error;
@@ -97,7 +96,7 @@ export class DockerProvider implements SandboxProvider {
       throw new GuildError("unsupported", "a container cannot hide its image's programs", { remedy: "use --sandbox bubblewrap" });
     }
     const ids = sandboxUser(this.#options.user);
-    const held = await this.#workspaces.hold(workspace, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
+    const held = await this.#workspaces.hold(source, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
     let listener: InitListener | undefined;
     let container: Container | undefined;
     const free = async (): Promise<void> => {
@@ -119,14 +118,14 @@ export class DockerProvider implements SandboxProvider {
         connectDirectory: listener.directory,
         wayOut: spec.wayOut?.directory,
         toolchain: spec.toolchain?.mounts ?? [],
-        workspace: placed ? [] : boundByEngine(workspace.path, held),
+        workspace: placed ? [] : boundByEngine(source.path, held, inside),
       });
       container = await Container.start(ready.engine, `guildhall-${spec.id}`, request);
       const socket = await listener.connected(container.ended, START_PATIENCE_MS).catch((error: unknown) => {
         throw ready.runtime === GVISOR ? explainedForGvisor(error) : error;
       });
       const { pid } = container;
-      if (placed) await place(toolkit.place, container, { workspace, ids, held });
+      if (placed) await place(toolkit.place, container, { source, inside, ids, held });
       const group = pid === 0 ? undefined : SandboxGroup.ofProcess(pid);
       const lease = spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)];
       socket.write(initOptions(["--workspace", workspace.path, ...diskOptions(limits), ...lease]));
@@ -178,98 +177,54 @@ export class DockerProvider implements SandboxProvider {
   }
 }
 
-/** One container, from its creation to its removal. */
-class Container {
-  readonly id: string;
-  /** Of its init, as this machine counts; 0: not told. */
-  readonly pid: number;
-  /** Settles, with what it ended with, when it has been removed. */
-  readonly ended: Promise<string>;
-  readonly #engine: DockerEngine;
-
-  private constructor(engine: DockerEngine, id: string, pid: number, ended: Promise<string>) {
-    this.#engine = engine;
-    this.id = id;
-    this.pid = pid;
-    this.ended = ended;
-  }
-
-  static async start(engine: DockerEngine, name: string, request: Record<string, unknown>): Promise<Container> {
-    const made = (await engine.post(`/containers/create?name=${encodeURIComponent(name)}`, { body: request })) as { Id: string };
-    const waiting = engine.post(`/containers/${made.Id}/wait?condition=removed`, { patient: true });
-    const ended = waiting.then(
-      (answer) => `its container ended with code ${(answer as { StatusCode?: number } | undefined)?.StatusCode ?? "?"}`,
-    );
-    ended.catch(() => {}); // whoever waits for it is told
-    try {
-      await engine.post(`/containers/${made.Id}/start`);
-      const { State: state } = (await engine.get(`/containers/${made.Id}/json`)) as { State: { Pid?: number } };
-      return new Container(engine, made.Id, state.Pid ?? 0, ended);
-    } catch (error) {
-      await engine.delete(`/containers/${made.Id}?force=1&v=1`).catch(() => undefined); // what it says of the start is what matters
-      throw error;
-    }
-  }
-
-  /** Resolves when nothing is left of it; ends it by force when it does not end by itself. */
-  readonly stop = async (): Promise<void> => {
-    if (await this.#endedWithin(STOP_PATIENCE_MS)) return;
-    await this.#engine.delete(`/containers/${this.id}?force=1&v=1`).catch(() => undefined); // being removed already
-    if (await this.#endedWithin(KILL_PATIENCE_MS)) return;
-    throw new GuildError("internal", "the Docker engine does not remove a sandbox's container", {
-      subject: this.id,
-      remedy: `docker rm -f ${this.id}`,
-    });
-  };
-
-  async #endedWithin(ms: number): Promise<boolean> {
-    const over = new AbortController();
-    const late = sleep(ms, false, { signal: over.signal }).catch(() => false); // called off
-    // An engine that has gone away keeps no container from us that it still has: a restarted one removes them.
-    const ended = this.ended.then(
-      () => true,
-      () => true,
-    );
-    const done = await Promise.race([ended, late]);
-    over.abort();
-    return done;
-  }
-}
-
 /** Mounts the workspace in the container, with its owner's ids mapped; its init waits meanwhile. */
 async function place(
   program: string,
   container: Container,
-  given: { workspace: { path: string; uid: number; gid: number }; ids: { uid: number; gid: number }; held: HeldWorkspace },
+  given: {
+    source: { path: string; uid: number; gid: number };
+    /** Where a path of the host's stands in the container. */
+    inside(path: string): string;
+    ids: { uid: number; gid: number };
+    held: HeldWorkspace;
+  },
 ): Promise<void> {
-  const { workspace, ids, held } = given;
-  const owner = [String(workspace.uid), String(workspace.gid)];
-  const roots = [workspace.path, ...held.guard.outside];
+  const { source, inside, ids, held } = given;
+  const owner = [String(source.uid), String(source.gid)];
+  const roots = [source.path, ...held.guard.outside];
   const args = [
     ["--pid", String(container.pid), "--group", container.id, "--uid", String(ids.uid), "--gid", String(ids.gid)],
-    roots.flatMap((path) => ["--idmap", path, ...owner, path]),
-    held.guard.paths.flatMap(({ path, mount }) => [`--${mount}`, path]),
+    roots.flatMap((path) => ["--idmap", path, ...owner, inside(path)]),
+    held.guard.paths.flatMap(({ path, mount }) => [`--${mount}`, inside(path)]),
   ].flat();
   try {
     await run(program, args);
   } catch (error) {
     const said = (error as { stderr?: string }).stderr?.trim();
     throw new GuildError("failed_precondition", `the sandbox did not start: ${said || GuildError.from(error).message}`, {
-      subject: workspace.path,
+      subject: source.path,
       cause: error,
     });
   }
 }
 
 /** The workspace, or its copy, as the engine mounts it. */
-function boundByEngine(workspace: string, held: HeldWorkspace): Array<{ source: string; at: string; readOnly: boolean }> {
+function boundByEngine(
+  workspace: string,
+  held: HeldWorkspace,
+  inside: (path: string) => string,
+): Array<{ source: string; at: string; readOnly: boolean }> {
   const roots = [workspace, ...held.guard.outside].map((at, index) => ({ at, source: held.copies[index]?.path ?? at }));
   const within = (path: string): string => {
     const root = roots.find(({ at }) => path === at || path.startsWith(`${at}/`));
     return root === undefined ? path : root.source + path.slice(root.at.length);
   };
-  const guards = held.guard.paths.map(({ path, mount }) => ({ source: within(path), at: path, readOnly: mount === "read" }));
-  return [...roots.map((root) => ({ ...root, readOnly: false })), ...guards];
+  const guards = held.guard.paths.map(({ path, mount }) => ({ source: within(path), at: inside(path), readOnly: mount === "read" }));
+  return [...roots.map(({ at, source }) => ({ source, at: inside(at), readOnly: false })), ...guards];
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
 }
 
 function refuseUnenforceable(limits: { cpus?: number }, facts: EngineFacts): void {
