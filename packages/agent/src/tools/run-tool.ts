@@ -52,13 +52,14 @@ export function prepareCall(
   if (!read.ok) return refused(`The call of ${tool.name} was not run: ${read.problem}`);
   const { input } = read;
   try {
-    const sends = tool.sends?.(input);
+    const assessed = riskOf(tool, input, judge);
+    const sends = tool.sends?.(input) ?? sendsAbroad(tool, assessed.risk);
     return {
       prepared: {
         callId: call.callId,
         tool,
         input,
-        ...riskOf(tool, input, judge),
+        ...assessed,
         ...(sends === undefined ? {} : { sends }),
         resources: tool.resources(input),
         repeatable: tool.repeatable(input),
@@ -67,6 +68,11 @@ export function prepareCall(
   } catch (error) {
     return refused(`The call of ${tool.name} was not run: ${GuildError.from(error).line}`);
   }
+}
+
+/** A foreign server is outside of the sandbox: whatever it is told has left, unless it says that it only reads. */
+function sendsAbroad({ source }: Tool, risk: Risk): string | undefined {
+  return source.startsWith("mcp") && risk !== Risk.LOW ? source : undefined;
 }
 
 /** What cannot be told is high. */

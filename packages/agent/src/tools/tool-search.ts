@@ -12,7 +12,7 @@ const schema = z.strictObject({
   limit: z.int().min(1).max(20).optional().describe("Default 5"),
 });
 
-/** Names in the description, of each source; beyond this only their number. */
+/** Names in the description, of each source but our own; beyond this only their number. */
 const NAMED = 12;
 const SOURCES = 20;
 
@@ -98,7 +98,7 @@ function inventory(tools: readonly Tool[]): string {
   for (const tool of tools) sources.set(tool.source, [...(sources.get(tool.source) ?? []), tool.name]);
   const parts = [...sources].map(([source, names]) => {
     const from = source === "built-in" ? "" : ` (${source})`;
-    return names.length <= NAMED ? `${names.join(", ")}${from}` : `${names.length} tools${from}`;
+    return source === "built-in" || names.length <= NAMED ? `${names.join(", ")}${from}` : `${names.length} tools${from}`;
   });
   if (parts.length <= SOURCES) return parts.join("; ");
   return `${parts.slice(0, SOURCES).join("; ")}; and more from ${parts.length - SOURCES} other sources`;
