@@ -91,9 +91,9 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
   return { event, finish: result.finish };
 }
 
-/** What tools of other sources tell is theirs: nobody here vouches for it. */
+/** What foreign servers tell is theirs: nobody here vouches for it. A project's own tools and skills were trusted by a person. */
 function untrustedSource({ tool }: PreparedCall, { untrusted }: ToolResult): string {
-  return (untrusted ?? (tool.source === "built-in" ? "" : tool.source)).slice(0, 200);
+  return (untrusted ?? (/^(mcp|openapi)(:|$)/.test(tool.source) ? tool.source : "")).slice(0, 200);
 }
 
 /** The tool session once its sandbox is there, with the task list that the log ends with; or why there is none. */

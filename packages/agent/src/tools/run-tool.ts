@@ -70,9 +70,9 @@ export function prepareCall(
   }
 }
 
-/** A foreign server is outside of the sandbox: whatever it is told has left, unless it says that it only reads. */
+/** What a foreign server is told by a risky call has left; what runs in the sandbox is held by the network policy. */
 function sendsAbroad({ source }: Tool, risk: Risk): string | undefined {
-  return source.startsWith("mcp") && risk !== Risk.LOW ? source : undefined;
+  return /^(mcp|openapi):/.test(source) && risk === Risk.HIGH ? source : undefined;
 }
 
 /** What cannot be told is high. */
