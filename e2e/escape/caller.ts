@@ -1,4 +1,8 @@
 /** Runs the corpus as whoever starts it: options as JSON in the first argument, a line of JSON a row. */
-import { type CorpusOptions, runCorpus } from "./corpus.ts";
+import { type CorpusOptions, type Row, runCorpus } from "./corpus.ts";
+import { runTimed } from "./timed.ts";
 
-await runCorpus(JSON.parse(process.argv[2] ?? "{}") as CorpusOptions, (row) => void process.stdout.write(`${JSON.stringify(row)}\n`));
+const options = JSON.parse(process.argv[2] ?? "{}") as CorpusOptions;
+const tell = (row: Row): void => void process.stdout.write(`${JSON.stringify(row)}\n`);
+await runCorpus(options, tell);
+await runTimed(options, tell);

@@ -2,11 +2,17 @@ import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 
 import { verifies } from "../verifies.ts";
+import type { Attack } from "./attack.ts";
 import { attacks, type Row } from "./corpus.ts";
 import { runEverywhere } from "./run.ts";
+import { timedAttacks } from "./timed.ts";
 
 const full = process.env["GUILD_TEST_FULL"] !== undefined;
-const chosen = attacks.filter(({ sample }) => full || sample === true);
+const all: Array<Pick<Attack, "id" | "by" | "control" | "sample">> = [
+  ...attacks,
+  ...timedAttacks.map(({ id, by }) => ({ id, by, control: "user" as const })),
+];
+const chosen = all.filter(({ sample }) => full || sample === true);
 
 describe(`the escape corpus${full ? "" : ", a sample of it"}`, () => {
   let rows: Row[] = [];
@@ -46,7 +52,7 @@ describe(`the escape corpus${full ? "" : ", a sample of it"}`, () => {
   });
 
   it("has each attack once, with what contains it", () => {
-    assert.equal(new Set(attacks.map(({ id }) => id)).size, attacks.length);
-    for (const { id, by } of attacks) assert.notEqual(by, "", id);
+    assert.equal(new Set(all.map(({ id }) => id)).size, all.length);
+    for (const { id, by } of all) assert.notEqual(by, "", id);
   });
 });
