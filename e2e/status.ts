@@ -22,7 +22,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   D2: { works: "partly", missing: "in-process GGUF models" },
   D3: { works: "yes" },
   D4: { works: "yes" },
-  D5: { works: "partly", missing: "skills, OpenAPI documents, project tools and tools of other frameworks" },
+  D5: { works: "yes" },
   D6: { works: "yes" },
   D7: { works: "yes" },
   D8: { works: "yes" },

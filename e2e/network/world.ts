@@ -51,10 +51,36 @@ function answer(message: IncomingMessage, response: ServerResponse): void {
       response.end("001e# service=git-upload-pack\n00000000");
       return;
     }
+    if (url === "/mcp") {
+      mcp(method ?? "", Buffer.concat(chunks).toString(), response);
+      return;
+    }
     if (url === "/redirect") response.writeHead(302, { location: "https://other.example.com/" });
     if (url === "/echo") response.write(`${headers.authorization ?? ""} `);
     response.end(`hello from ${headers.host}${url}\n`);
   });
+}
+
+/** An MCP server of few words: no sessions, no streams. */
+function mcp(method: string, body: string, response: ServerResponse): void {
+  if (method !== "POST") {
+    response.writeHead(405).end();
+    return;
+  }
+  const { id, method: asked, params } = JSON.parse(body) as { id?: number; method: string; params?: { protocolVersion?: string } };
+  const answers: Record<string, unknown> = {
+    initialize: { protocolVersion: params?.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: "world", version: "1" } },
+    "tools/list": {
+      tools: [{ name: "weather", description: "Tells the weather.", inputSchema: { type: "object" }, annotations: { readOnlyHint: true } }],
+    },
+    "tools/call": { content: [{ type: "text", text: "rain, as ever" }] },
+  };
+  if (id === undefined) response.writeHead(202).end();
+  else {
+    const result = answers[asked];
+    const answer = result === undefined ? { error: { code: -32601, message: "Method not found" } } : { result };
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ jsonrpc: "2.0", id, ...answer }));
+  }
 }
 
 const authority = await createSessionAuthority("The world", new Date());

@@ -1,6 +1,8 @@
 /** What joins a session from outside: MCP servers, and what a project brings along. */
 export { examineMcpServer, type ExaminedServer } from "./mcp/examine-server.ts";
 export { McpConnection } from "./mcp/connection.ts";
+export { ElicitationDesk } from "./mcp/elicitation.ts";
+export { mcpTools } from "./mcp/mcp-tools.ts";
 export { McpPart, type McpPartOptions } from "./mcp/mcp-part.ts";
 export { clientOf } from "./mcp/sign-in-for.ts";
 export { signIn } from "./mcp/sign-in.ts";

@@ -25,7 +25,7 @@ const MOST = 4_000;
 
 /**
  * Runs commands before and after tools and turns, in the session's sandbox, with what it is about as JSON on their standard input. Before a tool: exit
- * code 0 lets it run; 2 refuses it, with the standard error as the reason; whatever keeps a hook from saying so refuses too. After a
+ * code 0 lets it run; any other refuses it, with the standard error as the reason, and so does what keeps a hook from running. After a
  * tool, and before a turn: the standard output is added for the model. After a turn: nothing is expected of it.
  */
 export class HookPart implements SessionPart {
