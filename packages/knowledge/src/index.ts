@@ -1,4 +1,8 @@
 /** What the session and the workshop know: lexical and dense retrieval, memory, and its synchronisation. */
+export * from "./chroma/chroma-client.ts";
+export * from "./chroma/chroma-index.ts";
+export * from "./chroma/chroma-server.ts";
+export * from "./distill/extract.ts";
 export * from "./embed/cached-embedder.ts";
 export * from "./embed/http-embedder.ts";
 export * from "./embed/use-lite.ts";

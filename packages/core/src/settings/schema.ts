@@ -139,6 +139,14 @@ export const settingsSchema = z.strictObject({
       .describe("Addresses of other Guildhalls to exchange knowledge with (http://host:port), with spaces between."),
     remote_token: z.string().default("").meta({ description: "Token that they ask for.", secret: true }),
     sync_minutes: count("Minutes between exchanges with them while the daemon runs; 0: only when asked.", 10),
+    vectors: z
+      .enum(["chroma", "memory"])
+      .default("chroma")
+      .describe("Where vectors of what is shared are: chroma, or memory (made anew at each start)."),
+    chroma_url: z.string().default("").describe("Chroma server to use instead of one of Guildhall's own. Empty: its own."),
+    chroma_token: z.string().default("").meta({ description: "Token that it asks for.", secret: true }),
+    chroma_tenant: z.string().default("default_tenant").describe("Tenant there."),
+    chroma_database: z.string().default("default_database").describe("Database there."),
     max_items: count("Items that stay findable; beyond, the least worth is set apart.", 50_000),
     grace_days: count("Days in which what was forgotten or set apart can be brought back.", 30),
   }),

@@ -66,7 +66,7 @@ export function relate(x: Likeness, y: Likeness): Relation | undefined {
 }
 
 const PIVOT =
-  /(?<=\s)(?:is|are|was|were|has|have|had|must|should|may|can|cannot|will|does|do|did|uses?|needs?|takes?|runs?|listens?|requires?|returns?|defaults?|lives?|lies|stands?|goes|go|depends?|expects?|fails?|passes|works?|belongs?|=)(?=\s)|(?<=\w):(?=\s)/i;
+  /(?<=\s)(?:is|are|was|were|has|have|had|must|should|may|can|cannot|will|does|do|did|uses?|needs?|takes?|runs?|listens?|requires?|returns?|defaults?|lives?|lies|stands?|goes|go|depends?|expects?|fails?|passes|works?|belongs?|starts?|begins?|ends?|sends?|stores?|keeps?|accepts?|supports?|allows?|means?|wants?|=)(?=\s)|(?<=\s)\w{3,}s(?=\s(?:at|on|to|in|from|by|with|as|every|after|before)\s)|(?<=\w):(?=\s)/i;
 const NEGATION = /\b(?:not|no|never|without|neither|nor|cannot|nothing|nobody)\b|n['’]t\b/g;
 /** Quoted text, paths, numbers, identifiers with humps, digits, dots, dashes or underscores. */
 const EXACT =

@@ -42,6 +42,8 @@ const WORTH = 0.5;
 const OTHERS = 0.25;
 const DOUBTED = 0.6;
 const CANDIDATES = 60;
+/** What matches this much less than the best is left out: something always resembles a question. */
+const RELEVANT = 0.25;
 
 /** Search over what is valid: words and meaning, moved within bounds by worth and by what was of use to like sessions. */
 export class GlobalSearch {
@@ -109,12 +111,14 @@ export class GlobalSearch {
       accept: accepts(ledger, query, now),
       ...(signal === undefined ? {} : { signal }),
     });
+    const best = hits[0]?.score ?? 0;
+    const relevant = hits.filter((hit) => hit.score >= best * RELEVANT);
     this.#collaborative ??= new Collaborative(ledger.items(), now);
     const others = this.#collaborative.scores(
-      hits.map((hit) => hit.id),
+      relevant.map((hit) => hit.id),
       query,
     );
-    const found = await Promise.all(hits.map((hit) => this.#found(hit, others.get(hit.id) ?? 0, query, now)));
+    const found = await Promise.all(relevant.map((hit) => this.#found(hit, others.get(hit.id) ?? 0, query, now)));
     return {
       found: found
         .filter((one) => one !== undefined)

@@ -143,6 +143,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const actor = `person:${userName(options.uid)}`;
   const knowledge = createKnowledge({
     dataDir: paths.data,
+    runtimeDir: paths.runtime,
     tenant: TENANT,
     person: actor,
     clock,
@@ -361,6 +362,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     host,
     async resumeOrphans() {
       if (seams.role !== "worker") await pool.resume();
+      knowledge.start();
       if (!settings().daemon.resume_orphans) return;
       const taken = await desk.resumeOrphans();
       if (taken > 0) journal.info(`took up ${taken} session(s) that nobody worked on`);

@@ -1,9 +1,43 @@
 import { GuildError } from "@guildhall/core";
+import type { Settings } from "@guildhall/core/settings";
 
 import type { MachineFinding } from "../daemon/doctor.ts";
 
-/** Which index sessions' memories stand on. */
-export async function checkKnowledge(): Promise<MachineFinding[]> {
+/** Which indices sessions' memories and what is shared stand on. */
+export async function checkKnowledge(settings: Settings["knowledge"] | undefined): Promise<MachineFinding[]> {
+  return [...(await checkSession()), ...(settings === undefined ? [] : [await checkShared(settings)])];
+}
+
+/** What the vectors of what is shared stand on. */
+async function checkShared(settings: Settings["knowledge"]): Promise<MachineFinding> {
+  const id = "knowledge/shared-index";
+  const { chromaClient, findChroma } = await import("@guildhall/knowledge");
+  if (settings.vectors === "memory")
+    return { id, level: "ok", text: "shared knowledge: vectors in memory, as the settings say", remedy: "" };
+  const { chroma_url: url, chroma_token: token } = settings;
+  if (url === "") {
+    if (findChroma() !== undefined) return { id, level: "ok", text: "shared knowledge: ChromaDB of Guildhall's own", remedy: "" };
+    return {
+      id,
+      level: "warning",
+      text: "shared knowledge: vectors in memory, ChromaDB is not installed",
+      remedy: "run npm install with optional packages",
+    };
+  }
+  try {
+    const version = await chromaClient({ url, token }).version();
+    return { id, level: "ok", text: `shared knowledge: ChromaDB ${version} at ${url}`, remedy: "" };
+  } catch (error) {
+    return {
+      id,
+      level: "problem",
+      text: `shared knowledge: ${GuildError.from(error).message} (${url})`,
+      remedy: "check knowledge.chroma_url and its token",
+    };
+  }
+}
+
+async function checkSession(): Promise<MachineFinding[]> {
   const { FAISS_ADDON, loadFaiss } = await import("@guildhall/knowledge");
   const id = "knowledge/session-index";
   try {

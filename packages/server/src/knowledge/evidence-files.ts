@@ -7,13 +7,15 @@ import { projectName, type SessionRecord } from "@guildhall/core";
 import { type Knowledge, ScopeKind } from "@guildhall/protocol";
 
 const LARGEST = 64 * 2 ** 20;
+/** A project that is not known now may be tomorrow, milliseconds. */
+const ASK_EVERY_MS = 30_000;
 
 /** Tells whether the files that a fact rests on are as they were. Digests are kept by size and time of change: asking again costs a look at the file. */
 export class EvidenceFiles {
   readonly #digests = new Map<string, { stamp: string; digest: string }>();
   readonly #workspaces = new Map<string, string>();
   readonly #sessions: () => Promise<readonly Pick<SessionRecord, "workspace">[]>;
-  #asked = false;
+  #asked = -Infinity;
 
   /** `sessions`: newest ones, which tell where projects are. */
   constructor(sessions: () => Promise<readonly Pick<SessionRecord, "workspace">[]>) {
@@ -38,8 +40,8 @@ export class EvidenceFiles {
   }
 
   async #workspace(project: string): Promise<string | undefined> {
-    if (!this.#workspaces.has(project) && !this.#asked) {
-      this.#asked = true;
+    if (!this.#workspaces.has(project) && performance.now() - this.#asked > ASK_EVERY_MS) {
+      this.#asked = performance.now();
       for (const { workspace } of await this.#sessions()) this.learn(workspace);
     }
     const workspace = this.#workspaces.get(project);

@@ -18,8 +18,8 @@ export interface GlobalDeps {
   ids: Ids;
   settings(): Settings["knowledge"];
   embedder(): Promise<CachedEmbedder>;
-  /** Where the vectors are; may reject with `unavailable`. */
-  vectors(embedder: CachedEmbedder): Promise<VectorIndex>;
+  /** Where the vectors are. */
+  vectors(embedder: CachedEmbedder): VectorIndex;
   pace?(): Promise<void>;
   evidence: EvidenceFiles;
 }
@@ -117,7 +117,7 @@ export class GlobalKnowledge {
       changed: (changed) => place.search?.changed(changed),
       graceMs: settings().grace_days * 24 * 60 * 60 * 1000,
     });
-    const vectors = await this.#deps.vectors(embedder);
+    const vectors = this.#deps.vectors(embedder);
     const search = new GlobalSearch({
       ledger: replica.ledger,
       clock,

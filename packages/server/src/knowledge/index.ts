@@ -1,12 +1,16 @@
-import type { Clock, EventLog, Ids, OperationStore } from "@guildhall/core";
+import { join } from "node:path";
+
+import { type Clock, type EventLog, GuildError, type Ids, type OperationStore } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 import type { CachedEmbedder } from "@guildhall/knowledge";
 
 import type { Log } from "../daemon/log.ts";
 import type { PartFactory } from "../parts/session-parts.ts";
 import type { BorderLog } from "./border-log.ts";
+import { Distiller } from "./distiller.ts";
 import { openEmbedder } from "./embedder.ts";
 import { EvidenceFiles } from "./evidence-files.ts";
+import { openGlobalVectors } from "./global-vectors.ts";
 import { GlobalKnowledge } from "./global.ts";
 import { KnowledgeKeeper } from "./keeper.ts";
 import { memoryPart } from "./memory-part.ts";
@@ -15,13 +19,14 @@ import { knowledgeSource } from "./source.ts";
 
 export interface KnowledgeOptions {
   dataDir: string;
+  runtimeDir: string;
   tenant: string;
   /** The person whose daemon it is: `person:<name>`. */
   person: string;
   clock: Pick<Clock, "now">;
   ids: Ids;
   journal: Log;
-  log: Pick<EventLog, "listSessions">;
+  log: Pick<EventLog, "listSessions" | "read">;
   store: OperationStore;
   border: BorderLog;
   settings(): Settings["knowledge"];
@@ -32,11 +37,16 @@ export interface DaemonKnowledge {
   readonly part: PartFactory;
   readonly global: GlobalKnowledge;
   readonly keeper: KnowledgeKeeper;
+  /** Takes up what ended while this daemon was not there, and begins to exchange with others. Returns at once. */
+  start(): void;
   close(): Promise<void>;
 }
 
 /** Embedding waits until no session has taken a step for this long, milliseconds. */
 const QUIET_MS = 1_500;
+
+/** The vectors of what is shared wait longer: they bring a server with them. */
+const SHARED_QUIET_MS = 8_000;
 
 export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
   const { dataDir, tenant, clock, journal, border, settings } = options;
@@ -47,22 +57,56 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
       throw error;
     }));
   const quiet = new Quiet(QUIET_MS);
+  const shared = new Quiet(SHARED_QUIET_MS);
   const evidence = new EvidenceFiles(() => options.log.listSessions({ tenant, limit: 500 }));
   const closed = new AbortController();
   const global = new GlobalKnowledge({
     ...options,
     embedder,
     evidence,
-    vectors: async ({ model }) => (await import("@guildhall/knowledge")).openVectorIndex(model),
-    pace: () => quiet.wait(closed.signal),
+    vectors: ({ model }) => openGlobalVectors({ ...options, model, settings: settings() }),
+    pace: () => shared.wait(closed.signal),
   });
   const keeper = new KnowledgeKeeper({ tenant, knowledge: global, border, clock, journal, settings, embedder, evidence });
+  const distiller = new Distiller({
+    tenant,
+    log: options.log,
+    knowledge: global,
+    journal,
+    settings,
+    quiet: () => quiet.wait(closed.signal),
+    markFile: join(dataDir, "knowledge", "distilled"),
+    distilled: () => keeper.tidyDaily(),
+  });
+  let exchanging: NodeJS.Timeout | undefined;
   return {
     global,
     keeper,
-    part: memoryPart({ clock, journal, embedder, quiet, sources: (place) => [knowledgeSource({ ...options, global }, place)] }),
+    part: memoryPart({
+      clock,
+      journal,
+      embedder,
+      busy: () => {
+        quiet.busy();
+        shared.busy();
+      },
+      quiet,
+      sources: (place) => [knowledgeSource({ ...options, global }, place)],
+      ended: (session, workspace) => distiller.later(session, workspace, clock.now().getTime()),
+    }),
+    start() {
+      const warn = (error: unknown): void => journal.warn(`knowledge: ${GuildError.from(error).line}`);
+      distiller.catchUp(clock.now().getTime()).catch(warn);
+      const { remotes, sync_minutes: minutes } = settings();
+      if (remotes === "" || minutes === 0) return;
+      const exchange = (): void => void keeper.synchronise("").catch(warn);
+      exchange();
+      exchanging = setInterval(exchange, minutes * 60_000).unref();
+    },
     async close() {
+      clearInterval(exchanging);
       closed.abort();
+      await distiller.close();
       await global.close();
       const opened = await opening?.catch(() => undefined); // Whoever asked for it was told.
       await opened?.close();

@@ -43,6 +43,8 @@ export class KnowledgeKeeper {
   /** When each remote was exchanged with last, and the highest positions that it knew then. */
   readonly #remotes = new Map<string, { at: number; known: Record<string, bigint>; replica: string }>();
 
+  #tidied = 0;
+
   constructor(deps: KeeperDeps) {
     this.#deps = deps;
   }
@@ -147,6 +149,15 @@ export class KnowledgeKeeper {
     }
     await replica.prune([...leaving.keys()], (id) => leaving.get(id) ?? "");
     return leaving.size;
+  }
+
+  /** `tidy`, unless it was done within the last day. */
+  async tidyDaily(): Promise<void> {
+    const now = this.#deps.clock.now().getTime();
+    if (now - this.#tidied < 24 * 60 * 60 * 1000) return;
+    this.#tidied = now;
+    const gone = await this.tidy();
+    if (gone > 0) this.#deps.journal.info(`knowledge: ${gone} item(s) set apart; guild knowledge why tells`);
   }
 
   /** Exchanges with one address, or with all that are configured. What is away is told when it was asked for by name, else passed over. */

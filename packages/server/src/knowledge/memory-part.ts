@@ -3,6 +3,7 @@ import {
   GuildError,
   type KnowledgeSource,
   type PartNotice,
+  type SessionKey,
   type SessionMemory,
   type SessionPart,
   type SessionState,
@@ -20,10 +21,14 @@ export interface MemoryPartDeps {
   clock: Pick<Clock, "now">;
   journal: Log;
   embedder(): Promise<CachedEmbedder>;
-  /** Told of every step; embedding waits for it. */
+  /** Told of every step. */
+  busy(): void;
+  /** Embedding waits for it. */
   quiet: Quiet;
   /** Knowledge from beyond the session, asked along. */
   sources(place: PartPlace): KnowledgeSource[];
+  /** A session's turn has ended. Returns at once. */
+  ended(session: SessionKey, workspace: string): void;
 }
 
 /** Tokens and pieces that a turn is told by itself. */
@@ -72,8 +77,11 @@ async function openMemory(deps: MemoryPartDeps, context: PartContext): Promise<S
     name: "memory",
     tools: () => tools,
     beforeStep: (state, signal) => {
-      quiet.busy();
+      deps.busy();
       return teller.tell(state, signal);
+    },
+    turnEnded() {
+      if (session !== undefined) deps.ended(session, context.workspace);
     },
     async close() {
       closed.abort();

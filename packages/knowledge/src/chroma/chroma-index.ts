@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { type EmbeddingModel, GuildError, type VectorHit, type VectorIndex } from "@guildhall/core";
+
+import { checkDimension } from "../vectors/saved-index.ts";
+import type { ChromaClient } from "./chroma-client.ts";
+
+/**
+ * Vectors in a collection of Chroma, one a tenant and model: `name` tells tenants apart, and a model's vectors never meet another's. Chroma's search is approximate (HNSW); where few
+ * vectors are allowed they are compared one by one. Never the only copy: it is filled again from the rows.
+ */
+export async function openChromaIndex(client: ChromaClient, model: EmbeddingModel, name: string): Promise<VectorIndex> {
+  const digest = createHash("sha256").update(`${name}\0${model.id}\0${model.dimension}`).digest("hex");
+  const title = `guildhall-${digest.slice(0, 40)}`;
+  const open = () => client.collection(title, { model: model.id, dimension: model.dimension });
+  let collection = await open();
+  if (collection.metadata["dimension"] !== model.dimension || collection.metadata["model"] !== model.id) {
+    throw new GuildError("failed_precondition", "a collection of Chroma holds vectors of another model", {
+      subject: title,
+      remedy: "guild knowledge rebuild",
+    });
+  }
+  const version = await client.version();
+  /** What the next message brings: the last that was asked for each id; undefined: it goes. Small changes travel together. */
+  let pending = new Map<string, Float32Array | undefined>();
+  let changes: Promise<unknown> = Promise.resolve();
+  let next: Promise<void> | undefined;
+
+  function change(items: Iterable<readonly [string, Float32Array | undefined]>): Promise<void> {
+    for (const [id, vector] of items) pending.set(id, vector);
+    next ??= changes.then(async () => {
+      const batch = pending;
+      pending = new Map();
+      next = undefined;
+      const added = [...batch].flatMap(([id, vector]) => (vector === undefined ? [] : [{ id, vector }]));
+      const removed = [...batch].flatMap(([id, vector]) => (vector === undefined ? [id] : []));
+      if (added.length > 0) await again(() => client.upsert(collection.id, added));
+      if (removed.length > 0) await again(() => client.remove(collection.id, removed));
+    });
+    // Whoever asked is told; those behind go on all the same.
+    changes = next.catch(() => undefined);
+    return next;
+  }
+
+  /** A directory that was put back or cleared has lost the collection: it is made anew, and filled by what comes. */
+  async function again<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!GuildError.is(error, "not_found")) throw error;
+      collection = await open();
+      return await work();
+    }
+  }
+
+  return {
+    model,
+    kind: `chroma ${version}`,
+    async size() {
+      await changes;
+      return await again(() => client.count(collection.id));
+    },
+    async add(items) {
+      checkDimension(
+        model,
+        items.map((item) => item.vector),
+      );
+      await change(items.map(({ id, vector }) => [id, vector] as const));
+    },
+    async remove(ids) {
+      if (ids.length > 0) await change(ids.map((id) => [id, undefined] as const));
+    },
+    async search(query, limit, allowed): Promise<VectorHit[]> {
+      checkDimension(model, [query]);
+      if (limit <= 0 || allowed?.size === 0) return [];
+      await changes;
+      if (allowed !== undefined) {
+        // Its own search among ids fails where some are unknown: few are compared here.
+        const few = await again(() => client.vectors(collection.id, [...allowed]));
+        const scored = few.map(({ id, vector }) => ({ id, score: vector.reduce((sum, value, at) => sum + value * (query[at] ?? 0), 0) }));
+        return scored.toSorted((x, y) => y.score - x.score).slice(0, limit);
+      }
+      const count = await again(() => client.count(collection.id));
+      if (count === 0) return [];
+      const hits = await again(() => client.query(collection.id, query, Math.min(limit, count)));
+      return hits.map(({ id, distance }) => ({ id, score: 1 - distance })).toSorted((x, y) => y.score - x.score);
+    },
+    async save(directory) {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await writeFile(join(directory, "chroma.json"), JSON.stringify({ name, model }), { mode: 0o600 });
+    },
+    async close() {
+      await changes;
+    },
+  };
+}
