@@ -43,8 +43,8 @@ export const status: Partial<Record<RequirementId, Status>> = {
   F1: { works: "partly", missing: "Kubernetes provider; gVisor is taken where the engine has it, and was never run" },
   F2: { works: "yes" },
   F3: { works: "partly", missing: "other providers than bubblewrap" },
-  F4: { works: "partly", missing: "configuration of package managers and editors" },
-  F7: { works: "partly", missing: "the operating system's keyring as a store, memories" },
+  F4: { works: "partly", missing: "protected files more than eight levels deep that were there before are told of, not read-only" },
+  F7: { works: "partly", missing: "keyrings of macOS and Windows" },
   F10: { works: "yes" },
   H7: { works: "partly", missing: "JetBrains Gateway over SSH" },
 };

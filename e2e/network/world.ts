@@ -13,6 +13,7 @@ import { createSessionAuthority } from "@guildhall/sandbox";
 
 import { startNameServer } from "./name-server.ts";
 import { servePage } from "./pages.ts";
+import { Registry } from "./registry.ts";
 
 const PUBLIC = "93.184.216.34";
 const [hosts = ""] = process.argv.slice(2);
@@ -24,7 +25,7 @@ writeFileSync(
   hosts,
   [
     "127.0.0.1 localhost",
-    `${PUBLIC} api.example.com www.example.com git.example.com other.example.com`,
+    `${PUBLIC} api.example.com www.example.com git.example.com other.example.com registry.example.com`,
     "127.0.0.1 rebound.example.com",
     "169.254.169.254 metadata.example.com",
     "",
@@ -34,6 +35,8 @@ run("mount", "--bind", hosts, "/etc/hosts");
 writeFileSync(`${hosts}.resolv`, "nameserver 127.0.0.1\n");
 run("mount", "--bind", `${hosts}.resolv`, "/etc/resolv.conf");
 await startNameServer();
+
+const registry = new Registry("tiny-package");
 
 function answer(message: IncomingMessage, response: ServerResponse): void {
   const chunks: Buffer[] = [];
@@ -53,6 +56,10 @@ function answer(message: IncomingMessage, response: ServerResponse): void {
     }
     if (url === "/mcp") {
       mcp(method ?? "", Buffer.concat(chunks).toString(), response);
+      return;
+    }
+    if (headers.host === "registry.example.com") {
+      registry.answer(url, headers.authorization, response);
       return;
     }
     if (url === "/redirect") response.writeHead(302, { location: "https://other.example.com/" });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 
@@ -108,6 +108,28 @@ describe("secrets", { skip: noInternet }, () => {
       assert.deepEqual([found.status, found.stdout], [1, ""], form);
     }
     assert.equal(statSync(join(home.directory, "guild/config/secrets.key")).mode & 0o777, 0o600);
+  });
+
+  it("log in to package registries: npm installs what only its owner may have, and never sees the token", async () => {
+    verifies("F7");
+    const token = "npm-canary-token-0123456789";
+    assert.equal((await home.guild(["secret", "set", "NPM_TOKEN"], { input: `${token}\n` })).code, 0);
+    const granted = await home.guild(["secret", "grant", "NPM_TOKEN", "--host", "registry.example.com", "--method", "GET"]);
+    assert.equal(granted.code, 0, granted.stderr);
+    const project = mkdtempSync(join(home.directory, "project-"));
+    writeFileSync(
+      join(project, ".npmrc"),
+      "registry=https://registry.example.com/\n//registry.example.com/:_authToken=${NPM_TOKEN}\naudit=false\nfund=false\nupdate-notifier=false\n",
+    );
+    writeFileSync(join(project, "package.json"), '{ "name": "project", "version": "1.0.0" }');
+    const command = "npm install tiny-package 2>&1; node -p 'require(\"tiny-package\")'; cat .npmrc; env | grep NPM_TOKEN";
+    const { stdout, stderr } = await home.guild(["sandbox", "exec", "--workspace", project, "--", "bash", "-c", command]);
+    assert.match(stdout, /added 1 package[\s\S]*from the registry/, stdout + stderr);
+    assert.match(stdout, /^NPM_TOKEN=guildhall-secret-[0-9a-f]{24}$/m);
+    assert.ok(!stdout.includes(token));
+    assert.ok(internet.received.some(({ host, authorization }) => host === "registry.example.com" && authorization === `Bearer ${token}`));
+    assert.equal(spawnSync("grep", ["-rlaF", "--", token, project], { encoding: "utf8" }).stdout, "");
+    assert.equal((await home.guild(["secret", "revoke", "NPM_TOKEN", "--delete"])).code, 0);
   });
 
   it("are in no process but the daemon and the broker, which is nobody's else", async () => {

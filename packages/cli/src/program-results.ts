@@ -4,7 +4,7 @@ import type { Context } from "./client/context.ts";
 
 type Run = (command: Promise<number>) => Promise<void>;
 
-/** Commands about what sessions have changed. */
+/** Commands about what sessions have changed, and about what they serve. */
 export function addResults(session: Command, context: Context, run: Run): void {
   const commands = () => import("./commands/results.ts");
   const json = (): Option => new Option("--json", "print one JSON object a line");
@@ -20,4 +20,14 @@ export function addResults(session: Command, context: Context, run: Run): void {
     .option("--paths <path...>", "only these files and directories")
     .addOption(json())
     .action((id, options) => run(commands().then((module) => module.apply(context, id, options))));
+  const ports = () => import("./commands/ports.ts");
+  session
+    .command("ports <id>")
+    .description("what is listened on in the session's sandbox")
+    .addOption(json())
+    .action((id, options) => run(ports().then((module) => module.listPorts(context, id, options))));
+  session
+    .command("forward <id> <ports>")
+    .description("let 127.0.0.1:LOCAL here lead to a port of the sandbox, until this is interrupted; [LOCAL:]REMOTE")
+    .action((id, text) => run(ports().then((module) => module.forwardPort(context, id, text))));
 }

@@ -6,6 +6,7 @@ export * from "./gen/guildhall/v1/event_pb.ts";
 export * from "./gen/guildhall/v1/extension_pb.ts";
 export * from "./gen/guildhall/v1/knowledge_pb.ts";
 export * from "./gen/guildhall/v1/model_pb.ts";
+export * from "./gen/guildhall/v1/ports_pb.ts";
 export * from "./gen/guildhall/v1/results_pb.ts";
 export * from "./gen/guildhall/v1/session_pb.ts";
 export * from "./gen/guildhall/v1/system_pb.ts";

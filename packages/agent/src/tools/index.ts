@@ -10,6 +10,7 @@ export { type OfferedTool, OpenedTools, offerTools } from "./offer-tools.ts";
 export { conflict, type PlannedCall, planParallel } from "./plan-parallel.ts";
 export { createProcessTool } from "./process/process.ts";
 export { JoinedTools, type JoinedToolsOptions } from "./joined-tools.ts";
+export { listeningPorts } from "./system/listening-ports.ts";
 export { portsTool } from "./system/ports.ts";
 export { systemTool } from "./system/system.ts";
 export { type PreparedCall, prepareCall, type RawCall, runPrepared, runTool } from "./run-tool.ts";

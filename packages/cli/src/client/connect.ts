@@ -6,6 +6,7 @@ import { GuildError } from "@guildhall/core";
 import { buildVersion, VERSION } from "@guildhall/core/paths";
 import {
   AccessService,
+  PortsService,
   ResultsService,
   ApprovalService,
   BudgetService,
@@ -36,6 +37,8 @@ export interface Connection {
   readonly tools: Omit<Client<typeof ToolService>, "exec">;
   readonly system: Client<typeof SystemService>;
   readonly access: Client<typeof AccessService>;
+  /** All but `connectPort`, which streams both ways: see `openPorts`. */
+  readonly ports: Omit<Client<typeof PortsService>, "connectPort">;
   readonly results: Client<typeof ResultsService>;
   readonly knowledge: Client<typeof KnowledgeService>;
   readonly tasks: Client<typeof TaskService>;
@@ -90,6 +93,7 @@ export async function connectToRunning(context: Context): Promise<Connection | u
       sessions: wire.client(SessionService),
       tools: wire.client(ToolService),
       access: wire.client(AccessService),
+      ports: wire.client(PortsService),
       results: wire.client(ResultsService),
       knowledge: wire.client(KnowledgeService),
       tasks: wire.client(TaskService),

@@ -19,6 +19,7 @@ import {
   ExtensionService,
   KnowledgeService,
   ModelService,
+  PortsService,
   ResultsService,
   ApprovalService,
   SessionService,
@@ -43,6 +44,7 @@ import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
 import { addPoolServices } from "../pool/add-pool-services.ts";
 import { composePool, type Pool } from "../pool/compose-pool.ts";
+import { portsService } from "../ports/ports-service.ts";
 import { createResults, heldPart, resultsService } from "../results/index.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
 import { knowledgeService } from "../rpc/knowledge-service.ts";
@@ -320,6 +322,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     routes(router) {
       router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host: runner, hub, actor }));
       addPoolServices(router, { pool, budgets: storage.budgets, tenant: TENANT });
+      router.service(PortsService, portsService({ sandbox: (session) => host.sandbox(session), log, actor }));
       router.service(ResultsService, resultsService(results));
       seams.routes?.(router, { pool, openCheckpoints: (workspace) => checkpointStores.open(workspace) });
       router.service(AccessService, accessService(access.service));

@@ -26,9 +26,15 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
       const before = last;
       last = checkpoint.tree;
       if (before === undefined || before === checkpoint.tree) return checkpoint;
-      const added = (await checkpointer.diff(before, checkpoint.tree)).filter(({ change }) => change === "added");
+      const changes = await checkpointer.diff(before, checkpoint.tree);
+      const added = changes.filter(({ change }) => change === "added");
       await tellOfRepositories(added, repositories, began, options);
-      const caught = added.filter(({ path }) => protectedPart(path) !== undefined && !isBelow(path, options.unprotected));
+      const isProtected = ({ path }: TreeChange): boolean => protectedPart(path) !== undefined && !isBelow(path, options.unprotected);
+      for (const { path, change } of changes.filter(isProtected)) {
+        // Too deep to have been made read-only, or the person's own doing: it stays, and is told of.
+        if (change !== "added") options.held.tell(options.session, `${path} was ${change}; programs of the person's own run or obey it.`);
+      }
+      const caught = added.filter(isProtected);
       if (caught.length === 0) return checkpoint;
       for (const { path } of caught) await setAside(path, options);
       const after = await checkpointer.capture();

@@ -5,7 +5,7 @@ import { isBelow, protectedPart } from "@guildhall/core";
 
 /** Never looked into: large, and not where programs of a person look for their configuration. */
 const PASSED_OVER: ReadonlySet<string> = new Set([".git", "node_modules", "target", "dist", "build", "vendor", ".venv", "venv", ".cache"]);
-const DEEPEST = 4;
+const DEEPEST = 8;
 const MOST_DIRECTORIES = 2_000;
 const MOST_PATHS = 100;
 

@@ -1,5 +1,15 @@
 import { type RunDeps, runSession } from "@guildhall/agent";
-import { body, type Clock, type EventLog, GuildError, type Ids, type Masker, type SessionKey, type SessionRecord } from "@guildhall/core";
+import {
+  body,
+  type Clock,
+  type EventLog,
+  GuildError,
+  type Ids,
+  type Masker,
+  type Sandbox,
+  type SessionKey,
+  type SessionRecord,
+} from "@guildhall/core";
 import { Control, TurnEndReason } from "@guildhall/protocol";
 
 import type { Log } from "../daemon/log.ts";
@@ -162,6 +172,12 @@ export class SessionHost {
     const reason = new GuildError("cancelled", "the session is given back", { subject: session });
     if (how.now) hosted?.abort.abort(reason);
     else hosted?.drain.abort(reason);
+  }
+
+  /** The sandbox of a session that runs or rests warm; undefined: it has none. */
+  sandbox(session: string): Promise<Sandbox> | undefined {
+    const workbench = this.#hosted.get(session)?.workbench;
+    return workbench === undefined || workbench.broken ? undefined : workbench.sandbox;
   }
 
   /** Closes the workbench of a resting session; the next turn opens another. */
