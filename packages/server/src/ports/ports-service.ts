@@ -71,6 +71,7 @@ export function portsService(deps: PortsServiceDeps): ServiceImpl<typeof PortsSe
         const sending = send(incoming, stream);
         // What cannot be sent any more shows in what comes back: the connection is over.
         sending.catch(() => stream.close());
+        // Who has gone need not be told that its end failed; `finally` tries again.
         context.signal.addEventListener("abort", () => void stream.close().catch(() => undefined), { once: true });
         yield { bytes: new Uint8Array() };
         for await (const bytes of stream.readable) yield { bytes };
