@@ -64,13 +64,13 @@ for (const name of names) {
     );
     await sandbox.dispose();
 
-    const before = await memory(opened);
+    const before = await memory(name, opened);
     const begun = performance.now();
     for (let at = 0; at < IDLE; at += 4) opened.push(...(await Promise.all([open(), open(), open(), open()])));
     figures.push({ name: `${IDLE} at once, started four by four`, value: performance.now() - begun, unit: "ms" });
-    figures.push({ name: "memory of an idle one", value: ((await memory(opened)) - before) / IDLE / 1024, unit: "kB" });
+    figures.push({ name: "memory of an idle one", value: ((await memory(name, opened)) - before) / IDLE / 1024, unit: "kB" });
     await Promise.all(opened.map((one) => one.exec({ argv: ["/run/guildhall/bin/bash", "--norc"], input: true })));
-    figures.push({ name: "… with a shell", value: ((await memory(opened)) - before) / IDLE / 1024, unit: "kB", goal: "4096 kB" });
+    figures.push({ name: "… with a shell", value: ((await memory(name, opened)) - before) / IDLE / 1024, unit: "kB", goal: "4096 kB" });
     await Promise.all(opened.map((one) => one.dispose()));
     console.log(table(name, figures));
   } finally {
@@ -100,8 +100,8 @@ async function rate(name: string, action: () => Promise<unknown>): Promise<Figur
 }
 
 /** Of containers, which are no children of ours, what their cgroups count. */
-async function memory(sandboxes: readonly Sandbox[]): Promise<number> {
-  if (sandboxes[0]?.provider !== "docker") return await proportionalMemory();
+async function memory(provider: string, sandboxes: readonly Sandbox[]): Promise<number> {
+  if (provider !== "docker") return await proportionalMemory();
   const used = await Promise.all(sandboxes.map((one) => one.usage()));
   return used.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
 }

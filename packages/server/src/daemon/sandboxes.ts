@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-import { GuildError, type SandboxLimits, type SandboxProvider } from "@guildhall/core";
+import { type CapabilityReport, GuildError, type SandboxLimits, type SandboxProvider } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 import type { SandboxProviderOptions } from "@guildhall/sandbox";
 
@@ -16,7 +16,8 @@ export interface Sandboxes {
 /** Names that `--sandbox` takes. */
 const sandboxNames = ["bubblewrap", "docker", "host"] as const;
 
-export function createSandboxes(options: { settings(): Settings; dataDir: string }): Sandboxes {
+/** `tell` gets a line for each provider that is made: what it has here, and what it lacks. */
+export function createSandboxes(options: { settings(): Settings; dataDir: string; tell?(line: string): void }): Sandboxes {
   const made = new Map<string, Promise<SandboxProvider>>();
   const check = (name: string): void => {
     if (sandboxNames.some((known) => known === name)) return;
@@ -34,6 +35,9 @@ export function createSandboxes(options: { settings(): Settings; dataDir: string
       const making = import("@guildhall/sandbox").then(({ createSandboxProvider }) => createSandboxProvider(chosen, given));
       made.set(key, making);
       making.catch(() => made.delete(key));
+      const { tell } = options;
+      // Nobody waits for it: what is wrong is said by whoever wants a sandbox.
+      if (tell !== undefined) making.then(async (provider) => tell(capabilityLine(await provider.probe()))).catch(() => undefined);
       return await making;
     },
     limits() {
@@ -53,6 +57,16 @@ export function createSandboxes(options: { settings(): Settings; dataDir: string
       for (const provider of providers) if (provider.status === "fulfilled") await provider.value.close();
     },
   };
+}
+
+/** One line for a log. */
+function capabilityLine({ provider, capabilities }: CapabilityReport): string {
+  const part = (available: boolean): string =>
+    capabilities
+      .filter((one) => one.available === available)
+      .map(({ name, detail }) => `${name} (${detail})`)
+      .join(", ");
+  return `sandbox provider ${provider}: has ${part(true) || "nothing"}; lacks ${part(false) || "nothing"}`;
 }
 
 /** What providers are made with. */

@@ -156,7 +156,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     border: storage.border,
     settings: () => settings().knowledge,
   });
-  const sandboxes = createSandboxes({ settings, dataDir: paths.data });
+  const sandboxes = createSandboxes({ settings, dataDir: paths.data, tell: (line) => journal.info(line) });
   const environments = new Environments({
     stateDir: join(paths.state, "environments"),
     dataDir: paths.data,
