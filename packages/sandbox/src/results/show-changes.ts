@@ -51,7 +51,10 @@ async function difference(directory: string): Promise<string> {
   } catch (error) {
     const failed = error as { code?: unknown; stdout?: string };
     // 1: they differ. What is too long is cut off at the bound.
-    if (failed.code === 1 || failed.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return failed.stdout ?? "";
+    if (failed.code === 1 || failed.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") {
+      // Where one side has no file, git names the other twice.
+      return (failed.stdout ?? "").replaceAll(/^diff --git [ab](\/.*) [ab]\1$/gm, "diff --git a$1 b$1");
+    }
     throw new GuildError("internal", "git cannot tell the differences", { remedy: "check that git is installed", cause: error });
   }
 }
