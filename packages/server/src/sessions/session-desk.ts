@@ -186,7 +186,11 @@ export class SessionDesk {
     const { log, host } = this.#deps;
     const key = keyOf(request.sessionId);
     const record = await log.getSession(key);
-    if (host.isRunning(key.session)) return record;
+    if (host.isRunning(key.session)) {
+      if (record.turnOpen) return record;
+      // Its turn has just ended: what is asked for now is the next.
+      await host.rested(key.session);
+    }
     checkWorkspace(record.workspace);
     host.checkFree(record.workspace, key.session);
     const settings = this.#deps.settings();
