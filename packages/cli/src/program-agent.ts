@@ -38,6 +38,16 @@ export function addSessionSteering(session: Command, context: Context, run: Run)
     .addOption(json())
     .action((id, spec, options) => run(import("./commands/model.ts").then((module) => module.change(context, id, spec, options))));
   session
+    .command("compare <a> <b>")
+    .description("what two sessions have come to: files that differ, cost, end")
+    .addOption(json())
+    .action((a, b, options) => run(import("./commands/compare.ts").then((module) => module.compare(context, a, b, options))));
+  session
+    .command("gc")
+    .description("free checkpoints that no session names any more")
+    .addOption(json())
+    .action((options) => run(import("./commands/compare.ts").then((module) => module.collect(context, options))));
+  session
     .command("condense <id>")
     .description("replace old history by a summary before the session's next step")
     .addOption(json())

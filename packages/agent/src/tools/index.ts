@@ -1,4 +1,6 @@
 /** The agent's tools: one definition each, the registry, and how a call is prepared, planned and run. */
+export { createDelegateTool, type Assignment, type Delegates, type Report } from "./delegate.ts";
+export { createReportTool } from "./report.ts";
 export { type AstOptions, createAstTool } from "./ast/ast.ts";
 export { type BashOptions, createBashTool, warmShell } from "./bash/bash.ts";
 export { boundText, OUTPUT_LIMIT } from "./bounded-text.ts";

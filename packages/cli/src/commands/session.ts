@@ -46,6 +46,13 @@ export function show(context: Context, id: string, options: JsonOption): Promise
     const session = present((await connection.sessions.getSession({ sessionId: id })).session);
     if (options.json === true) context.stdout.write(`${JSON.stringify(sessionLine(session))}\n`);
     else for (const [name, value] of facts(session)) context.stdout.write(`${name.padEnd(10)} ${value}\n`);
+    const { sessions: agents } = await connection.sessions.listSessions({ parentId: id });
+    for (const agent of agents) {
+      const line = `${agent.id} ${statusName(agent.status)}, ${agent.steps} steps: ${agent.title}`;
+      context.stdout.write(
+        options.json === true ? `${JSON.stringify(sessionLine(agent))}\n` : `${"agent".padEnd(10)} ${oneLine(line, 200)}\n`,
+      );
+    }
     return exitCode.done;
   });
 }
@@ -99,7 +106,7 @@ function row(context: Context, session: Session): string {
   const style = createStyle(context.color);
   const width = context.stdout.isTTY === true ? context.stdout.columns : 160;
   const head = `${session.id}  ${statusName(session.status).padEnd(16)} ${when(session)}  ${String(session.steps).padStart(4)} steps  `;
-  return `${style.bold(session.id)}${head.slice(session.id.length)}${oneLine(session.title, Math.max(20, width - head.length))}`;
+  return `${style.bold(session.id)}${head.slice(session.id.length)}${oneLine(`${session.parentId === "" ? "" : "↳ "}${session.title}`, Math.max(20, width - head.length))}`;
 }
 
 function when(session: Session): string {

@@ -27,6 +27,10 @@ export const settingsSchema = z.strictObject({
       .default("")
       .describe("Model that judges the risk of actions, beside the analysis; the higher risk counts. Empty: none."),
   }),
+  delegation: section({
+    max_depth: count("How deep agents may hand on work; 0: they may not.", 1),
+    max_agents: count("Agents that may work for one session at the same time.", 4),
+  }),
   context: section({
     summaries: z.boolean().default(true).describe("The model writes what stands in place of old history (routes.condense: another one)."),
     max_events: count("Messages, replies and notices beyond which old history is condensed; 0: only its size counts.", 0),

@@ -66,7 +66,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     let hurry = (): void => undefined;
     const idle = watchIdle(settings.daemon.idle_minutes * 60_000, () => {
       log.info("idle: ending");
-      stop({ now: false });
+      tidyAndStop();
     });
     const listening = { handler: deferred(ready.promise), connected: () => idle.busy() };
     const listeners: Listener[] = [await listenOnSocket(paths.socket, listening)];
@@ -99,10 +99,16 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       services.warmUp().catch((error: unknown) => log.error("warm-up", error));
       services.resumeOrphans().catch((error: unknown) => log.error("orphaned sessions were not taken up", error));
     }, 50).unref();
+    // A daemon that has nothing to do any more frees what nobody needs before it ends; one that stays does so once a day.
+    const tidy = (): Promise<void> =>
+      services.collectCheckpoints().catch((error: unknown) => log.error("checkpoints were not collected", error));
+    const tidying = setInterval(() => void tidy(), 24 * 3_600_000).unref();
+    const tidyAndStop = (): void => void tidy().then(() => stop({ now: false }));
     const stop = (how: { now: boolean }): void => {
       if (how.now) hurry();
       stopping ??= (async () => {
         idle.stop();
+        clearInterval(tidying);
         hurry = () => void services.stopSessions({ now: true });
         for (const listener of listeners) listener.refuse();
         await services.stopSessions(how);

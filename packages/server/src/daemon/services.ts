@@ -30,6 +30,9 @@ import {
 import { approvalService } from "../approvals/approval-service.ts";
 import { RuleStore } from "../approvals/rule-store.ts";
 import { sessionApprovals } from "../approvals/session-approvals.ts";
+import { delegationPart } from "../delegation/delegation-part.ts";
+import { Delegations } from "../delegation/delegations.ts";
+import { bothBudgets, treeBudgets } from "../delegation/tree-budgets.ts";
 import { environmentPart } from "../environment/environment-part.ts";
 import { environmentService } from "../environment/environment-service.ts";
 import { Environments } from "../environment/environments.ts";
@@ -96,6 +99,8 @@ export interface Services {
   readonly pool: Pool;
   readonly host: SessionHost;
   stopSessions(how: { now: boolean }): Promise<void>;
+  /** Frees checkpoints that no session names any more; nothing while one is at work. */
+  collectCheckpoints(): Promise<void>;
   /** Closes sandboxes, checkpoints and the storage, in this order. */
   close(): Promise<void>;
 }
@@ -168,8 +173,14 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     isTrusted: (workspace) => access.service.trust.show(workspace).state === "trusted",
     ids,
   });
+  const delegations = new Delegations({ log, host: () => host, ids, settings, models: () => openModels() });
   const parts = new SessionParts(
-    [environmentPart(environments), heldPart(results.held), ...partFactories({ extensions, memory: knowledge.part })],
+    [
+      environmentPart(environments),
+      heldPart(results.held),
+      delegationPart(delegations, { log, settings }),
+      ...partFactories({ extensions, memory: knowledge.part }),
+    ],
     journal,
   );
   const seams = options.seams ?? {};
@@ -234,10 +245,10 @@ export async function composeServices(options: ServicesOptions): Promise<Service
         leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
       }),
       takeover: run.takeover ?? !sharedDatabase,
-      budgets: seams.budgets ?? storage.budgets,
       dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
+      budgets: bothBudgets(seams.budgets ?? storage.budgets, treeBudgets(log, delegations.tree)),
       ...sessionApprovals(approvals, record, run.credentials),
       ...sessionModels({ models: openModels, settings, credentials: run.credentials }),
     }),
@@ -320,7 +331,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const { handler, health } = createServiceHandler({
     log: journal,
     routes(router) {
-      router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host: runner, hub, actor }));
+      router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host: runner, hub, actor, delegations }));
       addPoolServices(router, { pool, budgets: storage.budgets, tenant: TENANT });
       router.service(PortsService, portsService({ sandbox: (session) => host.sandbox(session), log, actor }));
       router.service(ResultsService, resultsService(results));
@@ -373,6 +384,11 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     async stopSessions(how) {
       await pool.stop(how);
       await host.stop(how);
+    },
+    async collectCheckpoints() {
+      if (runner.running > 0) return;
+      const { objects, bytes } = await history.collect(TENANT);
+      if (objects > 0) journal.info(`freed ${objects} checkpoint object(s), ${bytes} bytes`);
     },
     async close() {
       await sandboxes.close();

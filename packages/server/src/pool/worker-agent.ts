@@ -185,7 +185,10 @@ export class WorkerAgent {
     if (this.#work.has(offer.taskId)) return "it is still ending its last work on it";
     if (this.#work.size >= this.#deps.facts.slots) return `all ${this.#deps.facts.slots} slots are taken`;
     try {
-      this.#deps.host.checkFree(offer.directory, offer.session?.session);
+      this.#deps.host.checkFree(
+        offer.directory,
+        offer.session === undefined ? undefined : { session: offer.session.session, parent: undefined },
+      );
       return undefined;
     } catch (error) {
       return GuildError.from(error).line;

@@ -2,6 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { BlobStore, EventLog } from "@guildhall/core";
 import type { SessionService } from "@guildhall/protocol";
 
+import type { Delegations } from "../delegation/delegations.ts";
 import type { SessionDescriber } from "../sessions/describe-session.ts";
 import { keyOf, type SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import type { SessionHistory } from "../sessions/session-history.ts";
@@ -18,6 +19,7 @@ export interface SessionServiceDeps {
   blobs: BlobStore;
   host: SessionRunner;
   hub: DeltaHub;
+  delegations: Delegations;
   /** Who speaks through this daemon's socket: `person:<name>`. */
   actor: string;
 }
@@ -34,6 +36,11 @@ export function sessionService(deps: SessionServiceDeps): ServiceImpl<typeof Ses
       return { session: await describer.describe(await desk.get(request.sessionId)) };
     },
     async listSessions(request) {
+      if (request.parentId !== "") {
+        const children = await deps.delegations.tree.children(keyOf(request.parentId));
+        const records = await Promise.all(children.map((child) => log.getSession(child)));
+        return { sessions: await Promise.all(records.map((record) => describer.describe(record))), nextPageToken: "" };
+      }
       const limit = Math.min(request.pageSize === 0 ? 50 : request.pageSize, 200);
       const records = await log.listSessions({
         tenant: TENANT,
@@ -60,6 +67,25 @@ export function sessionService(deps: SessionServiceDeps): ServiceImpl<typeof Ses
     async rewindSession(request) {
       const { record, ...rest } = await history.rewind(keyOf(request.sessionId), request.toSeq);
       return { session: await describer.describe(record), ...rest };
+    },
+    async compareSessions(request) {
+      const { a, b, comparison } = await history.compare(keyOf(request.sessionA), keyOf(request.sessionB));
+      const { common, checkpoints, trees, files, more } = comparison;
+      return {
+        a: await describer.describe(a),
+        b: await describer.describe(b),
+        commonEvents: common,
+        checkpointsA: checkpoints.a,
+        checkpointsB: checkpoints.b,
+        treeA: trees.a,
+        treeB: trees.b,
+        files,
+        more,
+      };
+    },
+    async collectCheckpoints() {
+      const { workspaces, objects, bytes } = await history.collect(TENANT);
+      return { workspaces, objects: BigInt(objects), bytes: BigInt(bytes) };
     },
     async *exportSession(request) {
       for await (const chunk of history.export(keyOf(request.sessionId))) yield { chunk };

@@ -156,7 +156,7 @@ export class SessionDesk {
     if (input.case === "model") return await this.#changeModel(key, input.value, request.credentials, actor);
     const rests = !host.isRunning(key.session);
     const wakes = input.case !== "control" || input.value.control === Control.RESUME;
-    if (rests && wakes) host.checkFree(record.workspace, key.session);
+    if (rests && wakes) host.checkFree(record.workspace, record);
     const waits = input.case === "control" && input.value.control === Control.CONDENSE;
     if (rests && !wakes && !waits && !record.turnOpen) {
       throw new GuildError("failed_precondition", "nobody works on this session", {
@@ -192,7 +192,7 @@ export class SessionDesk {
       await host.rested(key.session);
     }
     checkWorkspace(record.workspace);
-    host.checkFree(record.workspace, key.session);
+    host.checkFree(record.workspace, record);
     const settings = this.#deps.settings();
     const credentials = { ...settings.keys, ...request.credentials };
     const events: EventBody[] = [];

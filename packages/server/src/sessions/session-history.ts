@@ -22,6 +22,8 @@ import type { Event } from "@guildhall/protocol";
 
 import type { SessionRunner } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
+import { type Collected, collectCheckpoints } from "./collect-checkpoints.ts";
+import { compareSessions, type Comparison } from "./compare-sessions.ts";
 import { foldSession } from "./describe-session.ts";
 import { readSessionFile, writeSessionFile } from "./session-file.ts";
 
@@ -123,6 +125,19 @@ export class SessionHistory {
   async replay(chunks: AsyncIterable<Uint8Array>): Promise<Replay> {
     const { version, session, events } = await readSessionFile(chunks);
     return await replaySession(events, { session, freeWording: version !== VERSION });
+  }
+
+  /** What two sessions have come to. */
+  async compare(a: SessionKey, b: SessionKey): Promise<{ a: SessionRecord; b: SessionRecord; comparison: Comparison }> {
+    const { log, checkpointStore } = this.#deps;
+    const [one, other] = [await log.getSession(a), await log.getSession(b)];
+    return { a: one, b: other, comparison: await compareSessions({ log, store: checkpointStore }, one, other) };
+  }
+
+  /** Frees checkpoints that no session names any more. */
+  collect(tenant: string, signal?: AbortSignal): Promise<Collected> {
+    const { log, checkpointStore: store } = this.#deps;
+    return collectCheckpoints({ log, tenant, store, ...(signal === undefined ? {} : { signal }) });
   }
 
   /** The events from the first to the first checkpoint after `at`, or a page after it. */

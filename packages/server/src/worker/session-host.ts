@@ -45,7 +45,9 @@ export interface SessionHostDeps {
 }
 
 export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> &
-  Partial<Pick<RunDeps, "openSummariser" | "mostItems" | "approvalRules" | "actionJudge" | "faults" | "takeover" | "dataLeaving">>;
+  Partial<
+    Pick<RunDeps, "openSummariser" | "mostItems" | "approvalRules" | "actionJudge" | "budgets" | "faults" | "takeover" | "dataLeaving">
+  >;
 
 /**
  * Runs the sessions of this daemon: one run a session and one running session a workspace at a time. Sandboxes stay warm between the turns of a
@@ -93,10 +95,11 @@ export class SessionHost {
   }
 
   /** Throws as `claim` does, claims aside. */
-  checkFree(workspace: string, except?: string): void {
+  checkFree(workspace: string, of?: Pick<SessionRecord, "session" | "parent">): void {
     if (this.#stopping) throw new GuildError("unavailable", "the daemon is about to end", { remedy: "run the command again" });
     for (const [session, hosted] of this.#hosted) {
-      if (hosted.run === undefined || hosted.workspace !== workspace || session === except) continue;
+      if (hosted.run === undefined || hosted.workspace !== workspace || session === of?.session) continue;
+      if (of !== undefined && hosted.family === this.#familyOf(of)) continue;
       throw new GuildError("failed_precondition", `session ${session} is at work in this workspace`, {
         subject: workspace,
         remedy: `wait for it, stop it with guild session interrupt ${session}, or work in a copy`,
@@ -108,7 +111,7 @@ export class SessionHost {
   ensureRunning(record: SessionRecord, options: RunOptions): void {
     const hosted = this.#hosted.get(record.session) ?? this.#host(record);
     if (hosted.run !== undefined) return;
-    this.checkFree(record.workspace, record.session);
+    this.checkFree(record.workspace, record);
     for (const other of this.#hosted.values()) {
       // What a resting session left running in the same workspace would get in the way of this one.
       if (other !== hosted && other.workspace === record.workspace) this.#coolSoon(other);
@@ -129,6 +132,17 @@ export class SessionHost {
         rest();
         for (const wake of hosted.waiters.splice(0)) wake();
       });
+  }
+
+  /** The daemon is about to end. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** Keys of a session at work; none when it rests. */
+  credentialsOf(session: string): Readonly<Record<string, string>> {
+    const hosted = this.#hosted.get(session);
+    return hosted?.run === undefined ? {} : hosted.credentials;
   }
 
   /** Keys that a session at work may use from now on; does nothing when it rests. */
@@ -159,7 +173,7 @@ export class SessionHost {
         remedy: `stop it first: guild session interrupt ${record.session}`,
       });
     }
-    this.checkFree(record.workspace, record.session);
+    this.checkFree(record.workspace, record);
     return await this.#workbench(record, hosted);
   }
 
@@ -209,10 +223,16 @@ export class SessionHost {
     await Promise.all([...this.#hosted.values()].map((hosted) => this.#cool(hosted)));
   }
 
+  #familyOf(record: Pick<SessionRecord, "session" | "parent">): string {
+    if (record.parent === undefined) return record.session;
+    return this.#hosted.get(record.parent)?.family ?? record.parent;
+  }
+
   #host(record: SessionRecord): Hosted {
     const hosted: Hosted = {
       key: { tenant: record.tenant, session: record.session },
       workspace: record.workspace,
+      family: this.#familyOf(record),
       workbench: undefined,
       run: undefined,
       abort: new AbortController(),
@@ -307,6 +327,8 @@ export type SessionRunner = Pick<
 interface Hosted {
   readonly key: SessionKey;
   readonly workspace: string;
+  /** The session at the root of those that hand work to each other: they share a workspace. */
+  readonly family: string;
   workbench: Workbench | undefined;
   masker: Masker | undefined;
   run: Promise<void> | undefined;

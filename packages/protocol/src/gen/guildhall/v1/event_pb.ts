@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/event.proto.
  */
 export const file_guildhall_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChhndWlsZGhhbGwvdjEvZXZlbnQucHJvdG8SDGd1aWxkaGFsbC52MSLOCAoFRXZlbnQSCwoDc2VxGAEgASgNEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWVwb2NoGAMgASgNEg0KBWFjdG9yGAQgASgJEjcKD3Nlc3Npb25fc3RhcnRlZBgKIAEoCzIcLmd1aWxkaGFsbC52MS5TZXNzaW9uU3RhcnRlZEgAEjkKEG1lc3NhZ2VfcmVjZWl2ZWQYCyABKAsyHS5ndWlsZGhhbGwudjEuTWVzc2FnZVJlY2VpdmVkSAASOwoRY29udHJvbF9yZXF1ZXN0ZWQYDCABKAsyHi5ndWlsZGhhbGwudjEuQ29udHJvbFJlcXVlc3RlZEgAEjkKEGFwcHJvdmFsX2RlY2lkZWQYDSABKAsyHS5ndWlsZGhhbGwudjEuQXBwcm92YWxEZWNpZGVkSAASLwoLbGVhc2VfdGFrZW4YDiABKAsyGC5ndWlsZGhhbGwudjEuTGVhc2VUYWtlbkgAEjMKDW1vZGVsX3JlcGxpZWQYFCABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxSZXBsaWVkSAASMQoMbW9kZWxfZmFpbGVkGBUgASgLMhkuZ3VpbGRoYWxsLnYxLk1vZGVsRmFpbGVkSAASNQoOYWN0aW9uX3N0YXJ0ZWQYFiABKAsyGy5ndWlsZGhhbGwudjEuQWN0aW9uU3RhcnRlZEgAEjcKD2FjdGlvbl9maW5pc2hlZBgXIAEoCzIcLmd1aWxkaGFsbC52MS5BY3Rpb25GaW5pc2hlZEgAEj0KEmFwcHJvdmFsX3JlcXVlc3RlZBgYIAEoCzIfLmd1aWxkaGFsbC52MS5BcHByb3ZhbFJlcXVlc3RlZEgAEjcKD2NoZWNrcG9pbnRfbWFkZRgZIAEoCzIcLmd1aWxkaGFsbC52MS5DaGVja3BvaW50TWFkZUgAEjEKDG5vdGljZV9naXZlbhgaIAEoCzIZLmd1aWxkaGFsbC52MS5Ob3RpY2VHaXZlbkgAEi0KCnR1cm5fZW5kZWQYGyABKAsyFy5ndWlsZGhhbGwudjEuVHVybkVuZGVkSAASOwoRY29udGV4dF9jb25kZW5zZWQYHCABKAsyHi5ndWlsZGhhbGwudjEuQ29udGV4dENvbmRlbnNlZEgAEjMKDW1vZGVsX2NoYW5nZWQYHSABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxDaGFuZ2VkSAASNwoPc2Vzc2lvbl9yZXdvdW5kGB4gASgLMhwuZ3VpbGRoYWxsLnYxLlNlc3Npb25SZXdvdW5kSAASNQoOc2Vzc2lvbl9mb3JrZWQYHyABKAsyGy5ndWlsZGhhbGwudjEuU2Vzc2lvbkZvcmtlZEgAEjcKD25ldHdvcmtfZGVjaWRlZBggIAEoCzIcLmd1aWxkaGFsbC52MS5OZXR3b3JrRGVjaWRlZEgAQgYKBGJvZHkiigIKDlNlc3Npb25TdGFydGVkEhEKCXdvcmtzcGFjZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIUCgxtb2RlbF9yZWFzb24YAyABKAkSEAoIYmFzZV91cmwYBCABKAkSDwoHc2FuZGJveBgFIAEoCRIkCgZsaW1pdHMYBiABKAsyFC5ndWlsZGhhbGwudjEuTGltaXRzEhcKD2FwcHJvdmFsX3BvbGljeRgHIAEoCRIPCgd2ZXJzaW9uGAggASgJEhUKDXN5c3RlbV9wcm9tcHQYCSABKAkSDQoFdG9vbHMYCiADKAkSGAoQZW52aXJvbm1lbnRfaGFzaBgLIAEoCRINCgVhcHBseRgOIAEoCSJaCgZMaW1pdHMSEQoJbWF4X3N0ZXBzGAEgASgNEhIKCm1heF90b2tlbnMYAiABKAQSFAoMbWF4X2Nvc3RfdXNkGAMgASgBEhMKC21heF9zZWNvbmRzGAQgASgNIjMKD01lc3NhZ2VSZWNlaXZlZBIMCgR0ZXh0GAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkicAoQQ29udHJvbFJlcXVlc3RlZBImCgdjb250cm9sGAEgASgOMhUuZ3VpbGRoYWxsLnYxLkNvbnRyb2wSDgoGcmVhc29uGAIgASgJEiQKBmxpbWl0cxgDIAEoCzIULmd1aWxkaGFsbC52MS5MaW1pdHMiQgoKTGVhc2VUYWtlbhIRCgl3b3JrZXJfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SEgoKdW5hdHRlbmRlZBgDIAEoCCLxAQoMTW9kZWxSZXBsaWVkEgwKBHN0ZXAYASABKA0SDAoEdGV4dBgCIAEoCRIRCglyZWFzb25pbmcYAyABKAkSKgoKdG9vbF9jYWxscxgEIAMoCzIWLmd1aWxkaGFsbC52MS5Ub29sQ2FsbBIVCg1maW5pc2hfcmVhc29uGAUgASgJEiIKBXVzYWdlGAYgASgLMhMuZ3VpbGRoYWxsLnYxLlVzYWdlEhMKC2R1cmF0aW9uX21zGAcgASgNEg0KBW1vZGVsGAggASgJEhUKDXByb3ZpZGVyX2RhdGEYCSABKAkSEAoIc2Vlbl9zZXEYCiABKA0iPAoIVG9vbENhbGwSDwoHY2FsbF9pZBgBIAEoCRIMCgR0b29sGAIgASgJEhEKCWFyZ3VtZW50cxgDIAEoCSKtAQoFVXNhZ2USFAoMaW5wdXRfdG9rZW5zGAEgASgNEhsKE2NhY2hlZF9pbnB1dF90b2tlbnMYAiABKA0SGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAMgASgNEhUKDW91dHB1dF90b2tlbnMYBCABKA0SGAoQcmVhc29uaW5nX3Rva2VucxgFIAEoDRIQCghjb3N0X3VzZBgGIAEoARISCgpjb3N0X2tub3duGAcgASgIIlUKC01vZGVsRmFpbGVkEgwKBGtpbmQYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIQCghhdHRlbXB0cxgDIAEoDRIVCg10b2xkX3RvX21vZGVsGAQgASgIImQKDUFjdGlvblN0YXJ0ZWQSDwoHY2FsbF9pZBgBIAEoCRIMCgR0b29sGAIgASgJEiAKBHJpc2sYAyABKA4yEi5ndWlsZGhhbGwudjEuUmlzaxISCgpyZXBlYXRhYmxlGAQgASgIIvcBCg5BY3Rpb25GaW5pc2hlZBIPCgdjYWxsX2lkGAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLmd1aWxkaGFsbC52MS5BY3Rpb25TdGF0dXMSDgoGb3V0cHV0GAMgASgJEioKC2Z1bGxfb3V0cHV0GAQgASgLMhUuZ3VpbGRoYWxsLnYxLkJsb2JSZWYSDAoEZGF0YRgFIAEoCRITCgtkdXJhdGlvbl9tcxgGIAEoDRIlCgZpbWFnZXMYByADKAsyFS5ndWlsZGhhbGwudjEuQmxvYlJlZhIRCgl1bnRydXN0ZWQYCCABKAkSDwoHcHJpdmF0ZRgJIAEoCCI7CgdCbG9iUmVmEg4KBmRpZ2VzdBgBIAEoCRIMCgRzaXplGAIgASgEEhIKCm1lZGlhX3R5cGUYAyABKAkivQEKEUFwcHJvdmFsUmVxdWVzdGVkEhMKC2FwcHJvdmFsX2lkGAEgASgJEg8KB2NhbGxfaWQYAiABKAkSFQoNYWN0aW9uX2RpZ2VzdBgDIAEoCRIgCgRyaXNrGAQgASgOMhIuZ3VpbGRoYWxsLnYxLlJpc2sSDgoGcmVhc29uGAUgASgJEgwKBHJ1bGUYBiABKAkSKwoHZXhwaXJlcxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiXwoPQXBwcm92YWxEZWNpZGVkEhMKC2FwcHJvdmFsX2lkGAEgASgJEhUKDWFjdGlvbl9kaWdlc3QYAiABKAkSDwoHZ3JhbnRlZBgDIAEoCBIPCgdjb21tZW50GAQgASgJInYKDkNoZWNrcG9pbnRNYWRlEgwKBHRyZWUYASABKAkSGAoQZW52aXJvbm1lbnRfaGFzaBgCIAEoCRIVCg1jaGFuZ2VkX2ZpbGVzGAMgASgNEhQKDHN0b3JlZF9ieXRlcxgEIAEoBBIPCgdvbWl0dGVkGAUgASgJIikKC05vdGljZUdpdmVuEgwKBGtpbmQYASABKAkSDAoEdGV4dBgCIAEoCSJZCglUdXJuRW5kZWQSKwoGcmVhc29uGAEgASgOMhsuZ3VpbGRoYWxsLnYxLlR1cm5FbmRSZWFzb24SDwoHc3VtbWFyeRgCIAEoCRIOCgZkZXRhaWwYAyABKAkibAoQQ29udGV4dENvbmRlbnNlZBITCgt0aHJvdWdoX3NlcRgBIAEoDRIPCgdzdW1tYXJ5GAIgASgJEg4KBm1ldGhvZBgDIAEoCRIiCgV1c2FnZRgEIAEoCzITLmd1aWxkaGFsbC52MS5Vc2FnZSI/CgxNb2RlbENoYW5nZWQSDQoFbW9kZWwYASABKAkSEAoIYmFzZV91cmwYAiABKAkSDgoGcmVhc29uGAMgASgJIkMKDlNlc3Npb25SZXdvdW5kEg4KBnRvX3NlcRgBIAEoDRIMCgR0cmVlGAIgASgJEhMKC2JlZm9yZV90cmVlGAMgASgJIk0KDVNlc3Npb25Gb3JrZWQSGQoRcGFyZW50X3Nlc3Npb25faWQYASABKAkSDgoGYXRfc2VxGAIgASgNEhEKCXdvcmtzcGFjZRgDIAEoCSJCCg5OZXR3b3JrRGVjaWRlZBIwCglkZWNpc2lvbnMYASADKAsyHS5ndWlsZGhhbGwudjEuTmV0d29ya0RlY2lzaW9uIpoBCg9OZXR3b3JrRGVjaXNpb24SDwoHYWxsb3dlZBgBIAEoCBIMCgRydWxlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIMCgRob3N0GAQgASgJEgwKBHBvcnQYBSABKA0SDgoGbWV0aG9kGAYgASgJEgwKBHBhdGgYByABKAkSDwoHc2VjcmV0cxgIIAMoCRINCgVjb3VudBgJIAEoDSp2CgdDb250cm9sEhcKE0NPTlRST0xfVU5TUEVDSUZJRUQQABIVChFDT05UUk9MX0lOVEVSUlVQVBABEhEKDUNPTlRST0xfUEFVU0UQAhISCg5DT05UUk9MX1JFU1VNRRADEhQKEENPTlRST0xfQ09OREVOU0UQBCpKCgRSaXNrEhQKEFJJU0tfVU5TUEVDSUZJRUQQABIMCghSSVNLX0xPVxABEg8KC1JJU0tfTUVESVVNEAISDQoJUklTS19ISUdIEAMqlgEKDEFjdGlvblN0YXR1cxIdChlBQ1RJT05fU1RBVFVTX1VOU1BFQ0lGSUVEEAASFAoQQUNUSU9OX1NUQVRVU19PSxABEhcKE0FDVElPTl9TVEFUVVNfRVJST1IQAhIdChlBQ1RJT05fU1RBVFVTX0lOVEVSUlVQVEVEEAMSGQoVQUNUSU9OX1NUQVRVU19SRUZVU0VEEAQqnAIKDVR1cm5FbmRSZWFzb24SHwobVFVSTl9FTkRfUkVBU09OX1VOU1BFQ0lGSUVEEAASGAoUVFVSTl9FTkRfUkVBU09OX0RPTkUQARIbChdUVVJOX0VORF9SRUFTT05fR0FWRV9VUBACEhkKFVRVUk5fRU5EX1JFQVNPTl9MSU1JVBADEh8KG1RVUk5fRU5EX1JFQVNPTl9JTlRFUlJVUFRFRBAEEhoKFlRVUk5fRU5EX1JFQVNPTl9QQVVTRUQQBRIaChZUVVJOX0VORF9SRUFTT05fRkFJTEVEEAYSIgoeVFVSTl9FTkRfUkVBU09OX05FRURTX0FQUFJPVkFMEAcSGwoXVFVSTl9FTkRfUkVBU09OX1dBSVRJTkcQCGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChhndWlsZGhhbGwvdjEvZXZlbnQucHJvdG8SDGd1aWxkaGFsbC52MSLOCAoFRXZlbnQSCwoDc2VxGAEgASgNEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWVwb2NoGAMgASgNEg0KBWFjdG9yGAQgASgJEjcKD3Nlc3Npb25fc3RhcnRlZBgKIAEoCzIcLmd1aWxkaGFsbC52MS5TZXNzaW9uU3RhcnRlZEgAEjkKEG1lc3NhZ2VfcmVjZWl2ZWQYCyABKAsyHS5ndWlsZGhhbGwudjEuTWVzc2FnZVJlY2VpdmVkSAASOwoRY29udHJvbF9yZXF1ZXN0ZWQYDCABKAsyHi5ndWlsZGhhbGwudjEuQ29udHJvbFJlcXVlc3RlZEgAEjkKEGFwcHJvdmFsX2RlY2lkZWQYDSABKAsyHS5ndWlsZGhhbGwudjEuQXBwcm92YWxEZWNpZGVkSAASLwoLbGVhc2VfdGFrZW4YDiABKAsyGC5ndWlsZGhhbGwudjEuTGVhc2VUYWtlbkgAEjMKDW1vZGVsX3JlcGxpZWQYFCABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxSZXBsaWVkSAASMQoMbW9kZWxfZmFpbGVkGBUgASgLMhkuZ3VpbGRoYWxsLnYxLk1vZGVsRmFpbGVkSAASNQoOYWN0aW9uX3N0YXJ0ZWQYFiABKAsyGy5ndWlsZGhhbGwudjEuQWN0aW9uU3RhcnRlZEgAEjcKD2FjdGlvbl9maW5pc2hlZBgXIAEoCzIcLmd1aWxkaGFsbC52MS5BY3Rpb25GaW5pc2hlZEgAEj0KEmFwcHJvdmFsX3JlcXVlc3RlZBgYIAEoCzIfLmd1aWxkaGFsbC52MS5BcHByb3ZhbFJlcXVlc3RlZEgAEjcKD2NoZWNrcG9pbnRfbWFkZRgZIAEoCzIcLmd1aWxkaGFsbC52MS5DaGVja3BvaW50TWFkZUgAEjEKDG5vdGljZV9naXZlbhgaIAEoCzIZLmd1aWxkaGFsbC52MS5Ob3RpY2VHaXZlbkgAEi0KCnR1cm5fZW5kZWQYGyABKAsyFy5ndWlsZGhhbGwudjEuVHVybkVuZGVkSAASOwoRY29udGV4dF9jb25kZW5zZWQYHCABKAsyHi5ndWlsZGhhbGwudjEuQ29udGV4dENvbmRlbnNlZEgAEjMKDW1vZGVsX2NoYW5nZWQYHSABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxDaGFuZ2VkSAASNwoPc2Vzc2lvbl9yZXdvdW5kGB4gASgLMhwuZ3VpbGRoYWxsLnYxLlNlc3Npb25SZXdvdW5kSAASNQoOc2Vzc2lvbl9mb3JrZWQYHyABKAsyGy5ndWlsZGhhbGwudjEuU2Vzc2lvbkZvcmtlZEgAEjcKD25ldHdvcmtfZGVjaWRlZBggIAEoCzIcLmd1aWxkaGFsbC52MS5OZXR3b3JrRGVjaWRlZEgAQgYKBGJvZHkiuAIKDlNlc3Npb25TdGFydGVkEhEKCXdvcmtzcGFjZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIUCgxtb2RlbF9yZWFzb24YAyABKAkSEAoIYmFzZV91cmwYBCABKAkSDwoHc2FuZGJveBgFIAEoCRIkCgZsaW1pdHMYBiABKAsyFC5ndWlsZGhhbGwudjEuTGltaXRzEhcKD2FwcHJvdmFsX3BvbGljeRgHIAEoCRIPCgd2ZXJzaW9uGAggASgJEhUKDXN5c3RlbV9wcm9tcHQYCSABKAkSDQoFdG9vbHMYCiADKAkSGAoQZW52aXJvbm1lbnRfaGFzaBgLIAEoCRINCgVhcHBseRgOIAEoCRIsCgpkZWxlZ2F0aW9uGA8gASgLMhguZ3VpbGRoYWxsLnYxLkRlbGVnYXRpb24iZQoKRGVsZWdhdGlvbhIZChFwYXJlbnRfc2Vzc2lvbl9pZBgBIAEoCRIWCg5wYXJlbnRfY2FsbF9pZBgCIAEoCRINCgVkZXB0aBgDIAEoDRIVCg1yZXN1bHRfc2NoZW1hGAQgASgJIloKBkxpbWl0cxIRCgltYXhfc3RlcHMYASABKA0SEgoKbWF4X3Rva2VucxgCIAEoBBIUCgxtYXhfY29zdF91c2QYAyABKAESEwoLbWF4X3NlY29uZHMYBCABKA0iMwoPTWVzc2FnZVJlY2VpdmVkEgwKBHRleHQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCSJwChBDb250cm9sUmVxdWVzdGVkEiYKB2NvbnRyb2wYASABKA4yFS5ndWlsZGhhbGwudjEuQ29udHJvbBIOCgZyZWFzb24YAiABKAkSJAoGbGltaXRzGAMgASgLMhQuZ3VpbGRoYWxsLnYxLkxpbWl0cyJCCgpMZWFzZVRha2VuEhEKCXdvcmtlcl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRISCgp1bmF0dGVuZGVkGAMgASgIIvEBCgxNb2RlbFJlcGxpZWQSDAoEc3RlcBgBIAEoDRIMCgR0ZXh0GAIgASgJEhEKCXJlYXNvbmluZxgDIAEoCRIqCgp0b29sX2NhbGxzGAQgAygLMhYuZ3VpbGRoYWxsLnYxLlRvb2xDYWxsEhUKDWZpbmlzaF9yZWFzb24YBSABKAkSIgoFdXNhZ2UYBiABKAsyEy5ndWlsZGhhbGwudjEuVXNhZ2USEwoLZHVyYXRpb25fbXMYByABKA0SDQoFbW9kZWwYCCABKAkSFQoNcHJvdmlkZXJfZGF0YRgJIAEoCRIQCghzZWVuX3NlcRgKIAEoDSI8CghUb29sQ2FsbBIPCgdjYWxsX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSEQoJYXJndW1lbnRzGAMgASgJIq0BCgVVc2FnZRIUCgxpbnB1dF90b2tlbnMYASABKA0SGwoTY2FjaGVkX2lucHV0X3Rva2VucxgCIAEoDRIaChJjYWNoZV93cml0ZV90b2tlbnMYAyABKA0SFQoNb3V0cHV0X3Rva2VucxgEIAEoDRIYChByZWFzb25pbmdfdG9rZW5zGAUgASgNEhAKCGNvc3RfdXNkGAYgASgBEhIKCmNvc3Rfa25vd24YByABKAgiVQoLTW9kZWxGYWlsZWQSDAoEa2luZBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhAKCGF0dGVtcHRzGAMgASgNEhUKDXRvbGRfdG9fbW9kZWwYBCABKAgiZAoNQWN0aW9uU3RhcnRlZBIPCgdjYWxsX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSIAoEcmlzaxgDIAEoDjISLmd1aWxkaGFsbC52MS5SaXNrEhIKCnJlcGVhdGFibGUYBCABKAgi9wEKDkFjdGlvbkZpbmlzaGVkEg8KB2NhbGxfaWQYASABKAkSKgoGc3RhdHVzGAIgASgOMhouZ3VpbGRoYWxsLnYxLkFjdGlvblN0YXR1cxIOCgZvdXRwdXQYAyABKAkSKgoLZnVsbF9vdXRwdXQYBCABKAsyFS5ndWlsZGhhbGwudjEuQmxvYlJlZhIMCgRkYXRhGAUgASgJEhMKC2R1cmF0aW9uX21zGAYgASgNEiUKBmltYWdlcxgHIAMoCzIVLmd1aWxkaGFsbC52MS5CbG9iUmVmEhEKCXVudHJ1c3RlZBgIIAEoCRIPCgdwcml2YXRlGAkgASgIIjsKB0Jsb2JSZWYSDgoGZGlnZXN0GAEgASgJEgwKBHNpemUYAiABKAQSEgoKbWVkaWFfdHlwZRgDIAEoCSK9AQoRQXBwcm92YWxSZXF1ZXN0ZWQSEwoLYXBwcm92YWxfaWQYASABKAkSDwoHY2FsbF9pZBgCIAEoCRIVCg1hY3Rpb25fZGlnZXN0GAMgASgJEiAKBHJpc2sYBCABKA4yEi5ndWlsZGhhbGwudjEuUmlzaxIOCgZyZWFzb24YBSABKAkSDAoEcnVsZRgGIAEoCRIrCgdleHBpcmVzGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJfCg9BcHByb3ZhbERlY2lkZWQSEwoLYXBwcm92YWxfaWQYASABKAkSFQoNYWN0aW9uX2RpZ2VzdBgCIAEoCRIPCgdncmFudGVkGAMgASgIEg8KB2NvbW1lbnQYBCABKAkidgoOQ2hlY2twb2ludE1hZGUSDAoEdHJlZRgBIAEoCRIYChBlbnZpcm9ubWVudF9oYXNoGAIgASgJEhUKDWNoYW5nZWRfZmlsZXMYAyABKA0SFAoMc3RvcmVkX2J5dGVzGAQgASgEEg8KB29taXR0ZWQYBSABKAkiKQoLTm90aWNlR2l2ZW4SDAoEa2luZBgBIAEoCRIMCgR0ZXh0GAIgASgJIlkKCVR1cm5FbmRlZBIrCgZyZWFzb24YASABKA4yGy5ndWlsZGhhbGwudjEuVHVybkVuZFJlYXNvbhIPCgdzdW1tYXJ5GAIgASgJEg4KBmRldGFpbBgDIAEoCSJsChBDb250ZXh0Q29uZGVuc2VkEhMKC3Rocm91Z2hfc2VxGAEgASgNEg8KB3N1bW1hcnkYAiABKAkSDgoGbWV0aG9kGAMgASgJEiIKBXVzYWdlGAQgASgLMhMuZ3VpbGRoYWxsLnYxLlVzYWdlIj8KDE1vZGVsQ2hhbmdlZBINCgVtb2RlbBgBIAEoCRIQCghiYXNlX3VybBgCIAEoCRIOCgZyZWFzb24YAyABKAkiQwoOU2Vzc2lvblJld291bmQSDgoGdG9fc2VxGAEgASgNEgwKBHRyZWUYAiABKAkSEwoLYmVmb3JlX3RyZWUYAyABKAkiTQoNU2Vzc2lvbkZvcmtlZBIZChFwYXJlbnRfc2Vzc2lvbl9pZBgBIAEoCRIOCgZhdF9zZXEYAiABKA0SEQoJd29ya3NwYWNlGAMgASgJIkIKDk5ldHdvcmtEZWNpZGVkEjAKCWRlY2lzaW9ucxgBIAMoCzIdLmd1aWxkaGFsbC52MS5OZXR3b3JrRGVjaXNpb24imgEKD05ldHdvcmtEZWNpc2lvbhIPCgdhbGxvd2VkGAEgASgIEgwKBHJ1bGUYAiABKAkSDgoGcmVhc29uGAMgASgJEgwKBGhvc3QYBCABKAkSDAoEcG9ydBgFIAEoDRIOCgZtZXRob2QYBiABKAkSDAoEcGF0aBgHIAEoCRIPCgdzZWNyZXRzGAggAygJEg0KBWNvdW50GAkgASgNKnYKB0NvbnRyb2wSFwoTQ09OVFJPTF9VTlNQRUNJRklFRBAAEhUKEUNPTlRST0xfSU5URVJSVVBUEAESEQoNQ09OVFJPTF9QQVVTRRACEhIKDkNPTlRST0xfUkVTVU1FEAMSFAoQQ09OVFJPTF9DT05ERU5TRRAEKkoKBFJpc2sSFAoQUklTS19VTlNQRUNJRklFRBAAEgwKCFJJU0tfTE9XEAESDwoLUklTS19NRURJVU0QAhINCglSSVNLX0hJR0gQAyqWAQoMQWN0aW9uU3RhdHVzEh0KGUFDVElPTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBBQ1RJT05fU1RBVFVTX09LEAESFwoTQUNUSU9OX1NUQVRVU19FUlJPUhACEh0KGUFDVElPTl9TVEFUVVNfSU5URVJSVVBURUQQAxIZChVBQ1RJT05fU1RBVFVTX1JFRlVTRUQQBCqcAgoNVHVybkVuZFJlYXNvbhIfChtUVVJOX0VORF9SRUFTT05fVU5TUEVDSUZJRUQQABIYChRUVVJOX0VORF9SRUFTT05fRE9ORRABEhsKF1RVUk5fRU5EX1JFQVNPTl9HQVZFX1VQEAISGQoVVFVSTl9FTkRfUkVBU09OX0xJTUlUEAMSHwobVFVSTl9FTkRfUkVBU09OX0lOVEVSUlVQVEVEEAQSGgoWVFVSTl9FTkRfUkVBU09OX1BBVVNFRBAFEhoKFlRVUk5fRU5EX1JFQVNPTl9GQUlMRUQQBhIiCh5UVVJOX0VORF9SRUFTT05fTkVFRFNfQVBQUk9WQUwQBxIbChdUVVJOX0VORF9SRUFTT05fV0FJVElORxAIYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * One entry of a session's append-only log. Unknown bodies survive a round trip through older code.
@@ -256,6 +256,13 @@ export type SessionStarted = Message<"guildhall.v1.SessionStarted"> & {
    * @generated from field: string apply = 14;
    */
   apply: string;
+
+  /**
+   * From whom the work is; absent: from a person.
+   *
+   * @generated from field: guildhall.v1.Delegation delegation = 15;
+   */
+  delegation?: Delegation | undefined;
 };
 
 /**
@@ -264,6 +271,46 @@ export type SessionStarted = Message<"guildhall.v1.SessionStarted"> & {
  */
 export const SessionStartedSchema: GenMessage<SessionStarted> = /*@__PURE__*/
   messageDesc(file_guildhall_v1_event, 1);
+
+/**
+ * Work that one session handed to another.
+ *
+ * @generated from message guildhall.v1.Delegation
+ */
+export type Delegation = Message<"guildhall.v1.Delegation"> & {
+  /**
+   * @generated from field: string parent_session_id = 1;
+   */
+  parentSessionId: string;
+
+  /**
+   * The call that began it.
+   *
+   * @generated from field: string parent_call_id = 2;
+   */
+  parentCallId: string;
+
+  /**
+   * 1 for work handed on by a session that has its work from a person.
+   *
+   * @generated from field: uint32 depth = 3;
+   */
+  depth: number;
+
+  /**
+   * JSON Schema of the result that is wanted; empty: a summary will do.
+   *
+   * @generated from field: string result_schema = 4;
+   */
+  resultSchema: string;
+};
+
+/**
+ * Describes the message guildhall.v1.Delegation.
+ * Use `create(DelegationSchema)` to create a new message.
+ */
+export const DelegationSchema: GenMessage<Delegation> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_event, 2);
 
 /**
  * Hard limits of a session; 0 means none.
@@ -297,7 +344,7 @@ export type Limits = Message<"guildhall.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 2);
+  messageDesc(file_guildhall_v1_event, 3);
 
 /**
  * A person (or a program for one) said something. The first message is the goal.
@@ -323,7 +370,7 @@ export type MessageReceived = Message<"guildhall.v1.MessageReceived"> & {
  * Use `create(MessageReceivedSchema)` to create a new message.
  */
 export const MessageReceivedSchema: GenMessage<MessageReceived> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 3);
+  messageDesc(file_guildhall_v1_event, 4);
 
 /**
  * @generated from message guildhall.v1.ControlRequested
@@ -352,7 +399,7 @@ export type ControlRequested = Message<"guildhall.v1.ControlRequested"> & {
  * Use `create(ControlRequestedSchema)` to create a new message.
  */
 export const ControlRequestedSchema: GenMessage<ControlRequested> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 4);
+  messageDesc(file_guildhall_v1_event, 5);
 
 /**
  * A worker took the session over; later appends carry this epoch.
@@ -383,7 +430,7 @@ export type LeaseTaken = Message<"guildhall.v1.LeaseTaken"> & {
  * Use `create(LeaseTakenSchema)` to create a new message.
  */
 export const LeaseTakenSchema: GenMessage<LeaseTaken> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 5);
+  messageDesc(file_guildhall_v1_event, 6);
 
 /**
  * The model answered. Written together with the ActionStarted events of its calls: intent before effect.
@@ -459,7 +506,7 @@ export type ModelReplied = Message<"guildhall.v1.ModelReplied"> & {
  * Use `create(ModelRepliedSchema)` to create a new message.
  */
 export const ModelRepliedSchema: GenMessage<ModelReplied> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 6);
+  messageDesc(file_guildhall_v1_event, 7);
 
 /**
  * @generated from message guildhall.v1.ToolCall
@@ -490,7 +537,7 @@ export type ToolCall = Message<"guildhall.v1.ToolCall"> & {
  * Use `create(ToolCallSchema)` to create a new message.
  */
 export const ToolCallSchema: GenMessage<ToolCall> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 7);
+  messageDesc(file_guildhall_v1_event, 8);
 
 /**
  * @generated from message guildhall.v1.Usage
@@ -543,7 +590,7 @@ export type Usage = Message<"guildhall.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 8);
+  messageDesc(file_guildhall_v1_event, 9);
 
 /**
  * A call to the model came to nothing, after the retries that the error allows.
@@ -582,7 +629,7 @@ export type ModelFailed = Message<"guildhall.v1.ModelFailed"> & {
  * Use `create(ModelFailedSchema)` to create a new message.
  */
 export const ModelFailedSchema: GenMessage<ModelFailed> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 9);
+  messageDesc(file_guildhall_v1_event, 10);
 
 /**
  * Durable before the tool runs.
@@ -618,7 +665,7 @@ export type ActionStarted = Message<"guildhall.v1.ActionStarted"> & {
  * Use `create(ActionStartedSchema)` to create a new message.
  */
 export const ActionStartedSchema: GenMessage<ActionStarted> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 10);
+  messageDesc(file_guildhall_v1_event, 11);
 
 /**
  * The observation of a call; exactly one for each.
@@ -689,7 +736,7 @@ export type ActionFinished = Message<"guildhall.v1.ActionFinished"> & {
  * Use `create(ActionFinishedSchema)` to create a new message.
  */
 export const ActionFinishedSchema: GenMessage<ActionFinished> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 11);
+  messageDesc(file_guildhall_v1_event, 12);
 
 /**
  * A content-addressed byte string in the blob store.
@@ -720,7 +767,7 @@ export type BlobRef = Message<"guildhall.v1.BlobRef"> & {
  * Use `create(BlobRefSchema)` to create a new message.
  */
 export const BlobRefSchema: GenMessage<BlobRef> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 12);
+  messageDesc(file_guildhall_v1_event, 13);
 
 /**
  * @generated from message guildhall.v1.ApprovalRequested
@@ -771,7 +818,7 @@ export type ApprovalRequested = Message<"guildhall.v1.ApprovalRequested"> & {
  * Use `create(ApprovalRequestedSchema)` to create a new message.
  */
 export const ApprovalRequestedSchema: GenMessage<ApprovalRequested> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 13);
+  messageDesc(file_guildhall_v1_event, 14);
 
 /**
  * @generated from message guildhall.v1.ApprovalDecided
@@ -803,7 +850,7 @@ export type ApprovalDecided = Message<"guildhall.v1.ApprovalDecided"> & {
  * Use `create(ApprovalDecidedSchema)` to create a new message.
  */
 export const ApprovalDecidedSchema: GenMessage<ApprovalDecided> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 14);
+  messageDesc(file_guildhall_v1_event, 15);
 
 /**
  * State of the workspace after the events before this one.
@@ -846,7 +893,7 @@ export type CheckpointMade = Message<"guildhall.v1.CheckpointMade"> & {
  * Use `create(CheckpointMadeSchema)` to create a new message.
  */
 export const CheckpointMadeSchema: GenMessage<CheckpointMade> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 15);
+  messageDesc(file_guildhall_v1_event, 16);
 
 /**
  * Something that the model is told without having asked.
@@ -872,7 +919,7 @@ export type NoticeGiven = Message<"guildhall.v1.NoticeGiven"> & {
  * Use `create(NoticeGivenSchema)` to create a new message.
  */
 export const NoticeGivenSchema: GenMessage<NoticeGiven> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 16);
+  messageDesc(file_guildhall_v1_event, 17);
 
 /**
  * @generated from message guildhall.v1.TurnEnded
@@ -903,7 +950,7 @@ export type TurnEnded = Message<"guildhall.v1.TurnEnded"> & {
  * Use `create(TurnEndedSchema)` to create a new message.
  */
 export const TurnEndedSchema: GenMessage<TurnEnded> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 17);
+  messageDesc(file_guildhall_v1_event, 18);
 
 /**
  * History up to and including `through_seq` is replaced in the model's view by `summary`.
@@ -941,7 +988,7 @@ export type ContextCondensed = Message<"guildhall.v1.ContextCondensed"> & {
  * Use `create(ContextCondensedSchema)` to create a new message.
  */
 export const ContextCondensedSchema: GenMessage<ContextCondensed> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 18);
+  messageDesc(file_guildhall_v1_event, 19);
 
 /**
  * @generated from message guildhall.v1.ModelChanged
@@ -968,7 +1015,7 @@ export type ModelChanged = Message<"guildhall.v1.ModelChanged"> & {
  * Use `create(ModelChangedSchema)` to create a new message.
  */
 export const ModelChangedSchema: GenMessage<ModelChanged> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 19);
+  messageDesc(file_guildhall_v1_event, 20);
 
 /**
  * The head moved back: events after `to_seq` up to this one no longer count.
@@ -1001,7 +1048,7 @@ export type SessionRewound = Message<"guildhall.v1.SessionRewound"> & {
  * Use `create(SessionRewoundSchema)` to create a new message.
  */
 export const SessionRewoundSchema: GenMessage<SessionRewound> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 20);
+  messageDesc(file_guildhall_v1_event, 21);
 
 /**
  * The events before this one are copies of another session's.
@@ -1030,7 +1077,7 @@ export type SessionForked = Message<"guildhall.v1.SessionForked"> & {
  * Use `create(SessionForkedSchema)` to create a new message.
  */
 export const SessionForkedSchema: GenMessage<SessionForked> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 21);
+  messageDesc(file_guildhall_v1_event, 22);
 
 /**
  * What the way out of the sandbox decided since the last such event; written by the broker's owner, not by the run.
@@ -1049,7 +1096,7 @@ export type NetworkDecided = Message<"guildhall.v1.NetworkDecided"> & {
  * Use `create(NetworkDecidedSchema)` to create a new message.
  */
 export const NetworkDecidedSchema: GenMessage<NetworkDecided> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 22);
+  messageDesc(file_guildhall_v1_event, 23);
 
 /**
  * One decision about traffic that wanted to leave the sandbox; equal ones in a row are counted.
@@ -1120,7 +1167,7 @@ export type NetworkDecision = Message<"guildhall.v1.NetworkDecision"> & {
  * Use `create(NetworkDecisionSchema)` to create a new message.
  */
 export const NetworkDecisionSchema: GenMessage<NetworkDecision> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_event, 23);
+  messageDesc(file_guildhall_v1_event, 24);
 
 /**
  * @generated from enum guildhall.v1.Control

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/session.proto.
  */
 export const file_guildhall_v1_session: GenFile = /*@__PURE__*/
-  fileDesc("ChpndWlsZGhhbGwvdjEvc2Vzc2lvbi5wcm90bxIMZ3VpbGRoYWxsLnYxIscCCgdTZXNzaW9uEgoKAmlkGAEgASgJEg0KBXRpdGxlGAIgASgJEhEKCXdvcmtzcGFjZRgDIAEoCRINCgVtb2RlbBgEIAEoCRIPCgdzYW5kYm94GAUgASgJEisKBnN0YXR1cxgGIAEoDjIbLmd1aWxkaGFsbC52MS5TZXNzaW9uU3RhdHVzEisKB2NyZWF0ZWQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3VwZGF0ZWQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGxhc3Rfc2VxGAkgASgNEg0KBXN0ZXBzGAogASgNEiIKBXVzYWdlGAsgASgLMhMuZ3VpbGRoYWxsLnYxLlVzYWdlEg8KB3N1bW1hcnkYDCABKAkSEQoJcGFyZW50X2lkGA0gASgJIt0CChRDcmVhdGVTZXNzaW9uUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEZ29hbBgCIAEoCRINCgVtb2RlbBgDIAEoCRIQCghiYXNlX3VybBgEIAEoCRIPCgdzYW5kYm94GAUgASgJEiQKBmxpbWl0cxgGIAEoCzIULmd1aWxkaGFsbC52MS5MaW1pdHMSFwoPYXBwcm92YWxfcG9saWN5GAcgASgJEkgKC2NyZWRlbnRpYWxzGAggAygLMjMuZ3VpbGRoYWxsLnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0LkNyZWRlbnRpYWxzRW50cnkSEgoKdW5hdHRlbmRlZBgJIAEoCBISCgpyZXF1ZXN0X2lkGAogASgJEg0KBWFwcGx5GA4gASgJGjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJmChVDcmVhdGVTZXNzaW9uUmVzcG9uc2USJgoHc2Vzc2lvbhgBIAEoCzIVLmd1aWxkaGFsbC52MS5TZXNzaW9uEhQKDG1vZGVsX3JlYXNvbhgCIAEoCRIPCgdub3RpY2VzGAMgAygJIicKEUdldFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiPAoSR2V0U2Vzc2lvblJlc3BvbnNlEiYKB3Nlc3Npb24YASABKAsyFS5ndWlsZGhhbGwudjEuU2Vzc2lvbiJPChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhEKCXdvcmtzcGFjZRgDIAEoCSJYChRMaXN0U2Vzc2lvbnNSZXNwb25zZRInCghzZXNzaW9ucxgBIAMoCzIVLmd1aWxkaGFsbC52MS5TZXNzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJzChNXYXRjaFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSEAoIZnJvbV9zZXEYAiABKA0SDgoGZm9sbG93GAMgASgIEg4KBmRlbHRhcxgEIAEoCBIWCg51bnRpbF90dXJuX2VuZBgFIAEoCCKNAQoUV2F0Y2hTZXNzaW9uUmVzcG9uc2USIwoGZXZlbnRzGAEgAygLMhMuZ3VpbGRoYWxsLnYxLkV2ZW50EiMKBmRlbHRhcxgCIAMoCzITLmd1aWxkaGFsbC52MS5EZWx0YRIrCgZzdGF0dXMYAyABKA4yGy5ndWlsZGhhbGwudjEuU2Vzc2lvblN0YXR1cyJ0CgVEZWx0YRIOCgR0ZXh0GAEgASgJSAASEwoJcmVhc29uaW5nGAIgASgJSAASKwoGb3V0cHV0GAMgASgLMhkuZ3VpbGRoYWxsLnYxLk91dHB1dERlbHRhSAASEQoHd2FpdGluZxgEIAEoCUgAQgYKBGtpbmQiLAoLT3V0cHV0RGVsdGESDwoHY2FsbF9pZBgBIAEoCRIMCgR0ZXh0GAIgASgJIu4CChBTZW5kSW5wdXRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSMAoHbWVzc2FnZRgCIAEoCzIdLmd1aWxkaGFsbC52MS5NZXNzYWdlUmVjZWl2ZWRIABIxCgdjb250cm9sGAMgASgLMh4uZ3VpbGRoYWxsLnYxLkNvbnRyb2xSZXF1ZXN0ZWRIABIxCghhcHByb3ZhbBgEIAEoCzIdLmd1aWxkaGFsbC52MS5BcHByb3ZhbERlY2lkZWRIABIrCgVtb2RlbBgGIAEoCzIaLmd1aWxkaGFsbC52MS5Nb2RlbENoYW5nZWRIABJECgtjcmVkZW50aWFscxgFIAMoCzIvLmd1aWxkaGFsbC52MS5TZW5kSW5wdXRSZXF1ZXN0LkNyZWRlbnRpYWxzRW50cnkaMgoQQ3JlZGVudGlhbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgcKBWlucHV0IiAKEVNlbmRJbnB1dFJlc3BvbnNlEgsKA3NlcRgBIAEoDSKDAgoUUmVzdW1lU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIkCgZsaW1pdHMYAiABKAsyFC5ndWlsZGhhbGwudjEuTGltaXRzEkgKC2NyZWRlbnRpYWxzGAMgAygLMjMuZ3VpbGRoYWxsLnYxLlJlc3VtZVNlc3Npb25SZXF1ZXN0LkNyZWRlbnRpYWxzRW50cnkSEgoKdW5hdHRlbmRlZBgEIAEoCBINCgVtb2RlbBgFIAEoCRIQCghiYXNlX3VybBgGIAEoCRoyChBDcmVkZW50aWFsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiPwoVUmVzdW1lU2Vzc2lvblJlc3BvbnNlEiYKB3Nlc3Npb24YASABKAsyFS5ndWlsZGhhbGwudjEuU2Vzc2lvbiJLChJGb3JrU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIOCgZhdF9zZXEYAiABKA0SEQoJd29ya3NwYWNlGAMgASgJIj0KE0ZvcmtTZXNzaW9uUmVzcG9uc2USJgoHc2Vzc2lvbhgBIAEoCzIVLmd1aWxkaGFsbC52MS5TZXNzaW9uIjoKFFJld2luZFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDgoGdG9fc2VxGAIgASgNIoIBChVSZXdpbmRTZXNzaW9uUmVzcG9uc2USJgoHc2Vzc2lvbhgBIAEoCzIVLmd1aWxkaGFsbC52MS5TZXNzaW9uEhUKDXJlc3RvcmVkX3RyZWUYAiABKAkSEwoLYmVmb3JlX3RyZWUYAyABKAkSFQoNY2hhbmdlZF9maWxlcxgEIAEoDSIqChRFeHBvcnRTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJIiYKFUV4cG9ydFNlc3Npb25SZXNwb25zZRINCgVjaHVuaxgBIAEoDCIlChRSZXBsYXlTZXNzaW9uUmVxdWVzdBINCgVjaHVuaxgBIAEoDCJoChVSZXBsYXlTZXNzaW9uUmVzcG9uc2USEQoJaWRlbnRpY2FsGAEgASgIEg4KBmV2ZW50cxgCIAEoDRIYChBmaXJzdF9kaWZmZXJlbmNlGAMgASgNEhIKCmRpZmZlcmVuY2UYBCABKAkiIQoPUmVhZEJsb2JSZXF1ZXN0Eg4KBmRpZ2VzdBgBIAEoCSIhChBSZWFkQmxvYlJlc3BvbnNlEg0KBWNodW5rGAEgASgMKssCCg1TZXNzaW9uU3RhdHVzEh4KGlNFU1NJT05fU1RBVFVTX1VOU1BFQ0lGSUVEEAASFwoTU0VTU0lPTl9TVEFUVVNfSURMRRABEhoKFlNFU1NJT05fU1RBVFVTX1JVTk5JTkcQAhIbChdTRVNTSU9OX1NUQVRVU19PUlBIQU5FRBADEhkKFVNFU1NJT05fU1RBVFVTX1BBVVNFRBAEEiMKH1NFU1NJT05fU1RBVFVTX1dBSVRJTkdfQVBQUk9WQUwQBRIXChNTRVNTSU9OX1NUQVRVU19ET05FEAYSGgoWU0VTU0lPTl9TVEFUVVNfR0FWRV9VUBAHEhgKFFNFU1NJT05fU1RBVFVTX0xJTUlUEAgSHgoaU0VTU0lPTl9TVEFUVVNfSU5URVJSVVBURUQQCRIZChVTRVNTSU9OX1NUQVRVU19GQUlMRUQQCjLGBwoOU2Vzc2lvblNlcnZpY2USWAoNQ3JlYXRlU2Vzc2lvbhIiLmd1aWxkaGFsbC52MS5DcmVhdGVTZXNzaW9uUmVxdWVzdBojLmd1aWxkaGFsbC52MS5DcmVhdGVTZXNzaW9uUmVzcG9uc2USTwoKR2V0U2Vzc2lvbhIfLmd1aWxkaGFsbC52MS5HZXRTZXNzaW9uUmVxdWVzdBogLmd1aWxkaGFsbC52MS5HZXRTZXNzaW9uUmVzcG9uc2USVQoMTGlzdFNlc3Npb25zEiEuZ3VpbGRoYWxsLnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIi5ndWlsZGhhbGwudjEuTGlzdFNlc3Npb25zUmVzcG9uc2USVwoMV2F0Y2hTZXNzaW9uEiEuZ3VpbGRoYWxsLnYxLldhdGNoU2Vzc2lvblJlcXVlc3QaIi5ndWlsZGhhbGwudjEuV2F0Y2hTZXNzaW9uUmVzcG9uc2UwARJMCglTZW5kSW5wdXQSHi5ndWlsZGhhbGwudjEuU2VuZElucHV0UmVxdWVzdBofLmd1aWxkaGFsbC52MS5TZW5kSW5wdXRSZXNwb25zZRJYCg1SZXN1bWVTZXNzaW9uEiIuZ3VpbGRoYWxsLnYxLlJlc3VtZVNlc3Npb25SZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLlJlc3VtZVNlc3Npb25SZXNwb25zZRJSCgtGb3JrU2Vzc2lvbhIgLmd1aWxkaGFsbC52MS5Gb3JrU2Vzc2lvblJlcXVlc3QaIS5ndWlsZGhhbGwudjEuRm9ya1Nlc3Npb25SZXNwb25zZRJYCg1SZXdpbmRTZXNzaW9uEiIuZ3VpbGRoYWxsLnYxLlJld2luZFNlc3Npb25SZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLlJld2luZFNlc3Npb25SZXNwb25zZRJaCg1FeHBvcnRTZXNzaW9uEiIuZ3VpbGRoYWxsLnYxLkV4cG9ydFNlc3Npb25SZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLkV4cG9ydFNlc3Npb25SZXNwb25zZTABEloKDVJlcGxheVNlc3Npb24SIi5ndWlsZGhhbGwudjEuUmVwbGF5U2Vzc2lvblJlcXVlc3QaIy5ndWlsZGhhbGwudjEuUmVwbGF5U2Vzc2lvblJlc3BvbnNlKAESSwoIUmVhZEJsb2ISHS5ndWlsZGhhbGwudjEuUmVhZEJsb2JSZXF1ZXN0Gh4uZ3VpbGRoYWxsLnYxLlJlYWRCbG9iUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_guildhall_v1_event]);
+  fileDesc("ChpndWlsZGhhbGwvdjEvc2Vzc2lvbi5wcm90bxIMZ3VpbGRoYWxsLnYxIscCCgdTZXNzaW9uEgoKAmlkGAEgASgJEg0KBXRpdGxlGAIgASgJEhEKCXdvcmtzcGFjZRgDIAEoCRINCgVtb2RlbBgEIAEoCRIPCgdzYW5kYm94GAUgASgJEisKBnN0YXR1cxgGIAEoDjIbLmd1aWxkaGFsbC52MS5TZXNzaW9uU3RhdHVzEisKB2NyZWF0ZWQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3VwZGF0ZWQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGxhc3Rfc2VxGAkgASgNEg0KBXN0ZXBzGAogASgNEiIKBXVzYWdlGAsgASgLMhMuZ3VpbGRoYWxsLnYxLlVzYWdlEg8KB3N1bW1hcnkYDCABKAkSEQoJcGFyZW50X2lkGA0gASgJIt0CChRDcmVhdGVTZXNzaW9uUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEZ29hbBgCIAEoCRINCgVtb2RlbBgDIAEoCRIQCghiYXNlX3VybBgEIAEoCRIPCgdzYW5kYm94GAUgASgJEiQKBmxpbWl0cxgGIAEoCzIULmd1aWxkaGFsbC52MS5MaW1pdHMSFwoPYXBwcm92YWxfcG9saWN5GAcgASgJEkgKC2NyZWRlbnRpYWxzGAggAygLMjMuZ3VpbGRoYWxsLnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0LkNyZWRlbnRpYWxzRW50cnkSEgoKdW5hdHRlbmRlZBgJIAEoCBISCgpyZXF1ZXN0X2lkGAogASgJEg0KBWFwcGx5GA4gASgJGjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJmChVDcmVhdGVTZXNzaW9uUmVzcG9uc2USJgoHc2Vzc2lvbhgBIAEoCzIVLmd1aWxkaGFsbC52MS5TZXNzaW9uEhQKDG1vZGVsX3JlYXNvbhgCIAEoCRIPCgdub3RpY2VzGAMgAygJIicKEUdldFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiPAoSR2V0U2Vzc2lvblJlc3BvbnNlEiYKB3Nlc3Npb24YASABKAsyFS5ndWlsZGhhbGwudjEuU2Vzc2lvbiJiChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEhEKCXdvcmtzcGFjZRgDIAEoCRIRCglwYXJlbnRfaWQYBCABKAkiWAoUTGlzdFNlc3Npb25zUmVzcG9uc2USJwoIc2Vzc2lvbnMYASADKAsyFS5ndWlsZGhhbGwudjEuU2Vzc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkicwoTV2F0Y2hTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGZyb21fc2VxGAIgASgNEg4KBmZvbGxvdxgDIAEoCBIOCgZkZWx0YXMYBCABKAgSFgoOdW50aWxfdHVybl9lbmQYBSABKAgijQEKFFdhdGNoU2Vzc2lvblJlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLmd1aWxkaGFsbC52MS5FdmVudBIjCgZkZWx0YXMYAiADKAsyEy5ndWlsZGhhbGwudjEuRGVsdGESKwoGc3RhdHVzGAMgASgOMhsuZ3VpbGRoYWxsLnYxLlNlc3Npb25TdGF0dXMidAoFRGVsdGESDgoEdGV4dBgBIAEoCUgAEhMKCXJlYXNvbmluZxgCIAEoCUgAEisKBm91dHB1dBgDIAEoCzIZLmd1aWxkaGFsbC52MS5PdXRwdXREZWx0YUgAEhEKB3dhaXRpbmcYBCABKAlIAEIGCgRraW5kIiwKC091dHB1dERlbHRhEg8KB2NhbGxfaWQYASABKAkSDAoEdGV4dBgCIAEoCSLuAgoQU2VuZElucHV0UmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEjAKB21lc3NhZ2UYAiABKAsyHS5ndWlsZGhhbGwudjEuTWVzc2FnZVJlY2VpdmVkSAASMQoHY29udHJvbBgDIAEoCzIeLmd1aWxkaGFsbC52MS5Db250cm9sUmVxdWVzdGVkSAASMQoIYXBwcm92YWwYBCABKAsyHS5ndWlsZGhhbGwudjEuQXBwcm92YWxEZWNpZGVkSAASKwoFbW9kZWwYBiABKAsyGi5ndWlsZGhhbGwudjEuTW9kZWxDaGFuZ2VkSAASRAoLY3JlZGVudGlhbHMYBSADKAsyLy5ndWlsZGhhbGwudjEuU2VuZElucHV0UmVxdWVzdC5DcmVkZW50aWFsc0VudHJ5GjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIHCgVpbnB1dCIgChFTZW5kSW5wdXRSZXNwb25zZRILCgNzZXEYASABKA0igwIKFFJlc3VtZVNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSJAoGbGltaXRzGAIgASgLMhQuZ3VpbGRoYWxsLnYxLkxpbWl0cxJICgtjcmVkZW50aWFscxgDIAMoCzIzLmd1aWxkaGFsbC52MS5SZXN1bWVTZXNzaW9uUmVxdWVzdC5DcmVkZW50aWFsc0VudHJ5EhIKCnVuYXR0ZW5kZWQYBCABKAgSDQoFbW9kZWwYBSABKAkSEAoIYmFzZV91cmwYBiABKAkaMgoQQ3JlZGVudGlhbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIj8KFVJlc3VtZVNlc3Npb25SZXNwb25zZRImCgdzZXNzaW9uGAEgASgLMhUuZ3VpbGRoYWxsLnYxLlNlc3Npb24iSwoSRm9ya1Nlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDgoGYXRfc2VxGAIgASgNEhEKCXdvcmtzcGFjZRgDIAEoCSI9ChNGb3JrU2Vzc2lvblJlc3BvbnNlEiYKB3Nlc3Npb24YASABKAsyFS5ndWlsZGhhbGwudjEuU2Vzc2lvbiI6ChRSZXdpbmRTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg4KBnRvX3NlcRgCIAEoDSKCAQoVUmV3aW5kU2Vzc2lvblJlc3BvbnNlEiYKB3Nlc3Npb24YASABKAsyFS5ndWlsZGhhbGwudjEuU2Vzc2lvbhIVCg1yZXN0b3JlZF90cmVlGAIgASgJEhMKC2JlZm9yZV90cmVlGAMgASgJEhUKDWNoYW5nZWRfZmlsZXMYBCABKA0iKgoURXhwb3J0U2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSImChVFeHBvcnRTZXNzaW9uUmVzcG9uc2USDQoFY2h1bmsYASABKAwiJQoUUmVwbGF5U2Vzc2lvblJlcXVlc3QSDQoFY2h1bmsYASABKAwiaAoVUmVwbGF5U2Vzc2lvblJlc3BvbnNlEhEKCWlkZW50aWNhbBgBIAEoCBIOCgZldmVudHMYAiABKA0SGAoQZmlyc3RfZGlmZmVyZW5jZRgDIAEoDRISCgpkaWZmZXJlbmNlGAQgASgJIiEKD1JlYWRCbG9iUmVxdWVzdBIOCgZkaWdlc3QYASABKAkiIQoQUmVhZEJsb2JSZXNwb25zZRINCgVjaHVuaxgBIAEoDCI+ChZDb21wYXJlU2Vzc2lvbnNSZXF1ZXN0EhEKCXNlc3Npb25fYRgBIAEoCRIRCglzZXNzaW9uX2IYAiABKAki/QEKF0NvbXBhcmVTZXNzaW9uc1Jlc3BvbnNlEiAKAWEYASABKAsyFS5ndWlsZGhhbGwudjEuU2Vzc2lvbhIgCgFiGAIgASgLMhUuZ3VpbGRoYWxsLnYxLlNlc3Npb24SFQoNY29tbW9uX2V2ZW50cxgDIAEoDRIVCg1jaGVja3BvaW50c19hGAQgASgNEhUKDWNoZWNrcG9pbnRzX2IYBSABKA0SDgoGdHJlZV9hGAYgASgJEg4KBnRyZWVfYhgHIAEoCRIrCgVmaWxlcxgIIAMoCzIcLmd1aWxkaGFsbC52MS5GaWxlRGlmZmVyZW5jZRIMCgRtb3JlGAkgASgIIjIKDkZpbGVEaWZmZXJlbmNlEgwKBHBhdGgYASABKAkSEgoKZGlmZmVyZW5jZRgCIAEoCSIbChlDb2xsZWN0Q2hlY2twb2ludHNSZXF1ZXN0IlAKGkNvbGxlY3RDaGVja3BvaW50c1Jlc3BvbnNlEhIKCndvcmtzcGFjZXMYASABKA0SDwoHb2JqZWN0cxgCIAEoBBINCgVieXRlcxgDIAEoBCrLAgoNU2Vzc2lvblN0YXR1cxIeChpTRVNTSU9OX1NUQVRVU19VTlNQRUNJRklFRBAAEhcKE1NFU1NJT05fU1RBVFVTX0lETEUQARIaChZTRVNTSU9OX1NUQVRVU19SVU5OSU5HEAISGwoXU0VTU0lPTl9TVEFUVVNfT1JQSEFORUQQAxIZChVTRVNTSU9OX1NUQVRVU19QQVVTRUQQBBIjCh9TRVNTSU9OX1NUQVRVU19XQUlUSU5HX0FQUFJPVkFMEAUSFwoTU0VTU0lPTl9TVEFUVVNfRE9ORRAGEhoKFlNFU1NJT05fU1RBVFVTX0dBVkVfVVAQBxIYChRTRVNTSU9OX1NUQVRVU19MSU1JVBAIEh4KGlNFU1NJT05fU1RBVFVTX0lOVEVSUlVQVEVEEAkSGQoVU0VTU0lPTl9TVEFUVVNfRkFJTEVEEAoyjwkKDlNlc3Npb25TZXJ2aWNlElgKDUNyZWF0ZVNlc3Npb24SIi5ndWlsZGhhbGwudjEuQ3JlYXRlU2Vzc2lvblJlcXVlc3QaIy5ndWlsZGhhbGwudjEuQ3JlYXRlU2Vzc2lvblJlc3BvbnNlEk8KCkdldFNlc3Npb24SHy5ndWlsZGhhbGwudjEuR2V0U2Vzc2lvblJlcXVlc3QaIC5ndWlsZGhhbGwudjEuR2V0U2Vzc2lvblJlc3BvbnNlElUKDExpc3RTZXNzaW9ucxIhLmd1aWxkaGFsbC52MS5MaXN0U2Vzc2lvbnNSZXF1ZXN0GiIuZ3VpbGRoYWxsLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlElcKDFdhdGNoU2Vzc2lvbhIhLmd1aWxkaGFsbC52MS5XYXRjaFNlc3Npb25SZXF1ZXN0GiIuZ3VpbGRoYWxsLnYxLldhdGNoU2Vzc2lvblJlc3BvbnNlMAESTAoJU2VuZElucHV0Eh4uZ3VpbGRoYWxsLnYxLlNlbmRJbnB1dFJlcXVlc3QaHy5ndWlsZGhhbGwudjEuU2VuZElucHV0UmVzcG9uc2USWAoNUmVzdW1lU2Vzc2lvbhIiLmd1aWxkaGFsbC52MS5SZXN1bWVTZXNzaW9uUmVxdWVzdBojLmd1aWxkaGFsbC52MS5SZXN1bWVTZXNzaW9uUmVzcG9uc2USUgoLRm9ya1Nlc3Npb24SIC5ndWlsZGhhbGwudjEuRm9ya1Nlc3Npb25SZXF1ZXN0GiEuZ3VpbGRoYWxsLnYxLkZvcmtTZXNzaW9uUmVzcG9uc2USWAoNUmV3aW5kU2Vzc2lvbhIiLmd1aWxkaGFsbC52MS5SZXdpbmRTZXNzaW9uUmVxdWVzdBojLmd1aWxkaGFsbC52MS5SZXdpbmRTZXNzaW9uUmVzcG9uc2USXgoPQ29tcGFyZVNlc3Npb25zEiQuZ3VpbGRoYWxsLnYxLkNvbXBhcmVTZXNzaW9uc1JlcXVlc3QaJS5ndWlsZGhhbGwudjEuQ29tcGFyZVNlc3Npb25zUmVzcG9uc2USZwoSQ29sbGVjdENoZWNrcG9pbnRzEicuZ3VpbGRoYWxsLnYxLkNvbGxlY3RDaGVja3BvaW50c1JlcXVlc3QaKC5ndWlsZGhhbGwudjEuQ29sbGVjdENoZWNrcG9pbnRzUmVzcG9uc2USWgoNRXhwb3J0U2Vzc2lvbhIiLmd1aWxkaGFsbC52MS5FeHBvcnRTZXNzaW9uUmVxdWVzdBojLmd1aWxkaGFsbC52MS5FeHBvcnRTZXNzaW9uUmVzcG9uc2UwARJaCg1SZXBsYXlTZXNzaW9uEiIuZ3VpbGRoYWxsLnYxLlJlcGxheVNlc3Npb25SZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLlJlcGxheVNlc3Npb25SZXNwb25zZSgBEksKCFJlYWRCbG9iEh0uZ3VpbGRoYWxsLnYxLlJlYWRCbG9iUmVxdWVzdBoeLmd1aWxkaGFsbC52MS5SZWFkQmxvYlJlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_guildhall_v1_event]);
 
 /**
  * @generated from message guildhall.v1.Session
@@ -259,6 +259,13 @@ export type ListSessionsRequest = Message<"guildhall.v1.ListSessionsRequest"> & 
    * @generated from field: string workspace = 3;
    */
   workspace: string;
+
+  /**
+   * Only agents that have their work from this session, oldest first; empty: all sessions.
+   *
+   * @generated from field: string parent_id = 4;
+   */
+  parentId: string;
 };
 
 /**
@@ -780,6 +787,155 @@ export const ReadBlobResponseSchema: GenMessage<ReadBlobResponse> = /*@__PURE__*
   messageDesc(file_guildhall_v1_session, 24);
 
 /**
+ * @generated from message guildhall.v1.CompareSessionsRequest
+ */
+export type CompareSessionsRequest = Message<"guildhall.v1.CompareSessionsRequest"> & {
+  /**
+   * @generated from field: string session_a = 1;
+   */
+  sessionA: string;
+
+  /**
+   * @generated from field: string session_b = 2;
+   */
+  sessionB: string;
+};
+
+/**
+ * Describes the message guildhall.v1.CompareSessionsRequest.
+ * Use `create(CompareSessionsRequestSchema)` to create a new message.
+ */
+export const CompareSessionsRequestSchema: GenMessage<CompareSessionsRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_session, 25);
+
+/**
+ * @generated from message guildhall.v1.CompareSessionsResponse
+ */
+export type CompareSessionsResponse = Message<"guildhall.v1.CompareSessionsResponse"> & {
+  /**
+   * @generated from field: guildhall.v1.Session a = 1;
+   */
+  a?: Session | undefined;
+
+  /**
+   * @generated from field: guildhall.v1.Session b = 2;
+   */
+  b?: Session | undefined;
+
+  /**
+   * Events that both logs begin with; 0 unless one was forked from the other, or both from a third.
+   *
+   * @generated from field: uint32 common_events = 3;
+   */
+  commonEvents: number;
+
+  /**
+   * @generated from field: uint32 checkpoints_a = 4;
+   */
+  checkpointsA: number;
+
+  /**
+   * @generated from field: uint32 checkpoints_b = 5;
+   */
+  checkpointsB: number;
+
+  /**
+   * Trees of the last checkpoints; empty: none was made.
+   *
+   * @generated from field: string tree_a = 6;
+   */
+  treeA: string;
+
+  /**
+   * @generated from field: string tree_b = 7;
+   */
+  treeB: string;
+
+  /**
+   * @generated from field: repeated guildhall.v1.FileDifference files = 8;
+   */
+  files: FileDifference[];
+
+  /**
+   * More files differ than are listed.
+   *
+   * @generated from field: bool more = 9;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message guildhall.v1.CompareSessionsResponse.
+ * Use `create(CompareSessionsResponseSchema)` to create a new message.
+ */
+export const CompareSessionsResponseSchema: GenMessage<CompareSessionsResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_session, 26);
+
+/**
+ * @generated from message guildhall.v1.FileDifference
+ */
+export type FileDifference = Message<"guildhall.v1.FileDifference"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * `only_a`, `only_b` or `different`.
+   *
+   * @generated from field: string difference = 2;
+   */
+  difference: string;
+};
+
+/**
+ * Describes the message guildhall.v1.FileDifference.
+ * Use `create(FileDifferenceSchema)` to create a new message.
+ */
+export const FileDifferenceSchema: GenMessage<FileDifference> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_session, 27);
+
+/**
+ * @generated from message guildhall.v1.CollectCheckpointsRequest
+ */
+export type CollectCheckpointsRequest = Message<"guildhall.v1.CollectCheckpointsRequest"> & {
+};
+
+/**
+ * Describes the message guildhall.v1.CollectCheckpointsRequest.
+ * Use `create(CollectCheckpointsRequestSchema)` to create a new message.
+ */
+export const CollectCheckpointsRequestSchema: GenMessage<CollectCheckpointsRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_session, 28);
+
+/**
+ * @generated from message guildhall.v1.CollectCheckpointsResponse
+ */
+export type CollectCheckpointsResponse = Message<"guildhall.v1.CollectCheckpointsResponse"> & {
+  /**
+   * @generated from field: uint32 workspaces = 1;
+   */
+  workspaces: number;
+
+  /**
+   * @generated from field: uint64 objects = 2;
+   */
+  objects: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 3;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message guildhall.v1.CollectCheckpointsResponse.
+ * Use `create(CollectCheckpointsResponseSchema)` to create a new message.
+ */
+export const CollectCheckpointsResponseSchema: GenMessage<CollectCheckpointsResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_session, 29);
+
+/**
  * @generated from enum guildhall.v1.SessionStatus
  */
 export const SessionStatus = {
@@ -933,6 +1089,26 @@ export const SessionService: GenService<{
     methodKind: "unary";
     input: typeof RewindSessionRequestSchema;
     output: typeof RewindSessionResponseSchema;
+  },
+  /**
+   * What two sessions have come to: files, cost, end.
+   *
+   * @generated from rpc guildhall.v1.SessionService.CompareSessions
+   */
+  compareSessions: {
+    methodKind: "unary";
+    input: typeof CompareSessionsRequestSchema;
+    output: typeof CompareSessionsResponseSchema;
+  },
+  /**
+   * Frees checkpoints that no session names any more.
+   *
+   * @generated from rpc guildhall.v1.SessionService.CollectCheckpoints
+   */
+  collectCheckpoints: {
+    methodKind: "unary";
+    input: typeof CollectCheckpointsRequestSchema;
+    output: typeof CollectCheckpointsResponseSchema;
   },
   /**
    * The whole session as JSON lines: a header, its events, its blobs, its model recording.
