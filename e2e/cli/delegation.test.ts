@@ -76,7 +76,7 @@ describe("work that is handed to other agents", () => {
     );
     const events = await home.guild(["session", "events", String(agents.find((agent) => agent["title"] === "Count.")?.["id"]), "--json"]);
     assert.match(events.stdout, /has not been handed over: call report first/, "it had to hand over its result");
-    assert.match(events.stdout, /expected int/i, "in the form that was wanted");
+    assert.match(events.stdout, /The call of report was not run: `result.answer`: expected/, "in the form that was wanted");
     assert.match(events.stdout, /"delegation":\{"parent_session_id":"ses_\w+","parent_call_id":"call_1_1","depth":1/);
     assert.doesNotMatch(events.stdout, /"tool":"delegate"/);
   });
