@@ -28,11 +28,8 @@ import {
 } from "@guildhall/protocol";
 
 import { approvalService } from "../approvals/approval-service.ts";
-import { RuleStore } from "../approvals/rule-store.ts";
-import { sessionApprovals } from "../approvals/session-approvals.ts";
 import { delegationPart } from "../delegation/delegation-part.ts";
 import { Delegations } from "../delegation/delegations.ts";
-import { bothBudgets, treeBudgets } from "../delegation/tree-budgets.ts";
 import { environmentPart } from "../environment/environment-part.ts";
 import { environmentService } from "../environment/environment-service.ts";
 import { Environments } from "../environment/environments.ts";
@@ -41,7 +38,6 @@ import { extensionService } from "../extensions/extension-service.ts";
 import { createKnowledge } from "../knowledge/index.ts";
 import { openModelProvider } from "../models/open-provider.ts";
 import { modelRouting } from "../models/routing.ts";
-import { sessionModels } from "../models/session-models.ts";
 import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
@@ -62,6 +58,7 @@ import { SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import { SessionHistory } from "../sessions/session-history.ts";
 import type { Storage } from "../storage/index.ts";
 import { createDeltaHub } from "../worker/deltas.ts";
+import { createRunTerms } from "../worker/run-terms.ts";
 import { SessionHost } from "../worker/session-host.ts";
 import { createToolBench } from "../worker/tool-bench.ts";
 import { openWorkbench } from "../worker/workbench.ts";
@@ -199,12 +196,11 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   let commandJudge: Promise<CommandJudge> | undefined;
   const openCommandJudge = () => (commandJudge ??= import("@guildhall/code").then(({ createCommandJudge }) => createCommandJudge()));
 
-  const approvals = {
-    rules: new RuleStore(join(paths.data, "approval-rules.json")),
-    settings,
-    models: openModels,
-    policyRules: (workspace: string) => access.terms(workspace, "", "").approvalRules,
-  };
+  const runTerms = createRunTerms({
+    ...{ log, settings, models: openModels, tree: delegations.tree, budgets: seams.budgets ?? storage.budgets },
+    rulesFile: join(paths.data, "approval-rules.json"),
+    policyRules: (workspace) => access.terms(workspace, "", "").approvalRules,
+  });
   const workbenchDeps = { provider: (name: string) => sandboxes.provider(name), checkpointer: openCheckpointer, blobs, ids };
   const hub = createDeltaHub();
   const host = new SessionHost({
@@ -248,9 +244,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
       commandJudge: openCommandJudge,
       ...(options.faults === undefined ? {} : { faults: options.faults }),
-      budgets: bothBudgets(seams.budgets ?? storage.budgets, treeBudgets(log, delegations.tree)),
-      ...sessionApprovals(approvals, record, run.credentials),
-      ...sessionModels({ models: openModels, settings, credentials: run.credentials }),
+      ...runTerms.of(record, run.credentials),
     }),
   });
   const withCheckpointer = async <T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T> => {
@@ -338,7 +332,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       seams.routes?.(router, { pool, openCheckpoints: (workspace) => checkpointStores.open(workspace) });
       router.service(AccessService, accessService(access.service));
       router.service(KnowledgeService, knowledgeService({ knowledge: knowledge.global, keeper: knowledge.keeper, actor }));
-      router.service(ApprovalService, approvalService({ rules: approvals.rules, log, clock }));
+      router.service(ApprovalService, approvalService({ rules: runTerms.rules, log, clock }));
       router.service(EnvironmentService, environmentService({ environments }));
       router.service(ExtensionService, extensionService({ ...extensions, bench }));
       router.service(ToolService, toolService({ bench }));
