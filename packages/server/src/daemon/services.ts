@@ -1,4 +1,4 @@
-import { homedir, userInfo } from "node:os";
+import { homedir } from "node:os";
 import { join } from "node:path";
 
 import {
@@ -67,6 +67,7 @@ import { currentSettings } from "./current-settings.ts";
 import { toFindings } from "./findings.ts";
 import type { Log } from "./log.ts";
 import { createSandboxes } from "./sandboxes.ts";
+import { userName } from "./user-name.ts";
 
 export interface ServicesOptions {
   paths: Paths;
@@ -196,11 +197,11 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   let commandJudge: Promise<CommandJudge> | undefined;
   const openCommandJudge = () => (commandJudge ??= import("@guildhall/code").then(({ createCommandJudge }) => createCommandJudge()));
 
-  const runTerms = createRunTerms({
-    ...{ log, settings, models: openModels, tree: delegations.tree, budgets: seams.budgets ?? storage.budgets },
-    rulesFile: join(paths.data, "approval-rules.json"),
-    policyRules: (workspace) => access.terms(workspace, "", "").approvalRules,
-  });
+  const { tree } = delegations;
+  const rulesFile = join(paths.data, "approval-rules.json");
+  const policyRules = (workspace: string) => access.terms(workspace, "", "").approvalRules;
+  const budgets = seams.budgets ?? storage.budgets;
+  const runTerms = createRunTerms({ log, settings, models: openModels, tree, budgets, rulesFile, policyRules });
   const workbenchDeps = { provider: (name: string) => sandboxes.provider(name), checkpointer: openCheckpointer, blobs, ids };
   const hub = createDeltaHub();
   const host = new SessionHost({
@@ -380,9 +381,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       await host.stop(how);
     },
     async collectCheckpoints() {
-      if (runner.running > 0) return;
-      const { objects, bytes } = await history.collect(TENANT);
-      if (objects > 0) journal.info(`freed ${objects} checkpoint object(s), ${bytes} bytes`);
+      const { objects } = runner.running > 0 ? { objects: 0 } : await history.collect(TENANT);
+      if (objects > 0) journal.info(`freed ${objects} checkpoint object(s)`);
     },
     async close() {
       await sandboxes.close();
@@ -394,13 +394,4 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       await storage.stopDatabase();
     },
   };
-}
-
-/** Not every user id has a name, in containers for example. */
-function userName(uid: number): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid-${uid}`;
-  }
 }
