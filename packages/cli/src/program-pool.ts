@@ -14,6 +14,21 @@ export function addPool(program: Command, context: Context, run: Run): void {
     .option("--join <addr>", "orchestrators to join: host:port, several separated by commas")
     .action((names: string[], options) => run(import("./commands/serve.ts").then((module) => module.serve(context, names, options))));
   addTasks(program, context, run);
+  const certs = program.command("certs").description("certificates of services, from a private authority");
+  const certificates = () => import("./commands/serve.ts");
+  certs
+    .command("init")
+    .description("make the authority, in the settings directory")
+    .action(() => run(certificates().then((module) => module.certificates(context, { do: "init" }))));
+  certs
+    .command("issue <name>")
+    .description("make a service's certificate: the directory for its setting services.certs is printed")
+    .option("--host <host>", "name or address under which it is reached; may be repeated", collect, [])
+    .option("--out <dir>", "directory to write to")
+    .option("--days <n>", "how long it is good", amount, 365)
+    .action((name: string, options) =>
+      run(certificates().then((module) => module.certificates(context, { do: "issue", name, ...options }))),
+    );
   const pool = program.command("pool").description("workers");
   const commands = () => import("./commands/pool.ts");
   pool

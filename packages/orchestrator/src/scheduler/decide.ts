@@ -130,7 +130,8 @@ function roomScore(room: Room, task: QueuedTask): number {
     free.memoryBytes / worker.capacity.memoryBytes,
     free.slots / worker.capacity.slots,
   );
-  const score = Math.min(granted, 1 - worker.load);
+  // Where all are equally busy, what was granted decides.
+  const score = Math.min(granted, 1 - worker.load) + granted / 100;
   const warm = (task.environment !== "" && worker.warm.has(task.environment)) || (task.workspace !== "" && worker.warm.has(task.workspace));
   return warm ? score + WARM_BONUS : score;
 }

@@ -27,6 +27,7 @@ async function main(): Promise<void> {
       serve: { type: "string" },
       config: { type: "string" },
       join: { type: "string" },
+      certs: { type: "string" },
     },
   });
   if (values.broker === true) {
@@ -37,6 +38,10 @@ async function main(): Promise<void> {
   const env = { ...process.env };
   const uid = process.getuid?.() ?? 0;
   const paths = resolvePaths({ env, home: env["HOME"] ?? homedir(), uid, tmp: tmpdir() });
+  if (values.certs !== undefined) {
+    const { runCertificates } = await import("../certs/run-certificates.ts");
+    process.exit(await runCertificates(values.certs, paths.config, process));
+  }
   if (values.doctor === true) {
     const { examine } = await import("./doctor.ts");
     process.stdout.write(`${JSON.stringify(await examine({ paths, env, uid }))}\n`);

@@ -129,6 +129,7 @@ export class WorkerAgent {
         if (message.kind.case === "welcome") {
           this.#fenceMs = message.kind.value.fenceMs;
           this.#outbox = outbox;
+          this.#deps.journal.info(`${this.id} has joined ${message.kind.value.orchestratorId}`);
           beat ??= setInterval(() => {
             if (this.#deps.clock.monotonic() - this.#heard > this.#fenceMs) silent.abort();
             outbox.push({ kind: { case: "heartbeat", value: { load: this.#cpu(), warm: this.#warm() } } });

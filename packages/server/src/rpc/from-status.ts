@@ -22,9 +22,28 @@ export function fromStatus(error: unknown, peer: string): Error {
       ...(detail.remedy === "" ? {} : { remedy: detail.remedy }),
     });
   }
+  const tls = tlsFault(error);
+  if (tls !== undefined)
+    return new GuildError("permission_denied", tls, {
+      subject: peer,
+      cause: error,
+      remedy: "both sides need certificates of one authority: guild certs issue",
+    });
   const code = codes[error.code] ?? "unavailable";
   const remedy = remedies[code];
   return new GuildError(code, error.rawMessage, { subject: peer, cause: error, ...(remedy === undefined ? {} : { remedy }) });
+}
+
+/** What is wrong with the other side's certificate, if that is why it cannot be spoken to. */
+function tlsFault(error: ConnectError): string | undefined {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    const code = "code" in cause ? cause.code : undefined;
+    if (code === "CERT_HAS_EXPIRED") return "the other side's certificate has expired";
+    if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "the other side's certificate is for another host";
+    if (typeof code === "string" && /SELF_SIGNED|UNABLE_TO_(VERIFY|GET)|CERT_|ERR_SSL/.test(code))
+      return "the other side's certificate is not of our authority";
+  }
+  return undefined;
 }
 
 /** Statuses without a detail of ours come from the transport, or from something else that listens there. */

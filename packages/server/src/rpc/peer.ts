@@ -66,7 +66,7 @@ function parsePeer(address: string, secure: boolean): { url: string; socket?: st
   if (parsed.protocol === "https:" && !secure) {
     throw new GuildError("failed_precondition", "there is no certificate to join with", {
       subject: address,
-      remedy: "show a join token once: guild certs join, or set services.certs",
+      remedy: "make one with guild certs issue, and name its directory with services.certs",
     });
   }
   return { url: parsed.origin };

@@ -1,13 +1,14 @@
 import { mkdirSync } from "node:fs";
 
 import type { DescService } from "@bufbuild/protobuf";
-import { type ConnectRouter, createClient } from "@connectrpc/connect";
+import { type ConnectRouter, createClient, type Transport } from "@connectrpc/connect";
 import { GuildError, systemClock } from "@guildhall/core";
 import { ensureRuntimeDirectory } from "@guildhall/core/paths";
 import { readSettings, type Settings } from "@guildhall/core/settings";
 import * as protocol from "@guildhall/protocol";
 import { BlobService, CheckpointService, LedgerService, LogService, WorkerService } from "@guildhall/protocol/internal";
 
+import { readCertificates } from "../certs/private-authority.ts";
 import { currentSettings } from "../daemon/current-settings.ts";
 import type { Daemon, DaemonOptions } from "../daemon/daemon.ts";
 import { takeLock } from "../daemon/lock.ts";
@@ -17,6 +18,7 @@ import { modelRouting } from "../models/routing.ts";
 import { ledgerService, workerService } from "../pool/pool-services.ts";
 import { POOL_TIMES } from "../pool/pool-times.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
+import { listenOnTls, requireCertificate } from "../rpc/listen-tls.ts";
 import { listenOnTcp, parseAddress } from "../rpc/listen.ts";
 import { modelService } from "../rpc/model-service.ts";
 import { isLoopback, openPeer, type Peer } from "../rpc/peer.ts";
@@ -63,23 +65,28 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
   for (const directory of [paths.data, paths.state]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const { settings } = readSettings(paths.settingsFile, env);
   const token = settings.services.token === "" ? readToken(paths.token) : settings.services.token;
+  const certificates = settings.services.certs === "" ? undefined : readCertificates(settings.services.certs);
   const peers: Peer[] = [];
   const reach = (address: string): Peer => {
-    const peer = openPeer(address, { token });
+    const peer = openPeer(address, { token, ...(certificates === undefined ? {} : { tls: certificates }) });
     peers.push(peer);
     return peer;
   };
   const where = parseAddress(options.listen ?? `127.0.0.1:${usualPort(names)}`);
-  if (!isLoopback(where.host))
+  if (certificates === undefined && !isLoopback(where.host))
     throw new GuildError("failed_precondition", "plain text is served on loopback only", {
       subject: options.listen ?? "",
-      remedy: "listen on 127.0.0.1, or make certificates with guild certs init",
+      remedy: "listen on 127.0.0.1, or make certificates with guild certs init and name them with services.certs",
     });
   const ended = Promise.withResolvers<void>();
   let stop: Daemon["stop"] = () => undefined;
   const part = await compose(names, { options, settings, reach, stop: (how) => stop(how) });
   const handler = requireTokenOf(token, part.served.handler);
-  const listener = await listenOnTcp(where, { handler, connected: () => () => undefined });
+  const connected = () => () => undefined;
+  const listener =
+    certificates === undefined
+      ? await listenOnTcp(where, { handler, connected })
+      : await listenOnTls(where, certificates, { handler: requireCertificate(part.served.handler, handler), connected });
   part.begin();
   log.info(`${[...names].join(", ")} at ${listener.address}`);
   let stopping: Promise<void> | undefined;
@@ -121,25 +128,37 @@ async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): P
   const modelsAt = settings.services.models === "" ? undefined : reach(settings.services.models);
   const parts: Array<{ routes?(router: ConnectRouter): void; begin?(): void; end?(how: { now: boolean }): Promise<void>; hurry?(): void }> =
     [];
+  const current = currentSettings(options.paths.settingsFile, options.env);
+  if (names.has("knowledge")) {
+    const { serveKnowledge } = await import("./serve-knowledge.ts");
+    parts.push(await serveKnowledge(options, () => current().settings));
+  }
   if (names.has("models")) {
-    const current = currentSettings(options.paths.settingsFile, options.env);
     const models = createModels(options, () => current().settings);
     parts.push({
       routes: (router) =>
         void router.service(
           protocol.ModelService,
-          modelService({ models, credentials: () => current().settings.keys, names: () => modelRouting(current().settings) }),
+          modelService({
+            models,
+            credentials: () => ({ ...keysIn(options.env), ...current().settings.keys }),
+            names: () => modelRouting(current().settings),
+          }),
         ),
     });
   }
   if (first !== undefined && names.has("gateway")) {
     const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
-    const elsewhere = new Set<DescService>(names.has("models") ? [protocol.ModelService] : []);
+    const here = new Set<DescService>();
+    if (names.has("models")) here.add(protocol.ModelService);
+    if (names.has("knowledge")) here.add(protocol.KnowledgeService);
+    const elsewhere = new Map<DescService, Transport>();
+    if (modelsAt !== undefined) elsewhere.set(protocol.ModelService, modelsAt.transport);
+    if (settings.services.knowledge !== "") elsewhere.set(protocol.KnowledgeService, reach(settings.services.knowledge).transport);
     parts.push({
       routes(router) {
         for (const service of publicServices()) {
-          const own = service === protocol.ModelService && modelsAt !== undefined ? modelsAt.transport : transport;
-          if (!elsewhere.has(service)) forwardService(router, service, own);
+          if (!here.has(service)) forwardService(router, service, elsewhere.get(service) ?? transport);
         }
       },
     });
@@ -248,6 +267,11 @@ async function composed(options: ServicesOptions): Promise<Services> {
 function createModels(options: ServeOptions, settings: () => Settings) {
   let opening: ReturnType<typeof openModelProvider> | undefined;
   return () => (opening ??= openModelProvider(systemClock(), options.env, settings));
+}
+
+/** Keys of providers in a models service's environment, by their usual names. */
+function keysIn(env: ServeOptions["env"]): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (name.endsWith("_API_KEY") && value ? [[name, value]] : [])));
 }
 
 function joinOf({ join }: ServeOptions, { services }: Settings, names: ReadonlySet<ServiceName>): string[] {

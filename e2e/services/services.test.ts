@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+
+import { repository } from "../cli/guild.ts";
+import { verifies } from "../verifies.ts";
+import { pause, pidOf, type Service, ServiceSystem } from "./system.ts";
+
+/** A script of steps that each append a line to a file, then finish. */
+function script(steps: number, seconds: number): string {
+  const step = (n: number) =>
+    `  - say: step ${n}\n    calls:\n      - tool: bash\n        args: { command: "echo ${n} >> steps.txt; sleep ${seconds}" }\n`;
+  const all = Array.from({ length: steps }, (_, index) => step(index + 1)).join("");
+  return `steps:\n${all}  - say: done\n    calls:\n      - tool: finish\n        args: { done: true, summary: all steps are done }\n`;
+}
+
+/** Events of a session, checked: gapless from 1, and no epoch after a later one. */
+async function eventsOf(system: ServiceSystem, session: string): Promise<Array<Record<string, unknown>>> {
+  const events = await system.json("session", "events", session);
+  assert.deepEqual(
+    events.map(({ seq }) => seq),
+    events.map((_, index) => index + 1),
+    "gapless",
+  );
+  const epochs = events.map(({ epoch }) => Number(epoch)).filter((epoch) => epoch > 0);
+  assert.deepEqual(
+    epochs,
+    epochs.toSorted((a, b) => a - b),
+    "one writer an epoch",
+  );
+  return events;
+}
+
+describe("five services as processes of their own", () => {
+  const system = new ServiceSystem();
+  let models: Service;
+  let orchestrator: Service;
+  const workers: Service[] = [];
+  const workspace = (name: string): string => {
+    const directory = join(system.home.directory, name);
+    mkdirSync(directory, { recursive: true });
+    return directory;
+  };
+  const submit = async (...args: string[]): Promise<string> => String((await system.json("task", "submit", ...args))[0]?.["id"]);
+  before(async () => {
+    models = await system.start("models", ["models"]);
+    orchestrator = await system.start("orchestrator", ["orchestrator"], { env: { GUILD_SERVICES_MODELS: models.address } });
+    const gateway = await system.start("gateway", ["gateway"], { join: orchestrator.address });
+    system.gateway = gateway.address;
+    for (const name of ["worker-1", "worker-2"])
+      workers.push(
+        await system.start(name, ["worker"], {
+          join: orchestrator.address,
+          env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SLOTS: "2" },
+        }),
+      );
+    await system.workers(2);
+  });
+  after(() => system.close());
+
+  it("run a session that is asked for at the gateway", async () => {
+    verifies("A2");
+    const file = system.home.write("one.yaml", script(2, 0));
+    const { code, stdout, stderr } = await system.guild([
+      "run",
+      "two steps",
+      "--workspace",
+      workspace("run"),
+      "--model",
+      `scripted:${file}`,
+      "--yes",
+    ]);
+    assert.equal(code, 0, stderr + stdout);
+    assert.equal(readFileSync(join(system.home.directory, "run/steps.txt"), "utf8"), "1\n2\n");
+  });
+
+  it("spread tasks over workers, in the order of their graph", async () => {
+    verifies("A3", "A4", "E10");
+    const file = system.home.write("graph.yaml", script(1, 1));
+    const tasks = ["a", "b", "c"].map((name) => ({
+      name,
+      goal: `part ${name}`,
+      workspace: workspace(`graph-${name}`),
+      model: `scripted:${file}`,
+      yes: true,
+      ...(name === "c" ? { after: ["a", "b"] } : {}),
+    }));
+    const graph = system.home.write("graph.json", JSON.stringify(tasks));
+    const lines = await system.json("task", "graph", graph, "--wait");
+    const ends = lines.filter(({ state }) => state === "succeeded");
+    assert.equal(ends.length, 3);
+    assert.equal(ends.at(-1)?.["name"], "c");
+    assert.equal(new Set(ends.filter(({ name }) => name !== "c").map(({ worker }) => worker)).size, 2, "one each");
+  });
+
+  it("refuse in one line what cannot be", async () => {
+    verifies("A5");
+    const here = workspace("refused");
+    const bad = async (pattern: RegExp, ...args: string[]) => {
+      const { code, stderr } = await system.guild(args);
+      assert.notEqual(code, 0);
+      assert.match(stderr, pattern);
+      assert.equal(stderr.trim().split("\n").length, 1, stderr);
+    };
+    const circle = system.home.write(
+      "circle.json",
+      JSON.stringify([
+        { name: "a", goal: "x", after: ["b"] },
+        { name: "b", goal: "y", after: ["a"] },
+      ]),
+    );
+    await bad(/in a circle: a → b → a/, "task", "graph", circle);
+    const many = system.home.write("many.json", JSON.stringify(Array.from({ length: 10_000 }, (_, n) => ({ name: `t${n}`, goal: "x" }))));
+    await bad(/a graph of 10000 tasks is too large/, "task", "graph", many);
+    await bad(/no worker can ever take this task: .* CPUs of 5000/, "task", "submit", "x", "--workspace", here, "--cpu", "5000");
+    await bad(
+      /no worker can ever take this task: .*labelled zone=moon/,
+      "task",
+      "submit",
+      "x",
+      "--workspace",
+      here,
+      "--label",
+      "zone=moon",
+    );
+    await bad(/no task tsk_none/, "task", "show", "tsk_none");
+    await bad(/there is no service kitchen/, "serve", "kitchen");
+    await bad(/the worker needs an orchestrator to join/, "serve", "worker");
+    await bad(/cannot listen: .*EADDRINUSE/, "serve", "models", "--listen", models.address);
+    await bad(/plain text is served on loopback only/, "serve", "models", "--listen", "0.0.0.0:0");
+    await bad(/plain text leaves this machine/, "serve", "worker", "--join", "192.0.2.1:7401");
+  });
+
+  it("hold a project's budget over all workers", async () => {
+    verifies("A5");
+    await system.json("budget", "set", "org", "--steps", "3");
+    const file = system.home.write("budget.yaml", script(5, 0));
+    const id = await submit(
+      "five steps",
+      "--workspace",
+      workspace("budget"),
+      "--model",
+      `scripted:${file}`,
+      "--yes",
+      "--project",
+      "org/web",
+    );
+    const task = await system.task(id, ({ state }) => state === "failed" || state === "succeeded");
+    assert.equal(task["state"], "failed");
+    assert.match(String(task["reason"]), /budget org/);
+    const [budget] = await system.json("budget", "show", "org");
+    assert.deepEqual(
+      [budget?.["spent"], budget?.["reserved"]].map((amounts) => (amounts as { steps: number }).steps),
+      [3, 0],
+    );
+  });
+
+  it("clone a repository for a task and push its result to a branch", async () => {
+    const origin = workspace("origin");
+    repository(origin);
+    const file = system.home.write("clone.yaml", script(1, 0));
+    const id = await submit("one step", "--git", `file://${origin}`, "--push", "result", "--model", `scripted:${file}`, "--yes");
+    await system.task(id, ({ state }) => state === "succeeded");
+    assert.equal(execFileSync("git", ["show", "result:steps.txt"], { cwd: origin, encoding: "utf8" }), "1\n");
+  });
+
+  it("go on elsewhere with the session of a worker that is killed, with nothing lost", async () => {
+    verifies("A3");
+    const file = system.home.write("long.yaml", script(6, 2));
+    const origin = workspace("long-origin");
+    repository(origin);
+    const id = await submit("six steps", "--git", `file://${origin}`, "--push", "result", "--model", `scripted:${file}`, "--yes");
+    const running = await system.task(id, ({ session }) => session !== "");
+    const session = String(running["session"]);
+    while ((await eventsOf(system, session)).filter(({ kind }) => kind === "checkpoint_made").length < 3) await pause(200);
+    const before = await eventsOf(system, session);
+    const victim = processOf(workers, String(running["worker"]));
+    process.kill(victim, "SIGKILL");
+    const task = await system.task(id, ({ state }) => state === "succeeded" || state === "failed");
+    assert.equal(task["state"], "succeeded", String(task["reason"]));
+    assert.notEqual(task["worker"], running["worker"]);
+    const events = await eventsOf(system, session);
+    assert.deepEqual(events.slice(0, before.length), before, "nothing acknowledged was lost");
+    const steps = execFileSync("git", ["show", "result:steps.txt"], { cwd: origin, encoding: "utf8" }).trim().split("\n");
+    // What was under way when the worker died is undone with the workspace, and told to the model, whose script does not repeat it.
+    const whole = ["1", "2", "3", "4", "5", "6"];
+    assert.deepEqual(
+      steps,
+      whole.filter((step) => steps.includes(step)),
+      "in order, none twice",
+    );
+    const interrupted = events.filter(
+      (event) => JSON.stringify(event).includes("ACTION_STATUS_INTERRUPTED") || event["status"] === "interrupted",
+    );
+    assert.ok(whole.length - steps.length <= Math.max(1, interrupted.length));
+    assert.equal(existsSync(`/proc/${victim}`), false);
+  });
+});
+
+/** Process of the worker with that id in the pool: its log says so. */
+function processOf(workers: readonly Service[], id: string): number {
+  const found = workers.find((worker) => worker.errors.includes(id));
+  assert.ok(found !== undefined, `no process says that it is ${id}`);
+  return pidOf(found);
+}

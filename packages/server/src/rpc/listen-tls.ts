@@ -1,0 +1,67 @@
+import http2 from "node:http2";
+import type net from "node:net";
+import type { TLSSocket } from "node:tls";
+
+import { GuildError } from "@guildhall/core";
+
+import type { CertificateFiles } from "../certs/private-authority.ts";
+import type { Listener, ListenOptions, RequestHandler } from "./listen.ts";
+
+/** HTTP/1.1 and HTTP/2 over TLS 1.3. Clients may show a certificate of the same authority; see {@link requireCertificate}. */
+export async function listenOnTls(
+  address: { host: string; port: number },
+  files: CertificateFiles,
+  options: ListenOptions,
+): Promise<Listener> {
+  const server = http2.createSecureServer(
+    { ...files, minVersion: "TLSv1.3", allowHTTP1: true, requestCert: true, rejectUnauthorized: false },
+    options.handler,
+  );
+  const sockets = new Set<net.Socket>();
+  server.on("connection", (socket: net.Socket) => {
+    socket.setNoDelay(true);
+    sockets.add(socket);
+    const ended = options.connected();
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => {
+      sockets.delete(socket);
+      ended();
+    });
+  });
+  // A handshake that fails concerns the client alone.
+  server.on("tlsClientError", (_: Error, socket: TLSSocket) => void socket.destroy());
+  server.setTimeout(0);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const subject = `${address.host}:${address.port}`;
+      reject(new GuildError("unavailable", `cannot listen: ${error.message}`, { subject, remedy: "choose another address", cause: error }));
+    });
+    server.listen(address, resolve);
+  });
+  const bound = server.address() as net.AddressInfo;
+  const host = bound.family === "IPv6" ? `[${bound.address}]` : bound.address;
+  let closed: Promise<void> | undefined;
+  const refuse = (): void => {
+    closed ??= new Promise((resolve) => server.close(() => resolve()));
+  };
+  return {
+    address: `https://${host}:${bound.port}`,
+    refuse,
+    async close() {
+      refuse();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+/** What services say to each other needs a certificate of our authority; everything else goes to `others`. */
+export function requireCertificate(handler: RequestHandler, others: RequestHandler): RequestHandler {
+  return (request, response) => {
+    if ((request.socket as TLSSocket).authorized) return handler(request, response);
+    if (request.url?.startsWith("/guildhall.internal.") !== true) return others(request, response);
+    response.statusCode = 401;
+    response.setHeader("content-type", "text/plain");
+    response.end("a certificate of this authority is needed\n");
+  };
+}

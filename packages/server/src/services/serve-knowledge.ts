@@ -1,0 +1,45 @@
+import { userInfo } from "node:os";
+
+import type { ConnectRouter } from "@connectrpc/connect";
+import { sortableIds, systemClock } from "@guildhall/core";
+import type { Settings } from "@guildhall/core/settings";
+import { KnowledgeService } from "@guildhall/protocol";
+
+import type { DaemonOptions } from "../daemon/daemon.ts";
+import { createKnowledge } from "../knowledge/index.ts";
+import { knowledgeService } from "../rpc/knowledge-service.ts";
+import { TENANT } from "../sessions/session-desk.ts";
+
+/** What the workshop knows, served by a process of its own from the database that the orchestrator uses too, or one of its own. */
+export async function serveKnowledge(
+  { paths, log }: DaemonOptions,
+  settings: () => Settings,
+): Promise<{ routes(router: ConnectRouter): void; end(): Promise<void> }> {
+  const { openStorage } = await import("../storage/index.ts");
+  const { url } = settings().database;
+  const storage = await openStorage({ dataDir: paths.data, runtimeDir: paths.runtime, ...(url === "" ? {} : { databaseUrl: url }) });
+  const clock = systemClock();
+  const person = `person:${userInfo().username}`;
+  const knowledge = createKnowledge({
+    dataDir: paths.data,
+    runtimeDir: paths.runtime,
+    tenant: TENANT,
+    person,
+    clock,
+    ids: sortableIds(clock),
+    journal: log,
+    log: storage.log,
+    store: storage.knowledge,
+    border: storage.border,
+    settings: () => settings().knowledge,
+  });
+  return {
+    routes: (router) =>
+      void router.service(KnowledgeService, knowledgeService({ knowledge: knowledge.global, keeper: knowledge.keeper, actor: person })),
+    async end() {
+      await knowledge.close();
+      await storage.close();
+      await storage.stopDatabase();
+    },
+  };
+}
