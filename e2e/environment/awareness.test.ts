@@ -34,7 +34,7 @@ describe("a project's environment", () => {
     assert.equal(shown.code, 0, shown.stderr);
     const [environment = {}] = jsonLines(shown.stdout);
     assert.match(String(environment["hash"]), /^sha256:[0-9a-f]{64}$/);
-    assert.deepEqual([environment["source"], environment["generation"]], [".nvmrc", 0]);
+    assert.deepEqual([environment["source"], environment["generation"]], [".nvmrc", 1]);
     const tools = environment["tools"] as Array<Record<string, string>>;
     assert.deepEqual(
       tools.filter(({ name }) => name === "node").map(({ version, wanted }) => [version, wanted]),

@@ -24,8 +24,8 @@ export class RunParts {
     const said = await Promise.all(
       parts.map(async (part) => ({
         actor: `part:${part.name}`,
-        events: ((await this.#try(part, () => part.beforeStep?.(state, signal))) ?? []).map(({ kind, text }) =>
-          body.noticeGiven({ kind, text: this.#masked(text) }),
+        events: ((await this.#try(part, () => part.beforeStep?.(state, signal))) ?? []).map(({ kind, text, environmentHash = "" }) =>
+          body.noticeGiven({ kind, text: this.#masked(text), environmentHash }),
         ),
       })),
     );

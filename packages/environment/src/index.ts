@@ -1,14 +1,26 @@
 /** What commands of a session run in, and what a project is: sources of environments, detectors, and what an agent is told of them. */
 export { awarenessBlock, type Surrounding } from "./awareness/awareness-block.ts";
+export { diffEnvironments } from "./generations/diff-environments.ts";
+export { type Generation, Generations } from "./generations/generations.ts";
+export { writeFlake } from "./init/write-flake.ts";
 export { environmentHash } from "./environment-hash.ts";
+export { EditDiagnostics } from "./language-servers/edit-diagnostics.ts";
+export { editedPaths, touchedPaths } from "./language-servers/edited-paths.ts";
+export { LanguageServers } from "./language-servers/language-servers.ts";
+export { createLspTool } from "./language-servers/lsp-tool.ts";
+export { serverKinds } from "./language-servers/server-kinds.ts";
 export { detectProject } from "./project/detect-project.ts";
 export { hostFiles } from "./project/host-files.ts";
 export { sandboxFiles } from "./project/sandbox-files.ts";
 export { chooseEnvironment, type ChosenEnvironment, completeEnvironment } from "./resolve-environment.ts";
 export { hostSource } from "./sources/host-source.ts";
 export { type NixSetup, runNix } from "./sources/nix/nix-command.ts";
+export { collectNix, copyNix, storePathOf } from "./sources/nix/nix-store.ts";
 export { nixSource } from "./sources/nix/nix-source.ts";
 export { toolchainSource } from "./sources/toolchain-source.ts";
-export { runShellHook } from "./shell-hook.ts";
+export { describeChanges } from "./state/describe-changes.ts";
+export { listeningPorts } from "./state/listening.ts";
+export { WorkspaceWatch } from "./state/workspace-watch.ts";
+export { readPath, runShellHook } from "./shell-hook.ts";
 export { probeTools } from "./tools/probe-tools.ts";
 export { toolNames } from "./tools/tool-names.ts";

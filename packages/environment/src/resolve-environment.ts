@@ -14,7 +14,14 @@ import { programOf } from "./tools/tool-names.ts";
 import { satisfies } from "./tools/version-range.ts";
 
 /** An environment but for its tools, which only a sandbox that has it can tell. */
-export type ChosenEnvironment = ResolvedEnvironment & Pick<Environment, "reason">;
+export type ChosenEnvironment = ResolvedEnvironment & Pick<Environment, "reason"> & { passedOver: readonly PassedOver[] };
+
+/** A source that the project asks for and that could not be had. */
+export interface PassedOver {
+  kind: EnvironmentKind;
+  /** One line. */
+  why: string;
+}
 
 /**
  * Takes the first source that the project asks for and that can be had. One that cannot is passed over, and that is a difference, in one
@@ -27,7 +34,7 @@ export async function chooseEnvironment(
   request: ResolveRequest,
   only?: EnvironmentKind,
 ): Promise<ChosenEnvironment> {
-  const passed: string[] = [];
+  const passedOver: PassedOver[] = [];
   for (const source of sources) {
     const last = source === sources.at(-1);
     if (only !== undefined && source.kind !== only) continue;
@@ -35,12 +42,13 @@ export async function chooseEnvironment(
     if (claim === undefined && !last && only === undefined) continue;
     try {
       const resolved = await source.resolve(request);
-      return { ...resolved, reason: reasonOf(claim, only, passed.length), differences: [...passed, ...resolved.differences] };
+      const differences = [...passedOver.map(({ why }) => why), ...resolved.differences];
+      return { ...resolved, reason: reasonOf(claim, only, passedOver.length), passedOver, differences };
     } catch (error) {
       request.signal.throwIfAborted();
       const own = GuildError.from(error);
       if (last || only !== undefined) throw own;
-      passed.push(`${claim ?? source.kind} is not used: ${own.line}`);
+      passedOver.push({ kind: source.kind, why: `${claim ?? source.kind} is not used: ${own.line}` });
     }
   }
   throw new GuildError("not_found", `there is no environment source ${only ?? ""}`, {
@@ -55,13 +63,14 @@ export function completeEnvironment(
   tools: readonly ToolVersion[],
   home: string,
 ): Environment {
+  const { passedOver: _, ...resolved } = chosen;
   const wished = tools.map((tool) => {
     const wish = facts.declared.find(({ name }) => programOf(name) === tool.name);
     return wish?.wanted === undefined
       ? tool
       : { ...tool, wanted: wish.wanted, ...(wish.wantedBy === undefined ? {} : { wantedBy: wish.wantedBy }) };
   });
-  const complete = { ...chosen, tools: wished, differences: [...chosen.differences, ...differencesOf(facts, tools)] };
+  const complete = { ...resolved, tools: wished, differences: [...chosen.differences, ...differencesOf(facts, tools)] };
   return { ...complete, hash: environmentHash(complete, home), generation: 0 };
 }
 

@@ -54,3 +54,8 @@ async function exported(sandbox: Pick<Sandbox, "exec">, hook: string): Promise<M
     pairs.flatMap((pair) => (pair.includes("=") ? [[pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]] : [])),
   );
 }
+
+/** PATH of commands in the sandbox. */
+export async function readPath(sandbox: Pick<Sandbox, "exec">): Promise<string> {
+  return (await exported(sandbox, ":")).get("PATH") ?? "";
+}

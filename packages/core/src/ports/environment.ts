@@ -90,6 +90,8 @@ export interface Environment {
   mounts: readonly EnvironmentMount[];
   /** Shell code that runs once in the sandbox, before the first command; what it exports counts. Empty: none. */
   shellHook: string;
+  /** Files that keep what it is made of from being collected; not part of the hash. */
+  roots?: readonly string[];
   tools: readonly ToolVersion[];
   /** Where this is not what the project asks for: one line each. */
   differences: readonly string[];

@@ -9,6 +9,8 @@ export interface PartNotice {
   kind: string;
   /** Bounded by the part. Text that is not Guildhall's own stands in it marked as untrusted. */
   text: string;
+  /** The session's commands run in another environment from now on, the one with this content hash. */
+  environmentHash?: string;
 }
 
 /** A call that is about to run, or has run. Its intent is durable. */

@@ -87,7 +87,7 @@ function apply(state: SessionState, event: Event): SessionState {
     case "checkpointMade":
       return { ...state, checkpoint: { tree: body.value.tree, seq: event.seq } };
     case "noticeGiven":
-      return noticed(state, event.seq, body.value.kind, body.value.text);
+      return noticed(inEnvironment(state, body.value.environmentHash), event.seq, body.value.kind, body.value.text);
     case "contextCondensed":
       return condensed(state, body.value);
     case "modelChanged":
@@ -258,6 +258,10 @@ function decided(state: SessionState, time: number, { approvalId, actionDigest, 
   if (call === undefined || approval === undefined || approval.decision !== undefined || call.started !== undefined) return state;
   if (approval.digest !== actionDigest || time > approval.expires) return state;
   return changeOpen(state, call.callId, (open) => ({ ...open, approval: { ...approval, decision: { granted, comment } } }));
+}
+
+function inEnvironment(state: SessionState, environmentHash: string): SessionState {
+  return environmentHash === "" ? state : { ...state, info: { ...state.info, environmentHash } };
 }
 
 function noticed(state: SessionState, seq: number, notice: string, text: string): SessionState {

@@ -79,6 +79,10 @@ export const settingsSchema = z.strictObject({
       .array(z.string())
       .default(["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="])
       .describe("Keys whose signatures on fetched store paths count."),
+    strict: z
+      .boolean()
+      .default(false)
+      .describe("Refuse actions of a session whose environment cannot be had again, instead of telling the agent the difference."),
     timeout_seconds: count("Seconds after which resolving an environment is given up.", 900),
   }),
   daemon: section({

@@ -90,7 +90,7 @@ describe("the choice of an environment", () => {
 
   it("tells where tools are not what the project asks for, and hashes what they are, wherever the home is", async () => {
     const { facts } = await project("npm");
-    const chosen = { ...(await hostSource.resolve(await request("npm"))), reason: "" };
+    const chosen = { ...(await hostSource.resolve(await request("npm"))), reason: "", passedOver: [] };
     const complete = (version: string, path: string[] = [], home = "/home/a") =>
       completeEnvironment({ ...chosen, path }, facts, [{ name: "node", version }], home);
     assert.deepEqual(complete("20.1.0").differences, [".nvmrc asks for node 22: here it is 20.1.0"]);

@@ -30,9 +30,9 @@ import {
 import { approvalService } from "../approvals/approval-service.ts";
 import { delegationPart } from "../delegation/delegation-part.ts";
 import { Delegations } from "../delegation/delegations.ts";
-import { environmentPart } from "../environment/environment-part.ts";
 import { environmentService } from "../environment/environment-service.ts";
 import { Environments } from "../environment/environments.ts";
+import { environmentParts } from "../environment/parts.ts";
 import { createExtensions } from "../extensions/extension-parts.ts";
 import { extensionService } from "../extensions/extension-service.ts";
 import { createKnowledge } from "../knowledge/index.ts";
@@ -174,7 +174,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const delegations = new Delegations({ log, host: () => host, ids, settings, models: () => openModels() });
   const parts = new SessionParts(
     [
-      environmentPart(environments),
+      ...environmentParts(environments, { strict: () => settings().environment.strict }),
       heldPart(results.held),
       delegationPart(delegations, { log, settings }),
       ...partFactories({ extensions, memory: knowledge.part }),

@@ -1,8 +1,17 @@
-import type { PartFactory } from "../parts/index.ts";
+import type { Environment, PartNotice, Sandbox, SessionPart, SessionState } from "@guildhall/core";
+
+import type { PartContext, PartFactory } from "../parts/session-parts.ts";
 import type { Environments } from "./environments.ts";
 
-/** Gives every session its environment, and tells the agent about it. */
-export function environmentPart(environments: Environments): PartFactory {
+export interface EnvironmentPartOptions {
+  /** Refuse to act in another environment than the session had. */
+  strict(): boolean;
+  /** What sandboxes are shown besides: programs of Guildhall's own. */
+  mounts(): ReadonlyArray<{ source: string; at: string }>;
+}
+
+/** Gives every session its environment, tells the agent about it, and switches when another generation becomes current. */
+export function environmentPart(environments: Environments, options: EnvironmentPartOptions): PartFactory {
   return {
     name: "environment",
     async introduction(place) {
@@ -11,24 +20,124 @@ export function environmentPart(environments: Environments): PartFactory {
     },
     async surroundings(place) {
       const { path, mounts, pure, variables } = (await environments.resolve(place)).environment;
-      return { env: { ...variables }, toolchain: { path, mounts, pure } };
+      return { env: { ...variables }, toolchain: { path, mounts: [...mounts, ...options.mounts()], pure } };
     },
     async open(context) {
-      const { shellHook, variables } = (await environments.resolve(context)).environment;
-      if (shellHook === "") return undefined;
-      const { runShellHook } = await import("@guildhall/environment");
-      const hooked = context.sandbox.then((sandbox) => runShellHook(sandbox, shellHook, variables));
-      hooked.catch(() => undefined); // told before the first step
-      let told = false;
-      return {
-        name: "environment",
-        async beforeStep() {
-          if (told) return [];
-          told = true;
-          const problem = await hooked;
-          return problem === undefined ? [] : [{ kind: "environment", text: problem }];
-        },
-      };
+      const { environment } = await environments.resolve(context);
+      return new EnvironmentPart(environments, context, environment, options);
     },
   };
+}
+
+/** Lines of a difference that an agent is told. */
+const MOST_LINES = 20;
+
+class EnvironmentPart implements SessionPart {
+  readonly name = "environment";
+  readonly #environments: Environments;
+  readonly #context: PartContext;
+  readonly #strict: () => boolean;
+  #applied: Environment;
+  #hooked: Promise<string | undefined>;
+  #compared = false;
+  #refused: string | undefined;
+
+  constructor(environments: Environments, context: PartContext, environment: Environment, options: EnvironmentPartOptions) {
+    this.#environments = environments;
+    this.#context = context;
+    this.#strict = options.strict;
+    this.#applied = environment;
+    this.#hooked = context.sandbox.then((sandbox) => runHook(sandbox, environment));
+    this.#hooked.catch(() => undefined); // told before the first step
+  }
+
+  async beforeStep(state: SessionState): Promise<PartNotice[]> {
+    const notices: PartNotice[] = [];
+    const problem = await this.#hooked;
+    this.#hooked = Promise.resolve(undefined);
+    if (problem !== undefined) notices.push({ kind: "environment", text: problem });
+    if (!this.#compared) notices.push(...(await this.#compare(state)));
+    this.#compared = true;
+    const current = await this.#environments.current(this.#context);
+    if (current !== undefined && current.environment.hash !== this.#applied.hash) notices.push(await this.#switch(current.environment));
+    return notices;
+  }
+
+  beforeAction(): string | undefined {
+    return this.#refused;
+  }
+
+  /** What the log says the session ran in, against what it runs in now. */
+  async #compare({ info }: SessionState): Promise<PartNotice[]> {
+    if (info.environmentHash === "" || info.environmentHash === this.#applied.hash) return [];
+    const generations = (await this.#environments.generations()).list(this.#environments.project(this.#context));
+    const recorded = generations.find(({ environment }) => environment.hash === info.environmentHash);
+    const { diffEnvironments } = await import("@guildhall/environment");
+    const difference = recorded === undefined ? ["what it was is not known here"] : diffEnvironments(recorded.environment, this.#applied);
+    if (this.#strict()) {
+      this.#refused = `the session's environment ${short(info.environmentHash)} cannot be had here, it would be ${short(this.#applied.hash)} (${difference.slice(0, 3).join("; ")}); environment.strict demands it`;
+      return [{ kind: "environment", text: this.#refused }];
+    }
+    return [
+      {
+        kind: "environment",
+        text: told("This session goes on in another environment than it had", difference),
+        environmentHash: this.#applied.hash,
+      },
+    ];
+  }
+
+  async #switch(to: Environment): Promise<PartNotice> {
+    const from = this.#applied;
+    this.#applied = to;
+    const { diffEnvironments } = await import("@guildhall/environment");
+    const difference = diffEnvironments(from, to);
+    const sandbox = await this.#context.sandbox;
+    const mounted =
+      to.pure === from.pure && to.mounts.every(({ source, at }) => from.mounts.some((one) => one.source === source && one.at === at));
+    if (!mounted || sandbox.changeEnvironment === undefined) {
+      return {
+        kind: "environment",
+        text: told(
+          `Generation ${to.generation} of the environment is current; this sandbox cannot show it and keeps the former one`,
+          difference,
+        ),
+      };
+    }
+    sandbox.changeEnvironment({ ...changesOf(from, to), PATH: await searchPath(sandbox, from, to) });
+    const problem = await runHook(sandbox, to);
+    const text = told(`The environment is generation ${to.generation} (${short(to.hash)}) from now on, in open shells too`, difference);
+    return { kind: "environment", text: problem === undefined ? text : `${text}\n${problem}`, environmentHash: to.hash };
+  }
+}
+
+async function runHook(sandbox: Sandbox, { shellHook, variables }: Environment): Promise<string | undefined> {
+  if (shellHook === "") return undefined;
+  const { runShellHook } = await import("@guildhall/environment");
+  return await runShellHook(sandbox, shellHook, variables);
+}
+
+function changesOf(from: Environment, to: Environment): Record<string, string | undefined> {
+  const gone = Object.keys(from.variables).filter((name) => !(name in to.variables));
+  return { ...Object.fromEntries(gone.map((name) => [name, undefined])), ...to.variables };
+}
+
+/** The sandbox's search path with one environment's directories in place of another's. */
+async function searchPath(sandbox: Sandbox, from: Environment, to: Environment): Promise<string> {
+  const { readPath } = await import("@guildhall/environment");
+  const present = await readPath(sandbox);
+  const former = from.path.join(":");
+  const rest = former !== "" && present.includes(former) ? present.replace(former, "") : present;
+  return [...to.path, ...rest.split(":").filter((directory) => directory !== "" && !to.path.includes(directory))].join(":");
+}
+
+function told(what: string, difference: readonly string[]): string {
+  if (difference.length === 0) return `${what}.`;
+  const shown = difference.slice(0, MOST_LINES).map((line) => `- ${line.slice(0, 200)}`);
+  const more = difference.length > shown.length ? [`- and ${difference.length - shown.length} more differences`] : [];
+  return [`${what}. What differs:`, ...shown, ...more].join("\n");
+}
+
+function short(hash: string): string {
+  return hash.slice(0, 19);
 }

@@ -1,19 +1,13 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 
-import {
-  type Environment,
-  type EnvironmentKind,
-  type Ids,
-  type ProjectFacts,
-  type SandboxProvider,
-  type SandboxToolchain,
-  type ToolVersion,
-} from "@guildhall/core";
+import { type Environment, GuildError, type Ids, type ProjectFacts, type SandboxProvider } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
+import type { Generation, Generations, NixSetup } from "@guildhall/environment";
 
 import { nixSetup } from "./nix-setup.ts";
-import { stampOf, ToolStore } from "./tool-store.ts";
+import { gitLine, platform } from "./platform.ts";
+import { ToolProbe } from "./tool-probe.ts";
 
 export interface EnvironmentsOptions {
   /** Of the daemon, for what may be lost. */
@@ -46,24 +40,35 @@ export interface EnvironmentPlace {
   provider: string;
 }
 
-/** The environments of a daemon's projects, resolved when asked for. */
+/** How an environment is resolved, when not as for a session. */
+export interface ResolveHow {
+  /** Ask everything again, and fail rather than stay with the former generation. */
+  anew?: boolean;
+  /** Make it the current generation, whatever is held, unless `check` throws. */
+  adopt?: { why: string; check(environment: Environment, facts: ProjectFacts): void };
+  progress?(line: string): void;
+  signal?: AbortSignal;
+}
+
+/** The environments of a daemon's projects: resolved when asked for, and kept as generations. */
 export class Environments {
   readonly #options: EnvironmentsOptions;
-  readonly #tools: ToolStore;
+  readonly #probe: ToolProbe;
+  #generations: Promise<Generations> | undefined;
   /** One session asks several times while it starts. */
   readonly #recent = new Map<string, { until: number; known: Promise<KnownEnvironment> }>();
 
   constructor(options: EnvironmentsOptions) {
     this.#options = options;
-    this.#tools = new ToolStore(join(options.stateDir, "tools.json"));
+    this.#probe = new ToolProbe(options);
   }
 
   /** Throws what a source that the settings name throws; otherwise there always is one. */
   async resolve(place: EnvironmentPlace): Promise<KnownEnvironment> {
-    const key = JSON.stringify(place);
+    const key = this.project(place);
     const recent = this.#recent.get(key);
     if (recent !== undefined && performance.now() < recent.until) return await recent.known;
-    const known = this.#resolve(place);
+    const known = this.resolveNow(place, {});
     const entry = { until: Infinity, known };
     this.#recent.set(key, entry);
     try {
@@ -78,7 +83,8 @@ export class Environments {
     }
   }
 
-  async #resolve({ workspace, provider }: EnvironmentPlace): Promise<KnownEnvironment> {
+  /** The same, for this caller alone. */
+  async resolveNow(place: EnvironmentPlace, how: ResolveHow): Promise<KnownEnvironment> {
     const {
       awarenessBlock,
       chooseEnvironment,
@@ -90,101 +96,100 @@ export class Environments {
       toolchainSource,
       toolNames,
     } = await import("@guildhall/environment");
-    const { home, settings } = this.#options;
+    const { workspace } = place;
+    const { home, settings, stateDir } = this.#options;
+    const provider = this.#providerOf(place);
     const files = hostFiles(workspace);
     const facts = await detectProject(files);
+    const project = this.project(place);
+    const generations = await this.generations();
+    const current = generations.current(project);
+    const told = async (environment: Environment): Promise<KnownEnvironment> => {
+      const git = await gitLine(files);
+      const around = { platform: platform(), languageServers: [], ports: [], ...(git === undefined ? {} : { git }) };
+      return { environment, facts, awareness: awarenessBlock(environment, facts, around) };
+    };
+    const staying = (why: string): Promise<KnownEnvironment> | undefined => {
+      if (current === undefined || how.adopt !== undefined || how.anew === true || !isThere(current.environment)) return undefined;
+      return told({ ...current.environment, differences: [why, ...current.environment.differences] });
+    };
+    if (current?.held === true) {
+      const held = staying(
+        `generation ${current.number} is held since somebody rolled back to it; guild env set takes what the project declares`,
+      );
+      if (held !== undefined) return await held;
+    }
     const asked = settings().environment.source;
+    const sandbox = { mounts: provider !== "host", pure: provider === "bubblewrap" };
+    const cacheFile = how.anew === true ? undefined : join(stateDir, "nix.json");
+    const progress = (line: string): void => {
+      how.progress?.(line);
+      this.#options.progress(`${workspace}: ${line}`);
+    };
     const chosen = await chooseEnvironment(
-      [
-        nixSource({
-          setup: nixSetup({ settings: settings().environment, dataDir: this.#options.dataDir, uid: this.#options.uid }),
-          cacheFile: join(this.#options.stateDir, "nix.json"),
-          sandbox: abilitiesOf(provider === "" ? settings().sandbox.provider : provider),
-        }),
-        toolchainSource({ home }),
-        hostSource,
-      ],
+      [nixSource({ setup: this.nix(), cacheFile, sandbox }), toolchainSource({ home }), hostSource],
       {
         workspace,
         facts,
         files,
         trusted: this.#options.isTrusted(workspace),
-        signal: new AbortController().signal,
-        progress: (line) => this.#options.progress(`${workspace}: ${line}`),
+        signal: how.signal ?? new AbortController().signal,
+        progress,
       },
-      asked === "auto" ? undefined : (asked satisfies EnvironmentKind),
+      asked === "auto" ? undefined : asked,
     );
-    const tools = await this.#toolsOf(chosen, toolNames(facts), provider);
+    const passed = chosen.passedOver.find(({ kind }) => kind === current?.environment.kind);
+    if (passed !== undefined) {
+      const former = staying(`${passed.why}; generation ${current?.number} stays`);
+      if (former !== undefined) return await former;
+    }
+    const [failed] = chosen.passedOver;
+    if (how.adopt !== undefined && failed !== undefined) {
+      throw new GuildError("failed_precondition", failed.why, { remedy: "nothing has been changed" });
+    }
+    const tools = await this.#probe.tools(chosen, toolNames(facts), provider, { anew: how.anew === true });
     const environment = completeEnvironment(chosen, facts, tools, home);
-    const git = await gitLine(files.read);
-    const surrounding = { platform: platform(), languageServers: [], ports: [], ...(git === undefined ? {} : { git }) };
-    return { environment, facts, awareness: awarenessBlock(environment, facts, surrounding) };
+    if (how.anew === true && how.adopt === undefined) return await told(environment);
+    how.adopt?.check(environment, facts);
+    const why = how.adopt?.why ?? (current === undefined ? "first seen" : "the project or its tools have changed");
+    return await told(generations.add(project, environment, why).environment);
   }
 
-  /** Versions of the programs that the environment has; asked in a sandbox of their own unless they are known. */
-  async #toolsOf(environment: SandboxToolchain & { variables: Readonly<Record<string, string>> }, names: string[], provider: string) {
-    const { stateDir, ids } = this.#options;
-    const { path, mounts, pure, variables } = environment;
-    const chosen = await this.#options.provider(provider);
-    const inside = [...path, ...(pure ? [] : SYSTEM_DIRECTORIES)];
-    const onHost = inside.map((directory) => {
-      const mount = mounts.find(({ at }) => directory === at || directory.startsWith(`${at}/`));
-      return mount === undefined ? directory : mount.source + directory.slice(mount.at.length);
-    });
-    const stamp = stampOf(names, onHost, [chosen.name, path, pure, variables, TOOLS_FORMAT]);
-    const known = this.#tools.get(stamp);
-    if (known !== undefined) return known;
-    const { probeTools } = await import("@guildhall/environment");
-    const workspace = join(stateDir, "probe");
-    mkdirSync(workspace, { recursive: true, mode: 0o700 });
-    const sandbox = await chosen.create({ id: ids.next("sbx"), workspace, env: { ...variables }, toolchain: { path, mounts, pure } });
-    try {
-      const tools: ToolVersion[] = await probeTools(sandbox, names, { shell: "/run/guildhall/bin/bash", pure });
-      this.#tools.set(stamp, tools);
-      return tools;
-    } finally {
-      await sandbox.dispose();
-    }
+  /** The generation that sessions of a place should be in now; undefined: none was made. Touches nothing but memory. */
+  async current(place: EnvironmentPlace): Promise<(Generation & { held: boolean }) | undefined> {
+    return (await this.generations()).current(this.project(place));
+  }
+
+  /** Forgets what was resolved a moment ago. */
+  changed(place: EnvironmentPlace): void {
+    this.#recent.delete(this.project(place));
+  }
+
+  generations(): Promise<Generations> {
+    return (this.#generations ??= import("@guildhall/environment").then(
+      ({ Generations: Made }) => new Made({ directory: join(this.#options.dataDir, "environments"), now: () => new Date() }),
+    ));
+  }
+
+  nix(): NixSetup {
+    const { settings, dataDir, uid } = this.#options;
+    return nixSetup({ settings: settings().environment, dataDir, uid });
+  }
+
+  /** Name of a place among generations: sandboxes of different providers can show different things. */
+  project(place: EnvironmentPlace): string {
+    return `${this.#providerOf(place)}:${place.workspace}`;
+  }
+
+  #providerOf({ provider }: EnvironmentPlace): string {
+    return provider === "" ? this.#options.settings().sandbox.provider : provider;
   }
 }
 
-/** What the sandboxes of a provider can show of an environment. */
-function abilitiesOf(provider: string): { mounts: boolean; pure: boolean } {
-  return { mounts: provider !== "host", pure: provider === "bubblewrap" };
+/** What an environment is made of has not been removed. */
+export function isThere({ mounts, roots = [] }: Environment): boolean {
+  return [...mounts.map(({ source }) => source), ...roots].every((path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined);
 }
 
 /** How long an answer holds for those who ask again, milliseconds. */
 const FRESH_MS = 1_000;
-
-/** Goes up when programs are asked otherwise. */
-const TOOLS_FORMAT = 1;
-
-const SYSTEM_DIRECTORIES = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-/** `linux x64, Debian GNU/Linux 12 (bookworm)`. */
-function platform(): string {
-  let name = "";
-  try {
-    name = /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "";
-  } catch {
-    // not every system has one
-  }
-  return `${process.platform} ${process.arch}${name === "" ? "" : `, ${name}`}`;
-}
-
-/** Branch and commit by git's own files: no git runs, and no configuration of the repository takes effect. */
-async function gitLine(read: (path: string) => Promise<string | undefined>): Promise<string | undefined> {
-  const head = (await read(".git/HEAD"))?.trim();
-  if (head === undefined) return undefined;
-  const ref = /^ref: refs\/heads\/(.+)$/.exec(head)?.[1];
-  if (ref === undefined) return `detached at ${head.slice(0, 12)}`;
-  const commit = (await read(`.git/refs/heads/${ref}`))?.trim() ?? packed((await read(".git/packed-refs")) ?? "", ref);
-  return `branch ${ref}${commit === undefined ? "" : ` at ${commit.slice(0, 12)}`}`;
-}
-
-function packed(text: string, ref: string): string | undefined {
-  return text
-    .split("\n")
-    .find((line) => line.endsWith(` refs/heads/${ref}`))
-    ?.split(" ")[0];
-}

@@ -41,7 +41,7 @@ export async function copyForEvaluation(
   parent: string,
   user: { uid: number; gid: number } | undefined,
 ): Promise<{ directory: string; remove(): Promise<void> }> {
-  await mkdir(parent, { recursive: true, mode: 0o700 });
+  await mkdir(parent, { recursive: true });
   const directory = await mkdtemp(join(parent, "copy-"));
   const own = async (path: string): Promise<void> => {
     if (user !== undefined) await chown(path, user.uid, user.gid);

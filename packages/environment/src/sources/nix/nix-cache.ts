@@ -27,10 +27,10 @@ const MOST = 500;
 
 /** What Nix has made of which content; one file, which may be lost. An entry counts as long as its root is there. */
 export class NixCache {
-  readonly #file: string;
+  readonly #file: string | undefined;
   #content: Content | undefined;
 
-  constructor(file: string) {
+  constructor(file: string | undefined) {
     this.#file = file;
   }
 
@@ -51,6 +51,7 @@ export class NixCache {
       evaluated: lastOf({ ...evaluated, [stamp]: derivation }),
       built: lastOf({ ...built, [derivation]: entry }),
     };
+    if (this.#file === undefined) return;
     const temporary = `${this.#file}.${process.pid}`;
     mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
     writeFileSync(temporary, JSON.stringify(this.#content), { mode: 0o600 });
@@ -58,7 +59,7 @@ export class NixCache {
   }
 
   #all(): Content {
-    return (this.#content ??= load(this.#file));
+    return (this.#content ??= this.#file === undefined ? { format: 1, evaluated: {}, built: {} } : load(this.#file));
   }
 }
 

@@ -1,4 +1,6 @@
 import { spawn } from "node:child_process";
+import { chownSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 
 import { GuildError } from "@guildhall/core";
 
@@ -34,6 +36,7 @@ const MOST_OUTPUT = 32 * 1024 * 1024;
 export async function runNix(setup: NixSetup, args: readonly string[], run: NixRun): Promise<string> {
   run.signal.throwIfAborted();
   const { user, storeRoot } = setup;
+  prepare(setup);
   const [program, ...first] = [...(user === undefined ? [] : asUser(user)), ...setup.command];
   if (program === undefined) throw new GuildError("internal", "no command for Nix");
   const store = storeRoot === undefined ? [] : ["--store", `local?root=${storeRoot}`];
@@ -149,4 +152,18 @@ function explained(lines: readonly string[]): GuildError {
   return new GuildError("invalid_argument", `Nix says: ${said === "" ? "nothing of why it failed" : said}`, {
     remedy: "mend the project's Nix files; until then its former environment holds",
   });
+}
+
+/** The directories that Nix works in, owned by the user who runs it. */
+function prepare({ directory, user, storeRoot }: NixSetup): void {
+  for (const path of [
+    directory,
+    join(directory, "home"),
+    join(directory, "copies"),
+    join(directory, "roots"),
+    ...(storeRoot === undefined ? [] : [storeRoot]),
+  ]) {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    if (user !== undefined) chownSync(path, user.uid, user.gid);
+  }
 }

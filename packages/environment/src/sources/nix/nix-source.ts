@@ -1,5 +1,4 @@
 import { hash } from "node:crypto";
-import { chownSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { type EnvironmentSource, GuildError, type ProjectFiles, type ResolvedEnvironment, type ResolveRequest } from "@guildhall/core";
@@ -11,8 +10,8 @@ import { type NixSetup, runNix } from "./nix-command.ts";
 
 export interface NixSourceOptions {
   setup: NixSetup;
-  /** File of the cache. */
-  cacheFile: string;
+  /** File of the cache; undefined: everything is asked again. */
+  cacheFile: string | undefined;
   /** What the sandbox of the environment can do. */
   sandbox: { mounts: boolean; pure: boolean };
 }
@@ -64,7 +63,6 @@ async function resolveShell(
   const stamp = `${entry} ${setup.storeRoot ?? ""} ${await evaluationStamp(request.workspace)}`;
   const known = cache.byContent(stamp);
   if (known !== undefined) return known;
-  prepare(setup);
   const copy = await copyForEvaluation(request.workspace, join(setup.directory, "copies"), setup.user);
   try {
     const run = { signal: request.signal, progress: request.progress };
@@ -109,7 +107,7 @@ async function derivationOf(setup: NixSetup, [installable = "", ...more]: string
 function environmentOf(
   { setup, sandbox }: NixSourceOptions,
   entry: string,
-  { variables, path, shellHook }: CachedDevEnv,
+  { variables, path, shellHook, root }: CachedDevEnv,
 ): ResolvedEnvironment {
   const store = setup.storeRoot === undefined ? "/nix/store" : join(setup.storeRoot, "nix/store");
   const mixed = sandbox.pure ? [] : ["this sandbox shows the machine's programs besides those of the Nix store"];
@@ -121,20 +119,7 @@ function environmentOf(
     pure: sandbox.pure,
     mounts: sandbox.mounts ? [{ source: store, at: "/nix/store" }] : [],
     shellHook,
+    roots: [root],
     differences: mixed,
   };
-}
-
-/** The directories that Nix works in, owned by the user who runs it. */
-function prepare({ directory, user, storeRoot }: NixSetup): void {
-  for (const path of [
-    directory,
-    join(directory, "home"),
-    join(directory, "copies"),
-    join(directory, "roots"),
-    ...(storeRoot === undefined ? [] : [storeRoot]),
-  ]) {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
-    if (user !== undefined) chownSync(path, user.uid, user.gid);
-  }
 }

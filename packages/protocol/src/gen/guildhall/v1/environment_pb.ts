@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/environment.proto.
  */
 export const file_guildhall_v1_environment: GenFile = /*@__PURE__*/
-  fileDesc("Ch5ndWlsZGhhbGwvdjEvZW52aXJvbm1lbnQucHJvdG8SDGd1aWxkaGFsbC52MSJhCg9FbnZpcm9ubWVudFRvb2wSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEgwKBHBhdGgYAyABKAkSDgoGd2FudGVkGAQgASgJEhEKCXdhbnRlZF9ieRgFIAEoCSIuChBFbnZpcm9ubWVudE1vdW50Eg4KBnNvdXJjZRgBIAEoCRIKCgJhdBgCIAEoCSLvAgoLRW52aXJvbm1lbnQSDAoEa2luZBgBIAEoCRIOCgZzb3VyY2UYAiABKAkSDgoGcmVhc29uGAMgASgJEgwKBGhhc2gYBCABKAkSEgoKZ2VuZXJhdGlvbhgFIAEoDRI7Cgl2YXJpYWJsZXMYBiADKAsyKC5ndWlsZGhhbGwudjEuRW52aXJvbm1lbnQuVmFyaWFibGVzRW50cnkSDAoEcGF0aBgHIAMoCRIMCgRwdXJlGAggASgIEi4KBm1vdW50cxgJIAMoCzIeLmd1aWxkaGFsbC52MS5FbnZpcm9ubWVudE1vdW50EhIKCnNoZWxsX2hvb2sYCiABKAkSLAoFdG9vbHMYCyADKAsyHS5ndWlsZGhhbGwudjEuRW52aXJvbm1lbnRUb29sEhMKC2RpZmZlcmVuY2VzGAwgAygJGjAKDlZhcmlhYmxlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiMgoOUHJvamVjdENvbW1hbmQSDwoHcHVycG9zZRgBIAEoCRIPCgdjb21tYW5kGAIgASgJIowCChBQcm9qZWN0RWNvc3lzdGVtEhEKCWVjb3N5c3RlbRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSDwoHbWFuYWdlchgDIAEoCRIQCghtYW5pZmVzdBgEIAEoCRIRCglsb2NrX2ZpbGUYBSABKAkSPAoHc2NyaXB0cxgGIAMoCzIrLmd1aWxkaGFsbC52MS5Qcm9qZWN0RWNvc3lzdGVtLlNjcmlwdHNFbnRyeRIuCghjb21tYW5kcxgHIAMoCzIcLmd1aWxkaGFsbC52MS5Qcm9qZWN0Q29tbWFuZBouCgxTY3JpcHRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJKCg5Qcm9qZWN0U2VydmljZRIMCgRuYW1lGAEgASgJEg0KBWltYWdlGAIgASgJEg0KBXBvcnRzGAMgAygNEgwKBGZpbGUYBCABKAkiUgoOTGFuZ3VhZ2VTZXJ2ZXISEAoIbGFuZ3VhZ2UYASABKAkSDwoHY29tbWFuZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkitwEKB1Byb2plY3QSMgoKZWNvc3lzdGVtcxgBIAMoCzIeLmd1aWxkaGFsbC52MS5Qcm9qZWN0RWNvc3lzdGVtEi4KCHNlcnZpY2VzGAIgAygLMhwuZ3VpbGRoYWxsLnYxLlByb2plY3RTZXJ2aWNlEhAKCHByb2JsZW1zGAMgAygJEjYKEGxhbmd1YWdlX3NlcnZlcnMYBCADKAsyHC5ndWlsZGhhbGwudjEuTGFuZ3VhZ2VTZXJ2ZXIiPAoWU2hvd0Vudmlyb25tZW50UmVxdWVzdBIRCglkaXJlY3RvcnkYASABKAkSDwoHc2FuZGJveBgCIAEoCSKEAQoXU2hvd0Vudmlyb25tZW50UmVzcG9uc2USLgoLZW52aXJvbm1lbnQYASABKAsyGS5ndWlsZGhhbGwudjEuRW52aXJvbm1lbnQSJgoHcHJvamVjdBgCIAEoCzIVLmd1aWxkaGFsbC52MS5Qcm9qZWN0EhEKCWF3YXJlbmVzcxgDIAEoCTJ0ChJFbnZpcm9ubWVudFNlcnZpY2USXgoPU2hvd0Vudmlyb25tZW50EiQuZ3VpbGRoYWxsLnYxLlNob3dFbnZpcm9ubWVudFJlcXVlc3QaJS5ndWlsZGhhbGwudjEuU2hvd0Vudmlyb25tZW50UmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Ch5ndWlsZGhhbGwvdjEvZW52aXJvbm1lbnQucHJvdG8SDGd1aWxkaGFsbC52MSJhCg9FbnZpcm9ubWVudFRvb2wSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEgwKBHBhdGgYAyABKAkSDgoGd2FudGVkGAQgASgJEhEKCXdhbnRlZF9ieRgFIAEoCSIuChBFbnZpcm9ubWVudE1vdW50Eg4KBnNvdXJjZRgBIAEoCRIKCgJhdBgCIAEoCSLvAgoLRW52aXJvbm1lbnQSDAoEa2luZBgBIAEoCRIOCgZzb3VyY2UYAiABKAkSDgoGcmVhc29uGAMgASgJEgwKBGhhc2gYBCABKAkSEgoKZ2VuZXJhdGlvbhgFIAEoDRI7Cgl2YXJpYWJsZXMYBiADKAsyKC5ndWlsZGhhbGwudjEuRW52aXJvbm1lbnQuVmFyaWFibGVzRW50cnkSDAoEcGF0aBgHIAMoCRIMCgRwdXJlGAggASgIEi4KBm1vdW50cxgJIAMoCzIeLmd1aWxkaGFsbC52MS5FbnZpcm9ubWVudE1vdW50EhIKCnNoZWxsX2hvb2sYCiABKAkSLAoFdG9vbHMYCyADKAsyHS5ndWlsZGhhbGwudjEuRW52aXJvbm1lbnRUb29sEhMKC2RpZmZlcmVuY2VzGAwgAygJGjAKDlZhcmlhYmxlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiMgoOUHJvamVjdENvbW1hbmQSDwoHcHVycG9zZRgBIAEoCRIPCgdjb21tYW5kGAIgASgJIowCChBQcm9qZWN0RWNvc3lzdGVtEhEKCWVjb3N5c3RlbRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSDwoHbWFuYWdlchgDIAEoCRIQCghtYW5pZmVzdBgEIAEoCRIRCglsb2NrX2ZpbGUYBSABKAkSPAoHc2NyaXB0cxgGIAMoCzIrLmd1aWxkaGFsbC52MS5Qcm9qZWN0RWNvc3lzdGVtLlNjcmlwdHNFbnRyeRIuCghjb21tYW5kcxgHIAMoCzIcLmd1aWxkaGFsbC52MS5Qcm9qZWN0Q29tbWFuZBouCgxTY3JpcHRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJKCg5Qcm9qZWN0U2VydmljZRIMCgRuYW1lGAEgASgJEg0KBWltYWdlGAIgASgJEg0KBXBvcnRzGAMgAygNEgwKBGZpbGUYBCABKAkiUgoOTGFuZ3VhZ2VTZXJ2ZXISEAoIbGFuZ3VhZ2UYASABKAkSDwoHY29tbWFuZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkitwEKB1Byb2plY3QSMgoKZWNvc3lzdGVtcxgBIAMoCzIeLmd1aWxkaGFsbC52MS5Qcm9qZWN0RWNvc3lzdGVtEi4KCHNlcnZpY2VzGAIgAygLMhwuZ3VpbGRoYWxsLnYxLlByb2plY3RTZXJ2aWNlEhAKCHByb2JsZW1zGAMgAygJEjYKEGxhbmd1YWdlX3NlcnZlcnMYBCADKAsyHC5ndWlsZGhhbGwudjEuTGFuZ3VhZ2VTZXJ2ZXIiPAoWU2hvd0Vudmlyb25tZW50UmVxdWVzdBIRCglkaXJlY3RvcnkYASABKAkSDwoHc2FuZGJveBgCIAEoCSKEAQoXU2hvd0Vudmlyb25tZW50UmVzcG9uc2USLgoLZW52aXJvbm1lbnQYASABKAsyGS5ndWlsZGhhbGwudjEuRW52aXJvbm1lbnQSJgoHcHJvamVjdBgCIAEoCzIVLmd1aWxkaGFsbC52MS5Qcm9qZWN0EhEKCWF3YXJlbmVzcxgDIAEoCSKCAQoKR2VuZXJhdGlvbhIOCgZudW1iZXIYASABKA0SDAoEdGltZRgCIAEoCRILCgN3aHkYAyABKAkSDwoHY3VycmVudBgEIAEoCBIMCgRoZWxkGAUgASgIEgwKBGhhc2gYBiABKAkSDAoEa2luZBgHIAEoCRIOCgZzb3VyY2UYCCABKAkiOwoVU2V0RW52aXJvbm1lbnRSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIPCgdzYW5kYm94GAIgASgJImcKFlNldEVudmlyb25tZW50UmVzcG9uc2USEgoIcHJvZ3Jlc3MYASABKAlIABIxCgZjaGFuZ2UYAiABKAsyHy5ndWlsZGhhbGwudjEuRW52aXJvbm1lbnRDaGFuZ2VIAEIGCgRraW5kIlUKEUVudmlyb25tZW50Q2hhbmdlEiwKCmdlbmVyYXRpb24YASABKAsyGC5ndWlsZGhhbGwudjEuR2VuZXJhdGlvbhISCgpkaWZmZXJlbmNlGAIgAygJIlQKGlJvbGxCYWNrRW52aXJvbm1lbnRSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIPCgdzYW5kYm94GAIgASgJEhIKCmdlbmVyYXRpb24YAyABKA0iTgobUm9sbEJhY2tFbnZpcm9ubWVudFJlc3BvbnNlEi8KBmNoYW5nZRgBIAEoCzIfLmd1aWxkaGFsbC52MS5FbnZpcm9ubWVudENoYW5nZSI8ChZMaXN0R2VuZXJhdGlvbnNSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIPCgdzYW5kYm94GAIgASgJIkgKF0xpc3RHZW5lcmF0aW9uc1Jlc3BvbnNlEi0KC2dlbmVyYXRpb25zGAEgAygLMhguZ3VpbGRoYWxsLnYxLkdlbmVyYXRpb24iVgoWRGlmZkdlbmVyYXRpb25zUmVxdWVzdBIRCglkaXJlY3RvcnkYASABKAkSDwoHc2FuZGJveBgCIAEoCRIMCgRmcm9tGAMgASgNEgoKAnRvGAQgASgNIi0KF0RpZmZHZW5lcmF0aW9uc1Jlc3BvbnNlEhIKCmRpZmZlcmVuY2UYASADKAkiPgoYVmVyaWZ5RW52aXJvbm1lbnRSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIPCgdzYW5kYm94GAIgASgJIl0KGVZlcmlmeUVudmlyb25tZW50UmVzcG9uc2USFQoNcmVjb3JkZWRfaGFzaBgBIAEoCRIVCg1yZXNvbHZlZF9oYXNoGAIgASgJEhIKCmRpZmZlcmVuY2UYAyADKAkiTQoZQ29sbGVjdEdlbmVyYXRpb25zUmVxdWVzdBIRCglkaXJlY3RvcnkYASABKAkSDwoHc2FuZGJveBgCIAEoCRIMCgRrZWVwGAMgASgNIjwKGkNvbGxlY3RHZW5lcmF0aW9uc1Jlc3BvbnNlEg8KB3JlbW92ZWQYASADKA0SDQoFZnJlZWQYAiABKAkiWgoWQ29weUVudmlyb25tZW50UmVxdWVzdBIRCglkaXJlY3RvcnkYASABKAkSDwoHc2FuZGJveBgCIAEoCRINCgVzdG9yZRgDIAEoCRINCgVmZXRjaBgEIAEoCCIuChdDb3B5RW52aXJvbm1lbnRSZXNwb25zZRITCgtzdG9yZV9wYXRocxgBIAMoCSImChFEcmFmdEZsYWtlUmVxdWVzdBIRCglkaXJlY3RvcnkYASABKAkiIgoSRHJhZnRGbGFrZVJlc3BvbnNlEgwKBHRleHQYASABKAky/wYKEkVudmlyb25tZW50U2VydmljZRJeCg9TaG93RW52aXJvbm1lbnQSJC5ndWlsZGhhbGwudjEuU2hvd0Vudmlyb25tZW50UmVxdWVzdBolLmd1aWxkaGFsbC52MS5TaG93RW52aXJvbm1lbnRSZXNwb25zZRJdCg5TZXRFbnZpcm9ubWVudBIjLmd1aWxkaGFsbC52MS5TZXRFbnZpcm9ubWVudFJlcXVlc3QaJC5ndWlsZGhhbGwudjEuU2V0RW52aXJvbm1lbnRSZXNwb25zZTABEmoKE1JvbGxCYWNrRW52aXJvbm1lbnQSKC5ndWlsZGhhbGwudjEuUm9sbEJhY2tFbnZpcm9ubWVudFJlcXVlc3QaKS5ndWlsZGhhbGwudjEuUm9sbEJhY2tFbnZpcm9ubWVudFJlc3BvbnNlEl4KD0xpc3RHZW5lcmF0aW9ucxIkLmd1aWxkaGFsbC52MS5MaXN0R2VuZXJhdGlvbnNSZXF1ZXN0GiUuZ3VpbGRoYWxsLnYxLkxpc3RHZW5lcmF0aW9uc1Jlc3BvbnNlEl4KD0RpZmZHZW5lcmF0aW9ucxIkLmd1aWxkaGFsbC52MS5EaWZmR2VuZXJhdGlvbnNSZXF1ZXN0GiUuZ3VpbGRoYWxsLnYxLkRpZmZHZW5lcmF0aW9uc1Jlc3BvbnNlEmQKEVZlcmlmeUVudmlyb25tZW50EiYuZ3VpbGRoYWxsLnYxLlZlcmlmeUVudmlyb25tZW50UmVxdWVzdBonLmd1aWxkaGFsbC52MS5WZXJpZnlFbnZpcm9ubWVudFJlc3BvbnNlEmcKEkNvbGxlY3RHZW5lcmF0aW9ucxInLmd1aWxkaGFsbC52MS5Db2xsZWN0R2VuZXJhdGlvbnNSZXF1ZXN0GiguZ3VpbGRoYWxsLnYxLkNvbGxlY3RHZW5lcmF0aW9uc1Jlc3BvbnNlEl4KD0NvcHlFbnZpcm9ubWVudBIkLmd1aWxkaGFsbC52MS5Db3B5RW52aXJvbm1lbnRSZXF1ZXN0GiUuZ3VpbGRoYWxsLnYxLkNvcHlFbnZpcm9ubWVudFJlc3BvbnNlEk8KCkRyYWZ0Rmxha2USHy5ndWlsZGhhbGwudjEuRHJhZnRGbGFrZVJlcXVlc3QaIC5ndWlsZGhhbGwudjEuRHJhZnRGbGFrZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message guildhall.v1.EnvironmentTool
@@ -398,6 +398,470 @@ export const ShowEnvironmentResponseSchema: GenMessage<ShowEnvironmentResponse> 
   messageDesc(file_guildhall_v1_environment, 9);
 
 /**
+ * @generated from message guildhall.v1.Generation
+ */
+export type Generation = Message<"guildhall.v1.Generation"> & {
+  /**
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * ISO 8601.
+   *
+   * @generated from field: string time = 2;
+   */
+  time: string;
+
+  /**
+   * @generated from field: string why = 3;
+   */
+  why: string;
+
+  /**
+   * @generated from field: bool current = 4;
+   */
+  current: boolean;
+
+  /**
+   * Somebody chose it: it stays until somebody chooses again.
+   *
+   * @generated from field: bool held = 5;
+   */
+  held: boolean;
+
+  /**
+   * @generated from field: string hash = 6;
+   */
+  hash: string;
+
+  /**
+   * @generated from field: string kind = 7;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string source = 8;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message guildhall.v1.Generation.
+ * Use `create(GenerationSchema)` to create a new message.
+ */
+export const GenerationSchema: GenMessage<Generation> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 10);
+
+/**
+ * @generated from message guildhall.v1.SetEnvironmentRequest
+ */
+export type SetEnvironmentRequest = Message<"guildhall.v1.SetEnvironmentRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
+};
+
+/**
+ * Describes the message guildhall.v1.SetEnvironmentRequest.
+ * Use `create(SetEnvironmentRequestSchema)` to create a new message.
+ */
+export const SetEnvironmentRequestSchema: GenMessage<SetEnvironmentRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 11);
+
+/**
+ * @generated from message guildhall.v1.SetEnvironmentResponse
+ */
+export type SetEnvironmentResponse = Message<"guildhall.v1.SetEnvironmentResponse"> & {
+  /**
+   * @generated from oneof guildhall.v1.SetEnvironmentResponse.kind
+   */
+  kind: {
+    /**
+     * A line of what is being built.
+     *
+     * @generated from field: string progress = 1;
+     */
+    value: string;
+    case: "progress";
+  } | {
+    /**
+     * At the end.
+     *
+     * @generated from field: guildhall.v1.EnvironmentChange change = 2;
+     */
+    value: EnvironmentChange;
+    case: "change";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message guildhall.v1.SetEnvironmentResponse.
+ * Use `create(SetEnvironmentResponseSchema)` to create a new message.
+ */
+export const SetEnvironmentResponseSchema: GenMessage<SetEnvironmentResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 12);
+
+/**
+ * @generated from message guildhall.v1.EnvironmentChange
+ */
+export type EnvironmentChange = Message<"guildhall.v1.EnvironmentChange"> & {
+  /**
+   * @generated from field: guildhall.v1.Generation generation = 1;
+   */
+  generation?: Generation | undefined;
+
+  /**
+   * Against the generation before, one line each; empty: nothing has changed.
+   *
+   * @generated from field: repeated string difference = 2;
+   */
+  difference: string[];
+};
+
+/**
+ * Describes the message guildhall.v1.EnvironmentChange.
+ * Use `create(EnvironmentChangeSchema)` to create a new message.
+ */
+export const EnvironmentChangeSchema: GenMessage<EnvironmentChange> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 13);
+
+/**
+ * @generated from message guildhall.v1.RollBackEnvironmentRequest
+ */
+export type RollBackEnvironmentRequest = Message<"guildhall.v1.RollBackEnvironmentRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
+
+  /**
+   * 0: the one before the current.
+   *
+   * @generated from field: uint32 generation = 3;
+   */
+  generation: number;
+};
+
+/**
+ * Describes the message guildhall.v1.RollBackEnvironmentRequest.
+ * Use `create(RollBackEnvironmentRequestSchema)` to create a new message.
+ */
+export const RollBackEnvironmentRequestSchema: GenMessage<RollBackEnvironmentRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 14);
+
+/**
+ * @generated from message guildhall.v1.RollBackEnvironmentResponse
+ */
+export type RollBackEnvironmentResponse = Message<"guildhall.v1.RollBackEnvironmentResponse"> & {
+  /**
+   * @generated from field: guildhall.v1.EnvironmentChange change = 1;
+   */
+  change?: EnvironmentChange | undefined;
+};
+
+/**
+ * Describes the message guildhall.v1.RollBackEnvironmentResponse.
+ * Use `create(RollBackEnvironmentResponseSchema)` to create a new message.
+ */
+export const RollBackEnvironmentResponseSchema: GenMessage<RollBackEnvironmentResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 15);
+
+/**
+ * @generated from message guildhall.v1.ListGenerationsRequest
+ */
+export type ListGenerationsRequest = Message<"guildhall.v1.ListGenerationsRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
+};
+
+/**
+ * Describes the message guildhall.v1.ListGenerationsRequest.
+ * Use `create(ListGenerationsRequestSchema)` to create a new message.
+ */
+export const ListGenerationsRequestSchema: GenMessage<ListGenerationsRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 16);
+
+/**
+ * @generated from message guildhall.v1.ListGenerationsResponse
+ */
+export type ListGenerationsResponse = Message<"guildhall.v1.ListGenerationsResponse"> & {
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated guildhall.v1.Generation generations = 1;
+   */
+  generations: Generation[];
+};
+
+/**
+ * Describes the message guildhall.v1.ListGenerationsResponse.
+ * Use `create(ListGenerationsResponseSchema)` to create a new message.
+ */
+export const ListGenerationsResponseSchema: GenMessage<ListGenerationsResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 17);
+
+/**
+ * @generated from message guildhall.v1.DiffGenerationsRequest
+ */
+export type DiffGenerationsRequest = Message<"guildhall.v1.DiffGenerationsRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
+
+  /**
+   * @generated from field: uint32 from = 3;
+   */
+  from: number;
+
+  /**
+   * @generated from field: uint32 to = 4;
+   */
+  to: number;
+};
+
+/**
+ * Describes the message guildhall.v1.DiffGenerationsRequest.
+ * Use `create(DiffGenerationsRequestSchema)` to create a new message.
+ */
+export const DiffGenerationsRequestSchema: GenMessage<DiffGenerationsRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 18);
+
+/**
+ * @generated from message guildhall.v1.DiffGenerationsResponse
+ */
+export type DiffGenerationsResponse = Message<"guildhall.v1.DiffGenerationsResponse"> & {
+  /**
+   * @generated from field: repeated string difference = 1;
+   */
+  difference: string[];
+};
+
+/**
+ * Describes the message guildhall.v1.DiffGenerationsResponse.
+ * Use `create(DiffGenerationsResponseSchema)` to create a new message.
+ */
+export const DiffGenerationsResponseSchema: GenMessage<DiffGenerationsResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 19);
+
+/**
+ * @generated from message guildhall.v1.VerifyEnvironmentRequest
+ */
+export type VerifyEnvironmentRequest = Message<"guildhall.v1.VerifyEnvironmentRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
+};
+
+/**
+ * Describes the message guildhall.v1.VerifyEnvironmentRequest.
+ * Use `create(VerifyEnvironmentRequestSchema)` to create a new message.
+ */
+export const VerifyEnvironmentRequestSchema: GenMessage<VerifyEnvironmentRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 20);
+
+/**
+ * @generated from message guildhall.v1.VerifyEnvironmentResponse
+ */
+export type VerifyEnvironmentResponse = Message<"guildhall.v1.VerifyEnvironmentResponse"> & {
+  /**
+   * Of the current generation; empty: there is none.
+   *
+   * @generated from field: string recorded_hash = 1;
+   */
+  recordedHash: string;
+
+  /**
+   * Of what was resolved just now.
+   *
+   * @generated from field: string resolved_hash = 2;
+   */
+  resolvedHash: string;
+
+  /**
+   * @generated from field: repeated string difference = 3;
+   */
+  difference: string[];
+};
+
+/**
+ * Describes the message guildhall.v1.VerifyEnvironmentResponse.
+ * Use `create(VerifyEnvironmentResponseSchema)` to create a new message.
+ */
+export const VerifyEnvironmentResponseSchema: GenMessage<VerifyEnvironmentResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 21);
+
+/**
+ * @generated from message guildhall.v1.CollectGenerationsRequest
+ */
+export type CollectGenerationsRequest = Message<"guildhall.v1.CollectGenerationsRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
+
+  /**
+   * How many of the newest stay.
+   *
+   * @generated from field: uint32 keep = 3;
+   */
+  keep: number;
+};
+
+/**
+ * Describes the message guildhall.v1.CollectGenerationsRequest.
+ * Use `create(CollectGenerationsRequestSchema)` to create a new message.
+ */
+export const CollectGenerationsRequestSchema: GenMessage<CollectGenerationsRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 22);
+
+/**
+ * @generated from message guildhall.v1.CollectGenerationsResponse
+ */
+export type CollectGenerationsResponse = Message<"guildhall.v1.CollectGenerationsResponse"> & {
+  /**
+   * @generated from field: repeated uint32 removed = 1;
+   */
+  removed: number[];
+
+  /**
+   * What the Nix store says of what it freed; empty: it was not asked.
+   *
+   * @generated from field: string freed = 2;
+   */
+  freed: string;
+};
+
+/**
+ * Describes the message guildhall.v1.CollectGenerationsResponse.
+ * Use `create(CollectGenerationsResponseSchema)` to create a new message.
+ */
+export const CollectGenerationsResponseSchema: GenMessage<CollectGenerationsResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 23);
+
+/**
+ * @generated from message guildhall.v1.CopyEnvironmentRequest
+ */
+export type CopyEnvironmentRequest = Message<"guildhall.v1.CopyEnvironmentRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
+
+  /**
+   * Absolute path of the directory that holds copies.
+   *
+   * @generated from field: string store = 3;
+   */
+  store: string;
+
+  /**
+   * From there instead of to there.
+   *
+   * @generated from field: bool fetch = 4;
+   */
+  fetch: boolean;
+};
+
+/**
+ * Describes the message guildhall.v1.CopyEnvironmentRequest.
+ * Use `create(CopyEnvironmentRequestSchema)` to create a new message.
+ */
+export const CopyEnvironmentRequestSchema: GenMessage<CopyEnvironmentRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 24);
+
+/**
+ * @generated from message guildhall.v1.CopyEnvironmentResponse
+ */
+export type CopyEnvironmentResponse = Message<"guildhall.v1.CopyEnvironmentResponse"> & {
+  /**
+   * @generated from field: repeated string store_paths = 1;
+   */
+  storePaths: string[];
+};
+
+/**
+ * Describes the message guildhall.v1.CopyEnvironmentResponse.
+ * Use `create(CopyEnvironmentResponseSchema)` to create a new message.
+ */
+export const CopyEnvironmentResponseSchema: GenMessage<CopyEnvironmentResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 25);
+
+/**
+ * @generated from message guildhall.v1.DraftFlakeRequest
+ */
+export type DraftFlakeRequest = Message<"guildhall.v1.DraftFlakeRequest"> & {
+  /**
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+};
+
+/**
+ * Describes the message guildhall.v1.DraftFlakeRequest.
+ * Use `create(DraftFlakeRequestSchema)` to create a new message.
+ */
+export const DraftFlakeRequestSchema: GenMessage<DraftFlakeRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 26);
+
+/**
+ * @generated from message guildhall.v1.DraftFlakeResponse
+ */
+export type DraftFlakeResponse = Message<"guildhall.v1.DraftFlakeResponse"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message guildhall.v1.DraftFlakeResponse.
+ * Use `create(DraftFlakeResponseSchema)` to create a new message.
+ */
+export const DraftFlakeResponseSchema: GenMessage<DraftFlakeResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_environment, 27);
+
+/**
  * Environments of projects.
  *
  * @generated from service guildhall.v1.EnvironmentService
@@ -412,6 +876,82 @@ export const EnvironmentService: GenService<{
     methodKind: "unary";
     input: typeof ShowEnvironmentRequestSchema;
     output: typeof ShowEnvironmentResponseSchema;
+  },
+  /**
+   * Resolves what the project declares anew, and makes it the current generation when all of it could be had.
+   *
+   * @generated from rpc guildhall.v1.EnvironmentService.SetEnvironment
+   */
+  setEnvironment: {
+    methodKind: "server_streaming";
+    input: typeof SetEnvironmentRequestSchema;
+    output: typeof SetEnvironmentResponseSchema;
+  },
+  /**
+   * Makes an earlier generation the current one; sessions that run switch before their next step.
+   *
+   * @generated from rpc guildhall.v1.EnvironmentService.RollBackEnvironment
+   */
+  rollBackEnvironment: {
+    methodKind: "unary";
+    input: typeof RollBackEnvironmentRequestSchema;
+    output: typeof RollBackEnvironmentResponseSchema;
+  },
+  /**
+   * @generated from rpc guildhall.v1.EnvironmentService.ListGenerations
+   */
+  listGenerations: {
+    methodKind: "unary";
+    input: typeof ListGenerationsRequestSchema;
+    output: typeof ListGenerationsResponseSchema;
+  },
+  /**
+   * @generated from rpc guildhall.v1.EnvironmentService.DiffGenerations
+   */
+  diffGenerations: {
+    methodKind: "unary";
+    input: typeof DiffGenerationsRequestSchema;
+    output: typeof DiffGenerationsResponseSchema;
+  },
+  /**
+   * Resolves everything again, changes nothing, and compares with the current generation.
+   *
+   * @generated from rpc guildhall.v1.EnvironmentService.VerifyEnvironment
+   */
+  verifyEnvironment: {
+    methodKind: "unary";
+    input: typeof VerifyEnvironmentRequestSchema;
+    output: typeof VerifyEnvironmentResponseSchema;
+  },
+  /**
+   * Forgets old generations, and frees what only they had in the Nix store.
+   *
+   * @generated from rpc guildhall.v1.EnvironmentService.CollectGenerations
+   */
+  collectGenerations: {
+    methodKind: "unary";
+    input: typeof CollectGenerationsRequestSchema;
+    output: typeof CollectGenerationsResponseSchema;
+  },
+  /**
+   * Copies the current generation's store paths to or from a directory that other workers can read.
+   *
+   * @generated from rpc guildhall.v1.EnvironmentService.CopyEnvironment
+   */
+  copyEnvironment: {
+    methodKind: "unary";
+    input: typeof CopyEnvironmentRequestSchema;
+    output: typeof CopyEnvironmentResponseSchema;
+  },
+  /**
+   * The text of a flake made from what the project declares; writes nothing.
+   *
+   * @generated from rpc guildhall.v1.EnvironmentService.DraftFlake
+   */
+  draftFlake: {
+    methodKind: "unary";
+    input: typeof DraftFlakeRequestSchema;
+    output: typeof DraftFlakeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_guildhall_v1_environment, 0);

@@ -1,0 +1,89 @@
+/** A language server that Guildhall knows how to run. */
+export interface ServerKind {
+  /** `typescript`, `python`, … */
+  name: string;
+  /** Extensions with their language id of the protocol. */
+  extensions: Readonly<Record<string, string>>;
+  /** Command lines, the best first; the first whose program is there is taken. */
+  commands: ReadonlyArray<readonly [string, ...string[]]>;
+  /** How a person gets it. */
+  remedy: string;
+  settings?: Readonly<Record<string, unknown>>;
+}
+
+const script = {
+  ts: "typescript",
+  tsx: "typescriptreact",
+  mts: "typescript",
+  cts: "typescript",
+  js: "javascript",
+  jsx: "javascriptreact",
+  mjs: "javascript",
+  cjs: "javascript",
+};
+const cpp = { c: "c", h: "c", cc: "cpp", cpp: "cpp", cxx: "cpp", hpp: "cpp", hh: "cpp", m: "objective-c" };
+
+/** In the order in which they are tried for a file. */
+export const serverKinds: readonly ServerKind[] = [
+  {
+    name: "typescript",
+    extensions: script,
+    commands: [
+      ["tsc-native", "--lsp", "--stdio"],
+      ["tsgo", "--lsp", "--stdio"],
+    ],
+    remedy: "install TypeScript 7 in the project: npm install --save-dev typescript",
+  },
+  {
+    name: "python",
+    extensions: { py: "python", pyi: "python" },
+    commands: [["pyright-langserver", "--stdio"], ["basedpyright-langserver", "--stdio"], ["pylsp"]],
+    remedy: "npm install --global pyright",
+  },
+  { name: "go", extensions: { go: "go" }, commands: [["gopls"]], remedy: "go install golang.org/x/tools/gopls@latest" },
+  { name: "rust", extensions: { rs: "rust" }, commands: [["rust-analyzer"]], remedy: "rustup component add rust-analyzer" },
+  { name: "c", extensions: cpp, commands: [["clangd", "--background-index=false"]], remedy: "Debian: apt-get install clangd" },
+  {
+    name: "bash",
+    extensions: { sh: "shellscript", bash: "shellscript" },
+    commands: [["bash-language-server", "start"]],
+    remedy: "npm install --global bash-language-server",
+  },
+  {
+    name: "yaml",
+    extensions: { yaml: "yaml", yml: "yaml" },
+    commands: [["yaml-language-server", "--stdio"]],
+    remedy: "npm install --global yaml-language-server",
+  },
+  {
+    name: "json",
+    extensions: { json: "json", jsonc: "jsonc" },
+    commands: [
+      ["vscode-json-language-server", "--stdio"],
+      ["vscode-json-languageserver", "--stdio"],
+    ],
+    remedy: "npm install --global vscode-langservers-extracted",
+  },
+  {
+    name: "css",
+    extensions: { css: "css", scss: "scss", less: "less" },
+    commands: [["vscode-css-language-server", "--stdio"]],
+    remedy: "npm install --global vscode-langservers-extracted",
+  },
+  {
+    name: "html",
+    extensions: { html: "html", htm: "html" },
+    commands: [["vscode-html-language-server", "--stdio"]],
+    remedy: "npm install --global vscode-langservers-extracted",
+  },
+];
+
+/** The kind for a file and its language id; undefined: none is known. */
+export function kindOf(path: string, kinds: readonly ServerKind[] = serverKinds): { kind: ServerKind; languageId: string } | undefined {
+  const extension = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
+  for (const kind of kinds) {
+    const languageId = Object.hasOwn(kind.extensions, extension) ? kind.extensions[extension] : undefined;
+    if (languageId !== undefined) return { kind, languageId };
+  }
+  return undefined;
+}

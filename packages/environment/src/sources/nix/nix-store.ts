@@ -1,0 +1,84 @@
+import { lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+import { GuildError } from "@guildhall/core";
+
+import { type NixRun, type NixSetup, runNix } from "./nix-command.ts";
+
+/** Removes every root but those that are alive, and lets Nix collect what only they held. Returns what Nix says it freed; empty: nothing was to be done. */
+export async function collectNix(setup: NixSetup, alive: readonly string[], run: NixRun): Promise<string> {
+  const directory = join(setup.directory, "roots");
+  const kept = new Set(alive.map((root) => basename(root)));
+  let removed = 0;
+  for (const name of names(directory)) {
+    if (kept.has(name.replace(/-\d+-link$/, ""))) continue;
+    rmSync(join(directory, name), { force: true });
+    removed += 1;
+  }
+  if (removed === 0) return "";
+  const said: string[] = [];
+  await runNix(setup, ["store", "gc"], { ...run, progress: (line) => void said.push(line) });
+  return said.findLast((line) => line.includes("freed")) ?? "nothing was freed";
+}
+
+/**
+ * Copies what roots hold to a directory of copies, or from there into the store, so that another worker need not build it. Returns the store
+ * paths. Nix checks the content of each path against its hash as it arrives.
+ *
+ * @param store absolute path of the directory; the user who runs Nix reads or writes it.
+ */
+export async function copyNix(
+  setup: NixSetup,
+  paths: readonly string[],
+  how: { store: string; fetch: boolean },
+  run: NixRun,
+): Promise<readonly string[]> {
+  const list = join(how.store, LIST);
+  const wanted = how.fetch ? listed(list) : paths;
+  if (wanted.length === 0) {
+    throw new GuildError(
+      "failed_precondition",
+      how.fetch ? "there are no copies in this directory" : "this environment holds nothing of the Nix store",
+      {
+        subject: how.store,
+        remedy: how.fetch ? "make them on the other worker: guild env copy --to" : "only environments of Nix are copied",
+      },
+    );
+  }
+  await runNix(setup, ["copy", how.fetch ? "--from" : "--to", `file://${how.store}`, "--no-check-sigs", ...wanted], run);
+  if (!how.fetch) writeFileSync(list, `${[...new Set([...listed(list), ...wanted])].join("\n")}\n`);
+  return wanted;
+}
+
+/** File in a directory of copies that names the paths that were asked for; what they need comes with them. */
+const LIST = "guildhall-paths";
+
+function listed(file: string): string[] {
+  try {
+    return readFileSync(file, "utf8")
+      .split("\n")
+      .filter((line) => /^\/nix\/store\/[0-9a-z]{32}-[\w.+?=-]+$/.test(line));
+  } catch {
+    return []; // nothing was copied there yet
+  }
+}
+
+/** Store path that a root leads to; undefined: it leads nowhere. */
+export function storePathOf(root: string): string | undefined {
+  let at = root;
+  for (let hops = 0; hops < 4; hops++) {
+    if (lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return undefined;
+    const target = readlinkSync(at);
+    if (target.startsWith("/nix/store/")) return target;
+    at = join(dirname(at), target);
+  }
+  return undefined;
+}
+
+function names(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // no shell was ever built
+  }
+}

@@ -1,0 +1,77 @@
+import type { PartAction, SessionPart, Tool, ToolResult } from "@guildhall/core";
+import type * as environment from "@guildhall/environment";
+
+import type { PartContext, PartFactory } from "../parts/session-parts.ts";
+
+type Library = typeof environment;
+
+/** Language servers in a session's sandbox: a tool to ask them, and what they say of each edit with that edit's observation. */
+export function languagePart(options: { programs(): Readonly<Record<string, string>> }): PartFactory {
+  return {
+    name: "language",
+    async open(context) {
+      return new LanguagePart(await import("@guildhall/environment"), context, options.programs());
+    },
+  };
+}
+
+class LanguagePart implements SessionPart {
+  readonly name = "language";
+  readonly #library: Library;
+  readonly #context: PartContext;
+  readonly #servers: InstanceType<Library["LanguageServers"]>;
+  readonly #diagnostics: InstanceType<Library["EditDiagnostics"]>;
+  readonly #tools: readonly Tool[];
+  /** Texts before the edits that run, by call and path. */
+  readonly #before = new Map<string, Map<string, string | undefined>>();
+
+  constructor(library: Library, context: PartContext, programs: Readonly<Record<string, string>>) {
+    this.#library = library;
+    this.#context = context;
+    this.#servers = new library.LanguageServers({ sandbox: context.sandbox, programs });
+    this.#diagnostics = new library.EditDiagnostics(this.#servers);
+    this.#tools = [library.createLspTool(this.#servers)];
+  }
+
+  tools(): readonly Tool[] {
+    return this.#tools;
+  }
+
+  async beforeAction(action: PartAction): Promise<undefined> {
+    const paths = this.#library.editedPaths(action, this.#context.workspace).filter((path) => this.#servers.knows(path));
+    if (paths.length === 0) return;
+    const { files } = await this.#context.sandbox;
+    const texts = await Promise.all(paths.slice(0, MOST_FILES).map(async (path) => [path, await readText(files, path)] as const));
+    this.#before.set(action.callId, new Map(texts));
+  }
+
+  async afterAction(action: PartAction, result: ToolResult): Promise<string | undefined> {
+    const before = this.#before.get(action.callId);
+    this.#before.delete(action.callId);
+    if (before === undefined || result.status !== "ok") return undefined;
+    const { files, workspace } = await this.#context.sandbox;
+    const said: string[] = [];
+    for (const [path, old] of before) {
+      const now = await readText(files, path);
+      if (now === undefined || now === old) continue;
+      const text = await this.#diagnostics.of(path, path.slice(workspace.length + 1), old, now);
+      if (text !== undefined) said.push(text);
+    }
+    return said.length === 0 ? undefined : said.join("\n");
+  }
+
+  async close(): Promise<void> {
+    await this.#servers.close();
+  }
+}
+
+/** Files of one patch that are looked at. */
+const MOST_FILES = 4;
+
+async function readText(files: Awaited<PartContext["sandbox"]>["files"], path: string): Promise<string | undefined> {
+  try {
+    return Buffer.from(await files.read(path)).toString("utf8");
+  } catch {
+    return undefined; // there is no such file yet, or any more
+  }
+}

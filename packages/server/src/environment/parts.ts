@@ -1,0 +1,20 @@
+import type { PartFactory } from "../parts/session-parts.ts";
+import { environmentPart } from "./environment-part.ts";
+import type { Environments } from "./environments.ts";
+import { languagePart } from "./language-part.ts";
+import { programDirectories, serverPrograms } from "./server-programs.ts";
+import { statePart } from "./state-part.ts";
+
+/** What joins every session on account of its environment. */
+export function environmentParts(environments: Environments, options: { strict(): boolean }): PartFactory[] {
+  let programs: Readonly<Record<string, string>> | undefined;
+  const found = () => (programs ??= serverPrograms());
+  return [
+    environmentPart(environments, {
+      ...options,
+      mounts: () => programDirectories(found()).map((directory) => ({ source: directory, at: directory })),
+    }),
+    statePart(environments),
+    languagePart({ programs: found }),
+  ];
+}
