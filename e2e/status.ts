@@ -55,5 +55,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   F5: { works: "partly", missing: "at rest; a join token instead of a certificate made by hand" },
   F10: { works: "yes" },
   H7: { works: "partly", missing: "JetBrains Gateway over SSH" },
+  H3: { works: "partly", missing: "managers other than npm were not run for want of registries" },
+  H4: { works: "yes" },
   H1: { works: "partly", missing: "the web IDE" },
 };

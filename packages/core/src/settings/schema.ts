@@ -62,7 +62,7 @@ export const settingsSchema = z.strictObject({
   }),
   environment: section({
     source: z
-      .enum(["auto", "nix", "toolchain", "host"])
+      .enum(["auto", "nix", "devcontainer", "toolchain", "host"])
       .default("auto")
       .describe("Where the environment of sessions comes from: auto (the best that the project declares), nix, toolchain or host."),
     nix_store: z
@@ -83,6 +83,10 @@ export const settingsSchema = z.strictObject({
       .boolean()
       .default(false)
       .describe("Refuse actions of a session whose environment cannot be had again, instead of telling the agent the difference."),
+    advisories: z
+      .string()
+      .default("")
+      .describe("Directory of OSV records, one JSON file each, for audits. Empty: `advisories` with the data."),
     timeout_seconds: count("Seconds after which resolving an environment is given up.", 900),
   }),
   daemon: section({

@@ -70,7 +70,7 @@ export async function readData(directory: ProjectDirectory, name: string, format
 }
 
 /** JSON with comments and trailing commas, as tools write it for people; strings stay as they are. */
-function withoutComments(text: string): string {
+export function withoutComments(text: string): string {
   return text
     .replaceAll(/("(?:[^"\\]|\\.)*")|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (_, string: string | undefined) => string ?? " ")
     .replaceAll(/("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])/g, (_, string: string | undefined) => string ?? "");

@@ -174,7 +174,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const delegations = new Delegations({ log, host: () => host, ids, settings, models: () => openModels() });
   const parts = new SessionParts(
     [
-      ...environmentParts(environments, { strict: () => settings().environment.strict }),
+      ...environmentParts(environments),
       heldPart(results.held),
       delegationPart(delegations, { log, settings }),
       ...partFactories({ extensions, memory: knowledge.part }),

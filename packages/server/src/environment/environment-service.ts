@@ -102,7 +102,7 @@ function generationMessage(
   return { number, time, why, current: isCurrent, held: isCurrent && current.held, hash, kind, source };
 }
 
-function projectMessage({ facts }: KnownEnvironment): MessageInitShape<typeof ProjectSchema> {
+function projectMessage({ facts, languageServers }: KnownEnvironment): MessageInitShape<typeof ProjectSchema> {
   return {
     ecosystems: facts.ecosystems.map((one) => ({
       ...one,
@@ -111,6 +111,6 @@ function projectMessage({ facts }: KnownEnvironment): MessageInitShape<typeof Pr
     })),
     services: facts.services.map((service) => ({ ...service, ports: [...service.ports] })),
     problems: [...facts.problems],
-    languageServers: [],
+    languageServers: languageServers.map((one) => ({ ...one })),
   };
 }

@@ -5,6 +5,7 @@ import { type Environment, GuildError, type Ids, type ProjectFacts, type Sandbox
 import type { Settings } from "@guildhall/core/settings";
 import type { Generation, Generations, NixSetup } from "@guildhall/environment";
 
+import { availableServers, findServers, type FoundServer } from "./found-servers.ts";
 import { nixSetup } from "./nix-setup.ts";
 import { gitLine, platform } from "./platform.ts";
 import { ToolProbe } from "./tool-probe.ts";
@@ -30,6 +31,7 @@ export interface EnvironmentsOptions {
 export interface KnownEnvironment {
   environment: Environment;
   facts: ProjectFacts;
+  languageServers: readonly FoundServer[];
   awareness: string;
 }
 
@@ -90,9 +92,11 @@ export class Environments {
       chooseEnvironment,
       completeEnvironment,
       detectProject,
+      devcontainerSource,
       hostFiles,
       hostSource,
       nixSource,
+      serverKinds,
       toolchainSource,
       toolNames,
     } = await import("@guildhall/environment");
@@ -105,9 +109,15 @@ export class Environments {
     const generations = await this.generations();
     const current = generations.current(project);
     const told = async (environment: Environment): Promise<KnownEnvironment> => {
+      const languageServers = findServers(serverKinds, facts, environment, workspace);
       const git = await gitLine(files);
-      const around = { platform: platform(), languageServers: [], ports: [], ...(git === undefined ? {} : { git }) };
-      return { environment, facts, awareness: awarenessBlock(environment, facts, around) };
+      const around = {
+        platform: platform(),
+        languageServers: availableServers(languageServers),
+        ports: [],
+        ...(git === undefined ? {} : { git }),
+      };
+      return { environment, facts, languageServers, awareness: awarenessBlock(environment, facts, around) };
     };
     const staying = (why: string): Promise<KnownEnvironment> | undefined => {
       if (current === undefined || how.adopt !== undefined || how.anew === true || !isThere(current.environment)) return undefined;
@@ -127,7 +137,12 @@ export class Environments {
       this.#options.progress(`${workspace}: ${line}`);
     };
     const chosen = await chooseEnvironment(
-      [nixSource({ setup: this.nix(), cacheFile, sandbox }), toolchainSource({ home }), hostSource],
+      [
+        nixSource({ setup: this.nix(), cacheFile, sandbox }),
+        devcontainerSource({ sandbox: { provider, image: settings().sandbox.docker_image } }),
+        toolchainSource({ home }),
+        hostSource,
+      ],
       {
         workspace,
         facts,
@@ -169,6 +184,12 @@ export class Environments {
     return (this.#generations ??= import("@guildhall/environment").then(
       ({ Generations: Made }) => new Made({ directory: join(this.#options.dataDir, "environments"), now: () => new Date() }),
     ));
+  }
+
+  /** What the settings say now of sessions' environments. */
+  get terms(): { strict: boolean; advisories: string } {
+    const { strict, advisories } = this.#options.settings().environment;
+    return { strict, advisories: advisories === "" ? join(this.#options.dataDir, "advisories") : advisories };
   }
 
   nix(): NixSetup {

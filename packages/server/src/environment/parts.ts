@@ -2,11 +2,13 @@ import type { PartFactory } from "../parts/session-parts.ts";
 import { environmentPart } from "./environment-part.ts";
 import type { Environments } from "./environments.ts";
 import { languagePart } from "./language-part.ts";
+import { projectPart } from "./project-part.ts";
 import { programDirectories, serverPrograms } from "./server-programs.ts";
 import { statePart } from "./state-part.ts";
 
 /** What joins every session on account of its environment. */
-export function environmentParts(environments: Environments, options: { strict(): boolean }): PartFactory[] {
+export function environmentParts(environments: Environments): PartFactory[] {
+  const options = { strict: () => environments.terms.strict, advisories: () => environments.terms.advisories };
   let programs: Readonly<Record<string, string>> | undefined;
   const found = () => (programs ??= serverPrograms());
   return [
@@ -16,5 +18,6 @@ export function environmentParts(environments: Environments, options: { strict()
     }),
     statePart(environments),
     languagePart({ programs: found }),
+    projectPart(options),
   ];
 }

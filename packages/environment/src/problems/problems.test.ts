@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+
+import { parseProblems } from "./problems.ts";
+
+/** What tools print, and what of it is a problem: tool, place, severity, code, message. */
+const SAMPLES: ReadonlyArray<readonly [string, string, string[]]> = [
+  [
+    "tsc",
+    "src/a.ts(3,7): error TS2322: Type 'string' is not assignable to type 'number'.\n",
+    ["typescript src/a.ts:3:7 error TS2322 Type 'string' is not assignable to type 'number'."],
+  ],
+  ["tsc --pretty", "\x1b[96msrc/a.ts\x1b[0m:3:7 - \x1b[91merror\x1b[0m TS2322: No.\n", ["typescript src/a.ts:3:7 error TS2322 No."]],
+  [
+    "eslint",
+    "\n/w/src/a.js\n  1:10  error    'x' is defined but never used  no-unused-vars\n  4:1   warning  Unexpected console statement   no-console\n\n✖ 2 problems\n",
+    [
+      "eslint /w/src/a.js:1:10 error no-unused-vars 'x' is defined but never used",
+      "eslint /w/src/a.js:4:1 warning no-console Unexpected console statement",
+    ],
+  ],
+  [
+    "eslint --format json",
+    '[{"filePath":"/w/a.js","messages":[{"ruleId":"eqeqeq","severity":2,"message":"Expected ===","line":2,"column":3}]}]\n',
+    ["eslint /w/a.js:2:3 error eqeqeq Expected ==="],
+  ],
+  [
+    "pytest",
+    "tests/test_a.py:5: AssertionError\n=== short test summary info ===\nFAILED tests/test_a.py::test_sum - assert 3 == 4\nERROR tests/test_b.py - ImportError: no\n",
+    ["pytest tests/test_a.py:5:0 error  test_sum: assert 3 == 4", "pytest tests/test_b.py:0:0 error  ImportError: no"],
+  ],
+  [
+    "go",
+    "# example.com/svc\n./main.go:7:2: undefined: x\n--- FAIL: TestSum (0.00s)\n    main_test.go:9: got 3\n",
+    ["go main.go:7:2 error  undefined: x", "go main_test.go:9:0 error  TestSum: got 3"],
+  ],
+  [
+    "cargo",
+    "error[E0308]: mismatched types\n --> src/main.rs:2:18\n  |\nwarning: unused variable: `y`\n --> src/lib.rs:1:5\nthread 'tests::adds' panicked at src/lib.rs:9:9:\nassertion failed\n",
+    [
+      "cargo src/main.rs:2:18 error E0308 mismatched types",
+      "cargo src/lib.rs:1:5 warning  unused variable: `y`",
+      "cargo src/lib.rs:9:9 error  tests::adds: assertion failed",
+    ],
+  ],
+  [
+    "gcc",
+    "main.c: In function 'main':\nmain.c:3:5: warning: unused variable 'x' [-Wunused-variable]\nmain.c:4:1: fatal error: no.h: No such file or directory\n",
+    ["gcc main.c:3:5 warning -Wunused-variable unused variable 'x'", "gcc main.c:4:1 error  no.h: No such file or directory"],
+  ],
+  [
+    "JUnit XML",
+    '<testsuite><testcase classname="A" name="ok"/><testcase classname="A" name="bad" file="a.py" line="4"><failure message="1 &lt; 2">trace</failure></testcase></testsuite>',
+    ["junit a.py:4:0 error  A.bad: 1 < 2"],
+  ],
+  [
+    "TAP",
+    "TAP version 13\nok 1 - fine\nnot ok 2 - adds\n  ---\n  location: '/w/a.test.js:3:1'\n  error: 'Expected 3'\n  ...\nnot ok 3 - later # TODO not yet\n",
+    ["tap /w/a.test.js:3:1 error  adds: Expected 3"],
+  ],
+];
+
+for (const [name, text, expected] of SAMPLES) {
+  it(`problems are read in what ${name} prints`, () => {
+    const found = parseProblems(text).map(
+      ({ tool, file, line, column, severity, code, message }) => `${tool} ${file}:${line}:${column} ${severity} ${code} ${message}`,
+    );
+    assert.deepEqual(found, expected);
+  });
+}
+
+it("there are none in ordinary text, and a bounded number in enormous output", () => {
+  assert.deepEqual(parseProblems("Listening on http://localhost:3000\nDone: 12:30:15 all fine\n"), []);
+  assert.equal(parseProblems(Array.from({ length: 3_000 }, (_, index) => `a.c:${index + 1}:1: error: e${index}\n`).join("")).length, 500);
+});
