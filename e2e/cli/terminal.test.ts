@@ -58,7 +58,7 @@ describe("guild at a terminal", () => {
     verifies("B5");
     const model = script("ask.json", risky, risky, finish);
     const run = atTerminal(home, ["run", "go", "--workspace", workspace, "--model", model]);
-    await run.shows(/rm -rf \.\.\/\.\.\/\.\.\/\.\.\/nothing-of-this-name; echo risky >ran[^]*Allow this one action\? \[y\/N\] /);
+    await run.shows(/rm -rf \.\.\/\.\.\/\.\.\/\.\.\/nothing-of-this-name; echo risky >ran[^]*Allow this one action\? \[y\/N[^\]]*\] /);
     run.type("n\n");
     await run.shows(/Allow this one action[^]*Allow this one action/);
     assert.equal(existsSync(join(workspace, "ran")), false);

@@ -9,8 +9,8 @@ import { boundText } from "./tools/index.ts";
 
 /** Longest summary, tokens. */
 const SUMMARY_TOKENS = 2_000;
-/** Of one observation, or of one call's arguments, in what is summarised, bytes. */
-const SHOWN_BYTES = 2_000;
+/** Of one observation, or of one call's arguments, in what is summarised, bytes: the first of these with which the whole has room. */
+const SHOWN_BYTES = [2_000, 1_000, 500, 250, 120] as const;
 
 /**
  * Replaces old history by what a model says of it, followed by what is told by rule (what the person said, tasks, files, open calls): so nothing that matters
@@ -58,26 +58,29 @@ function request(state: SessionState, through: number, contextTokens: number): P
   const room = Math.floor(Math.max(4_000, contextTokens * 0.6) * BYTES_PER_TOKEN);
   const items = state.items.toArray().filter((item) => item.seq <= through && item.seq > state.window.droppedThrough);
   const before = state.window.summary === "" ? "" : `[an earlier summary]\n${state.window.summary}\n\n`;
-  const text = boundText(before + items.map((item) => written(state, item)).join("\n\n"), room);
+  const all = (shown: number) => before + items.map((item) => written(state, item, shown)).join("\n\n");
+  // Something of each step, rather than all of the first and the last.
+  const fitting = SHOWN_BYTES.find((shown) => Buffer.byteLength(all(shown)) <= room) ?? Math.min(...SHOWN_BYTES);
+  const text = boundText(all(fitting), room);
   return [
     create(PromptMessageSchema, { role: PromptRole.SYSTEM, text: INSTRUCTIONS }),
     create(PromptMessageSchema, { role: PromptRole.USER, text: `<history>\n${text.replaceAll("</history", "<\\/history")}\n</history>` }),
   ];
 }
 
-function written(state: SessionState, item: Item): string {
+function written(state: SessionState, item: Item, shown: number): string {
   switch (item.kind) {
     case "message":
       return `[the person said]\n${item.text}`;
     case "notice":
-      return `[a notice]\n${boundText(item.text, SHOWN_BYTES)}`;
+      return `[a notice]\n${boundText(item.text, shown)}`;
     case "failure":
       return `[a reply failed: ${item.failure}]`;
     case "reply": {
       const calls = item.calls.map((call) => {
         const observation = state.observations.find(call.callId);
         const status = observation === undefined || observation.status === ActionStatus.OK ? "" : " (failed)";
-        return `[called ${call.tool}] ${boundText(call.arguments, SHOWN_BYTES)}\n[result${status}]\n${boundText(observation?.output ?? "", SHOWN_BYTES)}`;
+        return `[called ${call.tool}] ${boundText(call.arguments, shown)}\n[result${status}]\n${boundText(observation?.output ?? "", shown)}`;
       });
       return [`[the engineer said]\n${item.text}`, ...calls].join("\n");
     }

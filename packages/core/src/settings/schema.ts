@@ -118,8 +118,6 @@ export const settingsSchema = z.strictObject({
       .string()
       .default("")
       .describe("Where workspaces that are cloned lie, the same on all workers; empty: in the data directory."),
-    min: count("Worker processes that the local autoscaler keeps.", 0),
-    max: count("Worker processes that the local autoscaler starts at most; 0: it is off.", 0),
   }),
   secrets: section({
     store: z

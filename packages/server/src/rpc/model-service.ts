@@ -10,6 +10,8 @@ export interface ModelServiceDeps {
   credentials(): Record<string, string>;
   /** Names that the settings give models. */
   names?(): Pick<ModelRouting, "routes" | "modules">;
+  /** Callers are other machines: they may use modules that the settings name, and load none by their path. Default false. */
+  distant?: boolean;
 }
 
 /**
@@ -21,6 +23,11 @@ export function modelService(deps: ModelServiceDeps): ServiceImpl<typeof ModelSe
   const kept = new Map<string, Kept>();
   const open = async (request: { model: string; baseUrl: string; sessionId: string }, step = 0): Promise<Model> => {
     const models = await deps.models();
+    if (deps.distant === true && /(?:^|[|:])module:/.test(request.model)) {
+      throw new ModelError("bad_request", "a module's path is not taken from another machine", {
+        remedy: "name the module under [modules] in the settings of the models service",
+      });
+    }
     return await models.open({
       spec: request.model,
       step,

@@ -143,6 +143,7 @@ async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): P
             models,
             credentials: () => ({ ...keysIn(options.env), ...current().settings.keys }),
             names: () => modelRouting(current().settings),
+            distant: true,
           }),
         ),
     });
