@@ -285,6 +285,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     introduce: async (workspace, sandbox, unattended, approvals, asked) => {
       const { approvalPolicy, network, notices, review } = access.terms(workspace, sandbox, approvals);
       const tools = toolsUnderPolicy(workspace, sandbox).list();
+      environments.changed({ workspace, provider: sandbox });
       const more = await parts.introduction({ workspace, provider: sandbox });
       const prompt = systemPrompt({ workspace, sandbox, unattended, network });
       const { environment } = await environments.resolve({ workspace, provider: sandbox });

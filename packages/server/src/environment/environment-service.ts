@@ -17,7 +17,10 @@ export function environmentService({ environments }: { environments: Environment
   });
   return {
     async showEnvironment(request) {
-      const known = await environments.resolve(placeOf(request));
+      const place = placeOf(request);
+      // A person who asks may just have changed what is looked at.
+      environments.changed(place);
+      const known = await environments.resolve(place);
       return { environment: environmentMessage(known.environment), project: projectMessage(known), awareness: known.awareness };
     },
     async *setEnvironment(request, context) {
