@@ -112,8 +112,13 @@ async function execute(delegates: Delegates, input: z.output<typeof schema>, con
 }
 
 async function waitForAll(delegates: Delegates, context: ToolContext): Promise<ToolResult> {
-  const running = (await delegates.list()).filter(({ status }) => status === "running");
-  if (running.length === 0) return { status: "ok", output: "No agent is at work." };
+  const all = await delegates.list();
+  const running = all.filter(({ status }) => status === "running");
+  if (running.length === 0) {
+    // One in the background may have ended before it was waited for, and nobody has heard its result.
+    const ended = all.map((report) => resultOf(report).output);
+    return { status: "ok", output: ["No agent is at work.", ...ended].join("\n"), data: { agents: all.map(dataOf) } };
+  }
   const results = await Promise.all(
     running.map(async ({ agent }) => resultOf(await delegates.wait(agent, context.signal, (text) => context.progress(text)))),
   );
