@@ -20,6 +20,10 @@ export function statePart(environments: Environments): PartFactory {
 
 /** Share of its memory from which on a sandbox is said to be short of it. */
 const SCARCE = 0.85;
+/** Ports and memory are looked at no more often than this, milliseconds, … */
+const LOOK_MS = 1_000;
+/** … unless actions have run for so long: what is started takes a while to listen. */
+const LONG_MS = 100;
 
 class StatePart implements SessionPart {
   readonly name = "state";
@@ -42,6 +46,11 @@ class StatePart implements SessionPart {
   #branch: string | undefined;
   #ports: readonly number[] | undefined;
   #scarce = false;
+  #sandbox: Sandbox | undefined;
+  #nextLook = 0;
+  /** Since when some action runs, and for how long actions have run since the last look. */
+  #runningSince = 0;
+  #ranMs = 0;
 
   constructor(library: Library, context: PartContext, facts: ProjectFacts) {
     this.#library = library;
@@ -54,6 +63,14 @@ class StatePart implements SessionPart {
         return lockFile === undefined || command === undefined ? [] : [[lockFile, command]];
       }),
     );
+    context.sandbox.then(
+      async (sandbox) => {
+        // What listens before the first action is nothing new.
+        await this.#portChanges(sandbox);
+        this.#sandbox = sandbox;
+      },
+      () => undefined, // whoever needs it is told
+    );
     const begun = this.#readBranch().then((branch) => (this.#branch = branch));
     Promise.all([this.#watch.ready, begun]).then(
       () => (this.#ready = true),
@@ -63,8 +80,12 @@ class StatePart implements SessionPart {
 
   async beforeStep(): Promise<PartNotice[]> {
     await this.#collect(this.#outside);
-    const sandbox = await this.#context.sandbox;
-    const [branch, ports, pressure] = await Promise.all([this.#branchChange(), this.#portChanges(sandbox), this.#pressure(sandbox)]);
+    const sandbox = this.#lookInside();
+    const [branch, ports, pressure] = await Promise.all([
+      this.#branchChange(),
+      sandbox === undefined ? { opened: [], closed: [] } : this.#portChanges(sandbox),
+      sandbox === undefined ? [] : this.#pressure(sandbox),
+    ]);
     const during = [...this.#during].filter((path) => this.#known.has(path) && !this.#written.has(path));
     const files = [...this.#outside].filter((path) => path !== ".git/HEAD");
     for (const path of [...during, ...files]) if (this.#known.has(path)) this.#stale.add(path);
@@ -96,12 +117,14 @@ class StatePart implements SessionPart {
         return `${path} was changed from outside this session after you last saw it; view it, then decide again`;
       }
     }
+    if (this.#running === 0) this.#runningSince = performance.now();
     this.#running += 1;
     return undefined;
   }
 
   async afterAction(action: PartAction): Promise<undefined> {
     this.#running = Math.max(0, this.#running - 1);
+    if (this.#running === 0) this.#ranMs += performance.now() - this.#runningSince;
     const { paths, write } = this.#targets(action);
     for (const path of paths) {
       this.#known.add(path);
@@ -109,6 +132,14 @@ class StatePart implements SessionPart {
       if (write) this.#written.add(path);
     }
     if (this.#running === 0) await this.#collect(this.#during);
+  }
+
+  /** The sandbox, when it is there and has not been looked into a moment ago: steps that take milliseconds are not each worth it. */
+  #lookInside(): Sandbox | undefined {
+    if (this.#sandbox === undefined || (this.#ranMs < LONG_MS && performance.now() < this.#nextLook)) return undefined;
+    this.#nextLook = performance.now() + LOOK_MS;
+    this.#ranMs = 0;
+    return this.#sandbox;
   }
 
   async close(): Promise<void> {
