@@ -163,7 +163,7 @@ describe("five services as processes of their own", () => {
     const file = system.home.write("clone.yaml", script(1, 0));
     const id = await submit("one step", "--git", `file://${origin}`, "--push", "result", "--model", `scripted:${file}`, "--yes");
     await system.task(id, ({ state }) => state === "succeeded");
-    assert.equal(execFileSync("git", ["show", "result:steps.txt"], { cwd: origin, encoding: "utf8" }), "1\n");
+    assert.equal(await pushed(origin), "1\n");
   });
 
   it("go on elsewhere with the session of a worker that is killed, with nothing lost", async () => {
@@ -183,7 +183,7 @@ describe("five services as processes of their own", () => {
     assert.notEqual(task["worker"], running["worker"]);
     const events = await eventsOf(system, session);
     assert.deepEqual(events.slice(0, before.length), before, "nothing acknowledged was lost");
-    const steps = execFileSync("git", ["show", "result:steps.txt"], { cwd: origin, encoding: "utf8" }).trim().split("\n");
+    const steps = (await pushed(origin)).trim().split("\n");
     // What was under way when the worker died is undone with the workspace, and told to the model, whose script does not repeat it.
     const whole = ["1", "2", "3", "4", "5", "6"];
     assert.deepEqual(
@@ -204,4 +204,11 @@ function processOf(workers: readonly Service[], id: string): number {
   const found = workers.find((worker) => worker.errors.includes(id));
   assert.ok(found !== undefined, `no process says that it is ${id}`);
   return pidOf(found);
+}
+
+/** The steps on the branch that a task has pushed. The push follows the end of the task's turn, so it may take a moment. */
+async function pushed(origin: string): Promise<string> {
+  const show = (...what: string[]): string => execFileSync("git", what, { cwd: origin, encoding: "utf8" });
+  for (let tries = 0; tries < 100 && show("branch", "--list", "result").trim() === ""; tries++) await pause(100);
+  return show("show", "result:steps.txt");
 }
