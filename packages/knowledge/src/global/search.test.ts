@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { GuildError } from "@guildhall/core";
+import { type Embedder, GuildError, type VectorIndex } from "@guildhall/core";
 import { MemoryOperationStore, seededIds, seededRandom, simulatedClock } from "@guildhall/core/testing";
 import {
   ConflictStrategy,
@@ -14,6 +14,7 @@ import {
   ScopeSchema,
 } from "@guildhall/protocol";
 
+import { openExactIndex } from "../vectors/exact-index.ts";
 import { Replica } from "./replica.ts";
 import { GlobalSearch } from "./search.ts";
 
@@ -22,7 +23,7 @@ const scope = (id: string) => create(ScopeSchema, { kind: ScopeKind.PROJECT, id 
 const fact = (text: string, more: MessageInitShape<typeof KnowledgeSchema> = {}): Knowledge =>
   create(KnowledgeSchema, { text, scope: scope("p"), confidence: 0.5, ...more });
 
-async function opened(doubt?: (knowledge: Knowledge) => Promise<boolean>) {
+async function opened(doubt?: (knowledge: Knowledge) => Promise<boolean>, dense: { embedder?: Embedder; vectors?: VectorIndex } = {}) {
   const clock = simulatedClock();
   const place: { search?: GlobalSearch } = {};
   const replica = await Replica.open({
@@ -33,7 +34,7 @@ async function opened(doubt?: (knowledge: Knowledge) => Promise<boolean>) {
     strategy: () => ConflictStrategy.NEWEST,
     changed: (ids) => place.search?.changed(ids),
   });
-  const search = new GlobalSearch({ ledger: replica.ledger, clock, ...(doubt === undefined ? {} : { doubt }) });
+  const search = new GlobalSearch({ ledger: replica.ledger, clock, ...dense, ...(doubt === undefined ? {} : { doubt }) });
   place.search = search;
   const texts = async (query: string, more = {}) => (await search.find({ query, limit: 10, ...more })).found.map((one) => one.item?.text);
   return { clock, replica, search, texts };
@@ -56,6 +57,47 @@ describe("search over what is known", () => {
     await replica.forget(items[0]?.id ?? "", by);
     assert.deepEqual(await texts("lighthouses", { tags: ["sea"] }), []);
     await assert.rejects(search.find({ query: " ", limit: 3 }), (error) => GuildError.is(error, "invalid_argument"));
+  });
+
+  it("answers the same whichever vectors have arrived: what has no word of the question counts by its own likeness", async () => {
+    const facts = ["Otters hold hands while they sleep.", "Herons stand on one leg.", "Badgers dig at night."];
+    const otters = [1, 0, 0];
+    const near = (cosine: number) => [cosine, Math.sqrt(1 - cosine ** 2), 0];
+    const likeness = [otters, near(0.3), near(0.55)];
+    for (let arrived = 0; arrived < 8; arrived += 1) {
+      const gate = Promise.withResolvers<never>();
+      gate.promise.catch(() => undefined);
+      let queries = false;
+      const embedder: Embedder = {
+        model: { id: "by hand", dimension: 3 },
+        embed: async (texts) => (queries ? texts.map(() => Float32Array.from(otters)) : await gate.promise),
+        close: () => Promise.resolve(),
+      };
+      const vectors = await openExactIndex(embedder.model);
+      const { replica, search } = await opened(undefined, { embedder, vectors });
+      const { items } = await replica.add(
+        facts.map((text) => fact(text)),
+        by,
+      );
+      await vectors.add(
+        items.flatMap(({ id }, at) => ((arrived >> at) % 2 === 0 ? [] : [{ id, vector: Float32Array.from(likeness[at] ?? []) }])),
+      );
+      queries = true;
+      const { found } = await search.find({ query: "otters", limit: 10 });
+      const expected = (arrived & 4) === 0 ? [facts[0]] : [facts[0], facts[2]];
+      assert.deepEqual(
+        found.map((one) => one.item?.text),
+        expected,
+        `vectors ${arrived.toString(2)}`,
+      );
+      gate.reject(new GuildError("cancelled", "the test is over"));
+    }
+  });
+
+  it("keeps the second of two that have words of the question, however small the collection", async () => {
+    const { replica, texts } = await opened();
+    await replica.add([fact("The build needs gcc twelve."), fact("The build writes into dist.")], by);
+    assert.deepEqual(await texts("build gcc needs dist"), ["The build needs gcc twelve.", "The build writes into dist."]);
   });
 
   it("ranks lower what rests on something that has changed", async () => {

@@ -5,6 +5,7 @@ import { type FoundKnowledge, FoundKnowledgeSchema, type Knowledge, KnowledgeSta
 
 import type { RetrievalDocument } from "../retrieval/document.ts";
 import { HybridIndex } from "../retrieval/hybrid-index.ts";
+import { relevant } from "../retrieval/relevant.ts";
 import { type Asker, Collaborative } from "./collaborative.ts";
 import { scopeKey } from "./conflicts.ts";
 import { holdsAt } from "./item.ts";
@@ -42,8 +43,6 @@ const WORTH = 0.5;
 const OTHERS = 0.25;
 const DOUBTED = 0.6;
 const CANDIDATES = 60;
-/** What matches this much less than the best is left out: something always resembles a question. */
-const RELEVANT = 0.25;
 
 /** Search over what is valid: words and meaning, moved within bounds by worth and by what was of use to like sessions. */
 export class GlobalSearch {
@@ -111,14 +110,13 @@ export class GlobalSearch {
       accept: accepts(ledger, query, now),
       ...(signal === undefined ? {} : { signal }),
     });
-    const best = hits[0]?.score ?? 0;
-    const relevant = hits.filter((hit) => hit.score >= best * RELEVANT);
+    const answers = relevant(hits);
     this.#collaborative ??= new Collaborative(ledger.items(), now);
     const others = this.#collaborative.scores(
-      relevant.map((hit) => hit.id),
+      answers.map((hit) => hit.id),
       query,
     );
-    const found = await Promise.all(relevant.map((hit) => this.#found(hit, others.get(hit.id) ?? 0, query, now)));
+    const found = await Promise.all(answers.map((hit) => this.#found(hit, others.get(hit.id) ?? 0, query, now)));
     return {
       found: found
         .filter((one) => one !== undefined)

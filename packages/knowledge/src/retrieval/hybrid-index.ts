@@ -7,6 +7,7 @@ import { DenseArm } from "./dense-arm.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
 import { analyse, BM25_OPTIONS, NEIGHBOURS } from "./fields.ts";
 import { fuse } from "./fuse.ts";
+import type { MixedHit } from "./relevant.ts";
 import { withSynonyms } from "./synonyms.ts";
 import { Threads } from "./threads.ts";
 
@@ -31,7 +32,7 @@ export interface SearchOptions {
 }
 
 export interface SearchResult {
-  hits: Hit[];
+  hits: MixedHit[];
   /** Why the dense arm took no part although it should have; the hits are then lexical. */
   degraded?: string;
 }
@@ -128,9 +129,9 @@ export class HybridIndex {
     const pool = Math.max(limit, POOL);
     const asked = this.asked(query);
     const lexical = (count: number): Hit[] => this.#lexical.search(this.#terms(asked), count, accept);
-    if (arm === "lexical") return { hits: lexical(limit) };
+    if (arm === "lexical") return { hits: byWords(lexical(limit)) };
     if (this.#dense === undefined) {
-      if (arm === "mix") return { hits: lexical(limit) };
+      if (arm === "mix") return { hits: byWords(lexical(limit)) };
       throw new GuildError("failed_precondition", "this index has no vectors", { remedy: "configure an embedder" });
     }
     if (arm === "dense") return { hits: await this.#dense.search(asked, limit, accept, signal) };
@@ -142,10 +143,13 @@ export class HybridIndex {
         { hits: words, weight: 1 - weight },
         { hits: meanings, weight },
       ]);
-      return { hits: mixed.slice(0, limit) };
+      const [said, meant] = [scoresOf(words), scoresOf(meanings)];
+      return {
+        hits: mixed.slice(0, limit).map((hit) => ({ ...hit, ...known("words", said.get(hit.id)), ...known("meaning", meant.get(hit.id)) })),
+      };
     } catch (error) {
       signal?.throwIfAborted();
-      return { hits: words.slice(0, limit), degraded: GuildError.from(error).line };
+      return { hits: byWords(words.slice(0, limit)), degraded: GuildError.from(error).line };
     }
   }
 
@@ -214,4 +218,16 @@ export class HybridIndex {
 function lighter(fields: readonly WeightedTokens[], distance: number): WeightedTokens[] {
   const context = NEIGHBOURS[distance - 1] ?? 0;
   return fields.map(({ tokens, weight }) => ({ tokens, weight: weight * context }));
+}
+
+function byWords(hits: readonly Hit[]): MixedHit[] {
+  return hits.map((hit) => ({ ...hit, words: hit.score }));
+}
+
+function scoresOf(hits: readonly Hit[]): Map<string, number> {
+  return new Map(hits.map(({ id, score }) => [id, score]));
+}
+
+function known<K extends string>(name: K, value: number | undefined): { [name in K]?: number } {
+  return value === undefined ? {} : ({ [name]: value } as { [name in K]?: number });
 }

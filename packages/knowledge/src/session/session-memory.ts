@@ -18,6 +18,7 @@ import { diversify, jaccard } from "../retrieval/diversify.ts";
 import { HybridIndex } from "../retrieval/hybrid-index.ts";
 import { pack } from "../retrieval/pack.ts";
 import { priorFactor, priorParts } from "../retrieval/priors.ts";
+import { relevant } from "../retrieval/relevant.ts";
 import { Branches } from "./branches.ts";
 import { changesFile, memoryEffect, type Piece, piecesOf } from "./pieces.ts";
 import { expired, explain, type Explanation, RETENTION, type RetentionPolicy } from "./retention.ts";
@@ -55,8 +56,6 @@ export interface LocalSessionMemory extends SessionMemory {
 
 /** From this share of words in common on two pieces say the same. */
 const SAME = 0.9;
-/** A piece this much less relevant than the best is left out. */
-const RELEVANT = 0.25;
 const CANDIDATES = 40;
 /** Importance of what is out of date. */
 const STALE = 0.1;
@@ -141,15 +140,19 @@ class IndexedSessionMemory implements LocalSessionMemory {
       ...(signal === undefined ? {} : { signal }),
     });
     const now = this.#now();
-    const scored = hits.flatMap((hit) => {
+    const scored = relevant(hits).flatMap((hit) => {
       const piece = this.#pieces.get(hit.id);
       return piece === undefined ? [] : [{ ...recollection(piece), score: hit.score * priorFactor(priorParts(piece, now)) }];
     });
     const elsewhere = await Promise.all(asked);
     const all = merge(scored, ...elsewhere.map((one) => one.items));
-    const high = Math.max(...all.map((one) => one.score), 0);
-    const relevant = all.filter((one) => one.score >= high * RELEVANT).map((one) => ({ ...one, tokens: words(one.text) }));
-    const packed = pack(diversify(relevant, limit), tokens);
+    const packed = pack(
+      diversify(
+        all.map((one) => ({ ...one, tokens: words(one.text) })),
+        limit,
+      ),
+      tokens,
+    );
     for (const { id } of packed.items) this.#used(id);
     const away = elsewhere.flatMap((one) => one.failure ?? []);
     return {
