@@ -62,22 +62,100 @@ export class ServiceSystem {
     return jsonLines(stdout);
   }
 
-  /** Waits until that many workers are in the pool; returns their ids. */
-  async workers(count: number): Promise<string[]> {
-    for (;;) {
-      const workers = (await this.json("pool", "list")).filter(({ type }) => type === "worker");
-      if (workers.length === count) return workers.map(({ id }) => String(id));
-      await pause(200);
+  /** One call, straight to the gateway or to the service at `address`, as a program in any language would make it. */
+  async call(method: string, request: unknown, address = this.gateway): Promise<Record<string, unknown>> {
+    const response = await this.#post(method, "application/json", JSON.stringify(request), address);
+    const answer = (await response.json()) as Record<string, unknown>;
+    assert.ok(response.ok, `${method}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  /** The messages of a call that streams back. */
+  async *stream(method: string, request: unknown, options: { address?: string; signal?: AbortSignal } = {}): AsyncGenerator<Json> {
+    const body = envelope(request);
+    const response = await this.#post(method, "application/connect+json", body, options.address ?? this.gateway, options.signal);
+    let rest = Buffer.alloc(0);
+    for await (const chunk of response.body ?? []) {
+      rest = Buffer.concat([rest, chunk]);
+      while (rest.length >= 5 && rest.length >= 5 + rest.readUInt32BE(1)) {
+        const end = 5 + rest.readUInt32BE(1);
+        const message = JSON.parse(rest.subarray(5, end).toString()) as Json;
+        if ((rest[0] ?? 0) & 2) assert.equal(message["error"], undefined, JSON.stringify(message));
+        else yield message;
+        rest = rest.subarray(end);
+      }
     }
   }
 
-  /** The task once `holds` is true of it. */
-  async task(id: string, holds: (task: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
+  #post(method: string, type: string, body: string | Uint8Array<ArrayBuffer>, address: string, signal?: AbortSignal): Promise<Response> {
+    const headers = { "content-type": type, "connect-protocol-version": "1", authorization: `Bearer ${this.token}` };
+    return fetch(`http://${address}/guildhall.v1.${method}`, {
+      method: "POST",
+      headers,
+      body,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  /** Waits until that many workers are in the pool; returns their ids. */
+  async workers(count: number, address = this.gateway): Promise<string[]> {
     for (;;) {
-      const [task] = await this.json("task", "show", id);
-      if (task !== undefined && holds(task)) return task;
-      await pause(200);
+      const { workers = [] } = (await this.call("PoolService/ListWorkers", {}, address)) as { workers?: Array<{ id: string }> };
+      if (workers.length === count) return workers.map(({ id }) => id);
+      await pause(100);
     }
+  }
+
+  /** The task once `holds` is true of it. Calls that fail are made again: what they were to ask may be starting anew. */
+  async task(id: string, holds: (task: TaskLine) => boolean): Promise<TaskLine> {
+    for (;;) {
+      const answer = await this.call("TaskService/GetTask", { taskId: id }).catch(() => undefined);
+      if (answer !== undefined) {
+        const { state = "", reason = "", sessionId = "", workerId = "", attempt = 0 } = answer["task"] as Record<string, string | number>;
+        const task = {
+          id,
+          state: String(state).replace("TASK_STATE_", "").toLowerCase(),
+          reason,
+          session: sessionId,
+          worker: workerId,
+          attempt,
+        };
+        if (holds(task)) return task;
+      }
+      await pause(100);
+    }
+  }
+
+  /** The task once it has ended. */
+  ended(id: string): Promise<TaskLine> {
+    return this.task(id, ({ state }) => ["succeeded", "failed", "skipped", "cancelled"].includes(state));
+  }
+
+  /** All events of a session, checked: gapless from 1, and no epoch after a later one. `kind`: the case of its body. */
+  async events(session: string, address = this.gateway): Promise<EventLine[]> {
+    const events: EventLine[] = [];
+    for await (const { events: batch = [] } of this.stream(
+      "SessionService/WatchSession",
+      { sessionId: session, fromSeq: 1 },
+      { address },
+    )) {
+      for (const event of batch as Array<Record<string, unknown>>) {
+        const kind = Object.keys(event).find((key) => !["seq", "time", "epoch", "actor"].includes(key)) ?? "";
+        events.push({ ...event, seq: Number(event["seq"]), epoch: Number(event["epoch"] ?? 0), kind });
+      }
+    }
+    assert.deepEqual(
+      events.map(({ seq }) => seq),
+      events.map((_, index) => index + 1),
+      "gapless",
+    );
+    const epochs = events.map(({ epoch }) => epoch).filter((epoch) => epoch > 0);
+    assert.deepEqual(
+      epochs,
+      epochs.toSorted((a, b) => a - b),
+      "one writer an epoch",
+    );
+    return events;
   }
 
   /** Ends every process that still runs, and removes everything. */
@@ -94,6 +172,26 @@ export class ServiceSystem {
     for (const name of this.#services.keys()) stopDatabase(join(this.home.directory, name));
     await this.home.remove();
   }
+}
+
+type Json = Record<string, unknown>;
+
+export interface EventLine extends Json {
+  seq: number;
+  epoch: number;
+  kind: string;
+}
+
+export interface TaskLine extends Json {
+  id: string;
+  state: string;
+}
+
+function envelope(message: unknown): Uint8Array<ArrayBuffer> {
+  const bytes = Buffer.from(JSON.stringify(message));
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(bytes.length, 1);
+  return Uint8Array.from(Buffer.concat([head, bytes]));
 }
 
 export interface Service {

@@ -68,6 +68,7 @@ function addTasks(program: Command, context: Context, run: Run): void {
     .option("--git <url>", "work in a clone of this repository instead")
     .option("--ref <name>", "branch, tag or commit of --git")
     .option("--push <branch>", "push the result to this branch of --git")
+    .option("--upload", "send the workspace's files along, for workers that do not see it; guild task result brings back what has changed")
     .option("--model <spec>", "as for guild run")
     .option("--base-url <url>", "URL of an OpenAI-compatible server")
     .option("--sandbox <name>", "isolation provider")
@@ -101,6 +102,14 @@ function addTasks(program: Command, context: Context, run: Run): void {
     .command("show <id>")
     .addOption(json())
     .action((id, options) => run(commands().then((module) => module.show(context, id, options))));
+  task
+    .command("result <id>")
+    .description("what a task has changed: the files, a patch, or applied here")
+    .option("--patch [file]", "write a patch that git apply takes (default: to standard output)")
+    .option("--apply", "apply it to --workspace")
+    .option("--workspace <dir>", "directory to apply it to (default: the current one)")
+    .addOption(json())
+    .action((id, options) => run(import("./commands/task-files.ts").then((module) => module.result(context, id, options))));
   task
     .command("cancel <id>")
     .description("with everything that depends on it")

@@ -5,6 +5,7 @@ export { DEFAULT_CHECKPOINT_RULES, type CheckpointRules } from "./checkpoint/rul
 export { diffTrees, type FileDifference } from "./checkpoint/tree-diff.ts";
 export { applyChanges, type Applied } from "./results/apply-changes.ts";
 export { showChanges } from "./results/show-changes.ts";
+export { writePatch } from "./results/write-patch.ts";
 export { createSandboxProvider, sandboxProviderNames } from "./create-provider.ts";
 export { Broker, type BrokerOptions, type WayOut } from "./network/broker.ts";
 export type { WayOutRules } from "./network/broker-messages.ts";

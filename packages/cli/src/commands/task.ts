@@ -22,6 +22,8 @@ export interface TaskOptions {
   git?: string;
   ref?: string;
   push?: string;
+  /** Send the files of the workspace along. */
+  upload?: boolean;
   model?: string;
   baseUrl?: string;
   sandbox?: string;
@@ -99,8 +101,15 @@ export function setPriority(context: Context, id: string, priority: number, opti
 
 function submitAll(context: Context, tasks: GraphTask[], options: JsonOption & { wait?: boolean }): Promise<number> {
   return withConnection(context, async (connection) => {
+    const specs = tasks.map((task) => specOf(context, task));
+    for (const [index, spec] of specs.entries()) {
+      const { source } = spec.workspace;
+      if (tasks[index]?.upload !== true || source.case !== "path") continue;
+      const { upload } = await import("./task-files.ts");
+      spec.workspace = { ...spec.workspace, source: { case: "upload", value: await upload(connection, source.value) } };
+    }
     const response = await connection.tasks.submitTasks({
-      tasks: tasks.map((task) => specOf(context, task)),
+      tasks: specs,
       credentials: credentialsOf(context),
     });
     for (const task of response.tasks) tell(context, task, options);
@@ -110,10 +119,10 @@ function submitAll(context: Context, tasks: GraphTask[], options: JsonOption & {
 
 function specOf(context: Context, task: GraphTask) {
   const gitRef = task.ref ?? "";
-  const workspace =
+  const workspace: { source: { case: "path" | "gitUrl" | "upload"; value: string }; gitRef?: string } =
     task.git === undefined
-      ? { source: { case: "path" as const, value: workspaceOf(context, task.workspace) } }
-      : { source: { case: "gitUrl" as const, value: task.git }, gitRef };
+      ? { source: { case: "path", value: workspaceOf(context, task.workspace) } }
+      : { source: { case: "gitUrl", value: task.git }, gitRef };
   const labels = Object.fromEntries((task.label ?? []).map((pair) => [pair.split("=", 1)[0] ?? "", pair.slice(pair.indexOf("=") + 1)]));
   return {
     name: task.name ?? "",

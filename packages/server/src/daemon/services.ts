@@ -271,6 +271,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     shared: sharedDatabase,
     local: seams.role !== "orchestrator" && seams.role !== "worker",
     desk: () => desk,
+    checkpoints: (workspace) => checkpointStores.open(workspace),
     withCheckpointer,
   });
   const runner = seams.role === "orchestrator" ? pool.runner : host;

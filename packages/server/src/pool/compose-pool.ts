@@ -5,6 +5,7 @@ import { create } from "@bufbuild/protobuf";
 import { createRouterTransport, type Transport } from "@connectrpc/connect";
 import {
   type Checkpointer,
+  type CheckpointStore,
   type Clock,
   type EventLog,
   GuildError,
@@ -27,6 +28,7 @@ import { workerService } from "./pool-services.ts";
 import { pooledRunner } from "./pooled-runner.ts";
 import { TaskDesk } from "./task-desk.ts";
 import { sharedPath } from "./task-terms.ts";
+import { copyUpload, UPLOADS } from "./uploads.ts";
 import { WorkerAgent } from "./worker-agent.ts";
 
 export interface PoolDeps {
@@ -47,6 +49,7 @@ export interface PoolDeps {
   /** This process works on sessions too. */
   local: boolean;
   busy(): () => void;
+  checkpoints(workspace: string): Promise<CheckpointStore>;
   withCheckpointer<T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T>;
   /** Where credentials go that must not go to workers; default: they stay in this process. */
   lend?(session: string, credentials: Readonly<Record<string, string>>): Promise<void>;
@@ -95,6 +98,9 @@ export function composePool(deps: PoolDeps): Pool {
     ...deps,
     draft: async (task) => {
       const credentials = lent.get(task.id) ?? {};
+      const { source } = task.spec.workspace ?? {};
+      if (source?.case === "upload")
+        await copyUpload(await deps.checkpoints(UPLOADS), await deps.checkpoints(directoryOf(task)), source.value);
       const { session } = await deps.desk().draft(requestOf(task.spec, credentials), directoryOf(task), "system");
       await lend(session.session, credentials);
       lent.delete(task.id);
@@ -109,7 +115,7 @@ export function composePool(deps: PoolDeps): Pool {
     facts: factsOf(settings(), deps.version),
     prepare: async (offer: Offer, record: SessionRecord) => {
       grants.set(record.session, grantOf(offer));
-      await workspaces.prepare(offer, record);
+      return await workspaces.prepare(offer, record);
     },
     deliver: workspaces.deliver,
     credentials: (session: string) => ({ ...(deps.local ? settings().keys : {}), ...wallet.get(session) }),
@@ -164,6 +170,7 @@ export function composePool(deps: PoolDeps): Pool {
               remedy: `name ${checkWorkspace(path)}`,
             });
         },
+        result: { log, checkpoints: deps.checkpoints, dataDir: deps.dataDir },
         lend: (tasks, credentials) => {
           if (Object.keys(credentials).length > 0) for (const { id } of tasks) lent.set(id, credentials);
         },

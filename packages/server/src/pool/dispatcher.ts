@@ -1,11 +1,12 @@
 import { body, type Clock, type EventLog, GuildError, type Ids, type NewSession } from "@guildhall/core";
 import { decide, TaskQueue, whyImpossible, type Worker as PoolWorker } from "@guildhall/orchestrator";
 import { type TaskSpec, TaskState } from "@guildhall/protocol";
-import type { Hello, JoinRequest } from "@guildhall/protocol/internal";
+import type { Hello, JoinRequest, RunOver } from "@guildhall/protocol/internal";
 
 import type { Log } from "../daemon/log.ts";
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
 import { closeTurn } from "./close-turn.ts";
+import { endDelivery } from "./end-delivery.ts";
 import { GraphKeeper } from "./graph-keeper.ts";
 import { lastTree } from "./last-tree.ts";
 import { asSchedulerWorker, checkHello, type Member, type ToWorker } from "./pool-members.ts";
@@ -189,6 +190,9 @@ export class Dispatcher {
     } else if (kind.case === "over") {
       const running = this.#of(kind.value);
       if (running !== undefined) await this.#over(running, kind.value);
+    } else if (kind.case === "prepared") {
+      const running = this.#of(kind.value);
+      if (running !== undefined) await this.#deps.store.setBase(running.task, kind.value.base);
     } else if (kind.case === "goodbye") {
       this.#members.delete(member.id);
       for (const task of this.tasksOf(member.id)) await this.#release(task, "its worker left", true);
@@ -308,6 +312,7 @@ export class Dispatcher {
           tree,
           resultBranch: spec.resultBranch,
           unattended: !this.#attended.has(key.session),
+          base: claimed.base ?? "",
           ...(spec.workspace === undefined ? {} : { workspace: spec.workspace }),
           ...(spec.needs === undefined ? {} : { needs: spec.needs }),
         },
@@ -315,9 +320,10 @@ export class Dispatcher {
     });
   }
 
-  async #over(running: Running, { ended, yielded, reason }: { ended: boolean; yielded: boolean; reason: string }): Promise<void> {
+  async #over(running: Running, { ended, yielded, reason, undelivered }: RunOver): Promise<void> {
     const { task } = running;
     if (ended) {
+      await endDelivery(this.#deps, task, undelivered);
       this.#running.delete(task.id);
       await this.#ended(task);
     } else {

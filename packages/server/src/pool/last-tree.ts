@@ -13,4 +13,14 @@ export async function lastTree(log: EventLog, key: SessionKey): Promise<string> 
   return "";
 }
 
+/** Tree of a session's first checkpoint; empty: there is none. */
+export async function firstTree(log: EventLog, key: SessionKey): Promise<string> {
+  for (let from = 1; ;) {
+    const events = await log.read(key, from, page);
+    for (const { body } of events) if (body.case === "checkpointMade") return body.value.tree;
+    if (events.length < page) return "";
+    from += events.length;
+  }
+}
+
 const page = 100;

@@ -27,6 +27,10 @@ export function taskService(open: () => Promise<TaskDesk>): ServiceImpl<typeof T
     getTask: async ({ taskId }) => ({ task: toTask(await (await open()).get(taskId)) }),
     listTasks: async (request) => ({ tasks: (await (await open()).list(request)).map(toTask) }),
     cancelTask: async ({ taskId }) => ({ tasks: (await (await open()).cancel(taskId)).map(toTask) }),
+    uploadWorkspace: async (requests) => await (await open()).upload(requests),
+    async *getTaskResult({ taskId }) {
+      yield* (await open()).result(taskId);
+    },
     setTaskPriority: async ({ taskId, priority }) => ({ task: toTask(await (await open()).setPriority(taskId, priority)) }),
   };
 }

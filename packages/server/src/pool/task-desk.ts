@@ -1,11 +1,20 @@
 import { create } from "@bufbuild/protobuf";
 import { GuildError, type Ids } from "@guildhall/core";
 import { GraphRun, validateGraph } from "@guildhall/orchestrator";
-import { type ListTasksRequest, type SubmitTasksRequest, type TaskSpec, TaskSpecSchema, TaskState } from "@guildhall/protocol";
+import {
+  type ListTasksRequest,
+  type SubmitTasksRequest,
+  type TaskSpec,
+  TaskSpecSchema,
+  TaskState,
+  type UploadWorkspaceRequest,
+} from "@guildhall/protocol";
 
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { type ResultPart, taskResult, type TaskResultDeps } from "./task-result.ts";
 import { asGraph, checkSpec, fromGraphState } from "./task-terms.ts";
+import { receiveUpload, UPLOADS } from "./uploads.ts";
 
 export interface TaskDeskDeps {
   tenant: string;
@@ -17,6 +26,7 @@ export interface TaskDeskDeps {
   checkTerms(spec: TaskSpec, credentials: Record<string, string>): Promise<void>;
   /** Keeps credentials in memory for the sessions of these tasks. */
   lend(tasks: readonly TaskRecord[], credentials: Record<string, string>): void;
+  result: TaskResultDeps;
 }
 
 /** Takes in tasks: everything that can be refused is refused before anything is stored. */
@@ -75,6 +85,17 @@ export class TaskDesk {
     this.#deps.lend(stored, request.credentials);
     dispatcher.added(stored.filter(({ state }) => state === TaskState.QUEUED));
     return stored;
+  }
+
+  /** Takes in the files of a workspace; see {@link receiveUpload}. */
+  async upload(requests: AsyncIterable<UploadWorkspaceRequest>): Promise<{ upload: string; files: number; bytes: bigint }> {
+    const { upload, files, bytes } = await receiveUpload(await this.#deps.result.checkpoints(UPLOADS), requests);
+    return { upload, files, bytes: BigInt(bytes) };
+  }
+
+  /** What a task's session has changed; see {@link taskResult}. */
+  async *result(id: string): AsyncIterable<ResultPart> {
+    yield* taskResult(this.#deps.result, await this.get(id));
   }
 
   get(id: string): Promise<TaskRecord> {

@@ -85,5 +85,10 @@ export function checkSpec(spec: TaskSpec): void {
   if (spec.workspace?.source.case === undefined) refuse("a task needs a workspace", "name a directory or a git URL");
   if (spec.workspace?.source.case === "gitUrl" && !/^(https?|ssh|git|file):\/\/|^[\w.-]+@[\w.-]+:/.test(spec.workspace.source.value))
     refuse(`${spec.workspace.source.value} is no git URL`, "give https://…, ssh://… or file://…");
+  if (spec.resultBranch !== "" && spec.workspace?.source.case !== "gitUrl")
+    refuse(
+      "a result can be pushed only to the repository that the task clones",
+      "give --git with --push, or take it with guild task result",
+    );
   if (spec.project !== "" && !/^[\w.-]+(\/[\w.-]+)*$/.test(spec.project)) refuse(`${spec.project} is no project`, "name it as org/project");
 }

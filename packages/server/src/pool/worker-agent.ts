@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { type Clock, type EventLog, GuildError, type SessionRecord } from "@guildhall/core";
-import { PROTOCOL_VERSION } from "@guildhall/protocol";
+import { PROTOCOL_VERSION, TurnEndReason } from "@guildhall/protocol";
 import { type JoinRequestSchema, type JoinResponse, type Offer, WorkerService } from "@guildhall/protocol/internal";
 
 import type { Log } from "../daemon/log.ts";
@@ -34,8 +34,8 @@ export interface WorkerAgentDeps {
   clock: Clock;
   journal: Log;
   /** Makes the workspace of an offer ready, before its session runs. */
-  prepare(offer: Offer, record: SessionRecord): Promise<void>;
-  /** After its turn has ended. */
+  prepare(offer: Offer, record: SessionRecord): Promise<{ base: string }>;
+  /** After its turn is done, before its task is. */
   deliver(offer: Offer, record: SessionRecord): Promise<void>;
   credentials(session: string): Record<string, string>;
 }
@@ -202,16 +202,21 @@ export class WorkerAgent {
     const work: Work = { offer, asked: false, fenced: false };
     this.#work.set(taskId, work);
     const key = { tenant: offer.session?.tenant ?? "", session: offer.session?.session ?? "" };
-    let over = { ended: false, yielded: false, reason: "" };
+    let over = { ended: false, yielded: false, reason: "", undelivered: "" };
     try {
       const record = await log.getSession(key);
-      await this.#deps.prepare(offer, record);
-      host.ensureRunning(record, { credentials: this.#deps.credentials(key.session), unattended: offer.unattended, takeover: true });
-      if (work.asked) host.leave(key.session, { now: false });
-      const failure = await host.rested(key.session);
+      const { base } = await this.#deps.prepare(offer, record);
+      if (base !== offer.base) this.#outbox?.push({ kind: { case: "prepared", value: { taskId, epoch, base } } });
+      let failure: GuildError | undefined;
+      // Where the turn has ended, whoever worked on it before has died over the delivery.
+      if (record.turnOpen) {
+        host.ensureRunning(record, { credentials: this.#deps.credentials(key.session), unattended: offer.unattended, takeover: true });
+        if (work.asked) host.leave(key.session, { now: false });
+        failure = await host.rested(key.session);
+      }
       const after = await log.getSession(key);
-      over = { ended: !after.turnOpen, yielded: work.asked, reason: failure?.line ?? "" };
-      if (over.ended) await this.#deps.deliver(offer, after);
+      over = { ...over, ended: !after.turnOpen, yielded: work.asked, reason: failure?.line ?? "" };
+      if (after.lastTurnEnd?.reason === TurnEndReason.DONE && over.ended) over.undelivered = await this.#deliver(offer, after);
     } catch (error) {
       journal.error(`${taskId}: cannot be worked on`, error);
       over = { ...over, reason: GuildError.from(error).line };
@@ -225,6 +230,17 @@ export class WorkerAgent {
       }
     }
     if (!work.fenced) this.#outbox?.push({ kind: { case: "over", value: { taskId, epoch, ...over } } });
+  }
+
+  /** Why the result could not be delivered; empty: it was. */
+  async #deliver(offer: Offer, record: SessionRecord): Promise<string> {
+    try {
+      await this.#deps.deliver(offer, record);
+      return "";
+    } catch (error) {
+      this.#deps.journal.error(`${offer.taskId}: its result is not delivered`, error);
+      return GuildError.from(error).line;
+    }
   }
 
   #leave(offer: Offer, now: boolean): void {

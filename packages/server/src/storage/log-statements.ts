@@ -20,12 +20,12 @@ const TURN = `
 
 /**
  * The end of a turn is the end of the task that runs it: done (1) is success, an interrupt (4) cancels, a pause, a question and an approval (5,
- * 7, 8) wait for a person, the rest is failure.
+ * 7, 8) wait for a person, the rest is failure. A task that delivers its result runs on until that is done.
  */
 const ENDED_TASKS = `, ended AS (
     UPDATE guildhall.task AS t SET
-      state = CASE m.reason WHEN 1 THEN 5 WHEN 4 THEN 8 WHEN 5 THEN 4 WHEN 7 THEN 4 WHEN 8 THEN 4 ELSE 6 END, reason = m.summary,
-      ended_at = CASE WHEN m.reason IN (5, 7, 8) THEN NULL ELSE now() END
+      state = CASE m.reason WHEN 1 THEN CASE WHEN t.delivers THEN 3 ELSE 5 END WHEN 4 THEN 8 WHEN 5 THEN 4 WHEN 7 THEN 4 WHEN 8 THEN 4 ELSE 6 END, reason = m.summary,
+      ended_at = CASE WHEN m.reason IN (5, 7, 8) OR (m.reason = 1 AND t.delivers) THEN NULL ELSE now() END
     FROM moved m
     WHERE t.tenant_id = m.tenant_id AND t.session_id = m.session_id AND m.turn = 2 AND m.reason IS NOT NULL AND t.state = 3
   )`;

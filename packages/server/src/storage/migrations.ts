@@ -160,6 +160,44 @@ export const MIGRATIONS: readonly Migration[] = [
       `CREATE INDEX IF NOT EXISTS knowledge_operation_item ON guildhall.knowledge_operation (tenant_id, item_id)`,
     ],
   },
+  {
+    version: 4,
+    // New columns have defaults and new tables are nobody's yet: code of version 3 ends a task with its turn, as it did.
+    compatibleFrom: 1,
+    statements: [
+      // delivers: the end of its turn is not its end, its result is on its way somewhere. base: the commit that its clones are made of.
+      `ALTER TABLE guildhall.task ADD COLUMN IF NOT EXISTS delivers boolean NOT NULL DEFAULT false`,
+      `ALTER TABLE guildhall.task ADD COLUMN IF NOT EXISTS base text NOT NULL DEFAULT ''`,
+      // Blobs of several orchestrators: the pieces first, their name when all of them are there.
+      `CREATE TABLE IF NOT EXISTS guildhall.blob (
+         digest text NOT NULL,
+         content_id text NOT NULL,
+         size bigint NOT NULL,
+         PRIMARY KEY (digest)
+       )`,
+      `CREATE TABLE IF NOT EXISTS guildhall.blob_piece (
+         content_id text NOT NULL,
+         nth integer NOT NULL,
+         bytes bytea NOT NULL,
+         PRIMARY KEY (content_id, nth)
+       )`,
+      // What is being written and has no name yet.
+      `CREATE TABLE IF NOT EXISTS guildhall.blob_upload (
+         content_id text NOT NULL,
+         started_at timestamptz NOT NULL,
+         PRIMARY KEY (content_id)
+       )`,
+      // Git objects, deflated, one store a workspace.
+      `CREATE TABLE IF NOT EXISTS guildhall.checkpoint_object (
+         store text NOT NULL,
+         object_id text NOT NULL,
+         kind text NOT NULL,
+         content bytea NOT NULL,
+         used_at timestamptz NOT NULL,
+         PRIMARY KEY (store, object_id)
+       )`,
+    ],
+  },
 ];
 
 /** The version that this code writes and reads. */

@@ -23,6 +23,8 @@ export interface TaskRecord {
   worker: string | undefined;
   /** Orchestrator that answers for it while it runs. */
   claimOwner: string | undefined;
+  /** Commit that its clones are made of, once there was one. */
+  base?: string;
   submitted: Date;
   started: Date | undefined;
   ended: Date | undefined;
@@ -80,6 +82,7 @@ export class TaskStore {
             part.map(({ session }) => session ?? null),
             requestId === "" ? null : requestId,
             part.map(({ submitted }) => submitted),
+            part.map(({ spec }) => spec.resultBranch !== ""),
           ],
         });
       }
@@ -165,6 +168,14 @@ export class TaskStore {
     return rows[0] === undefined ? undefined : toRecord(rows[0]);
   }
 
+  /** Keeps the commit that a clone was made of, the first time. */
+  async setBase(task: TaskRecord, base: string): Promise<void> {
+    await this.#database.write({
+      text: "UPDATE guildhall.task SET base = $4 WHERE tenant_id = $1 AND task_id = $2 AND epoch = $3 AND base = ''",
+      values: [task.tenant, task.id, task.epoch, textColumn(base)],
+    });
+  }
+
   /** Makes those changes whose task is still in the state that they begin from; returns the tasks that changed. */
   change(tenant: string, changes: readonly TaskChange[]): Promise<TaskRecord[]> {
     return this.#database.transaction(async (client) => {
@@ -200,17 +211,17 @@ const BATCH = 500;
 const RUNNING = 3;
 
 const COLUMNS = `tenant_id, task_id, graph_id, spec, state, reason, priority, attempt, epoch, session_id, worker_id, claim_owner, submitted_at,
-  started_at, ended_at`;
+  started_at, ended_at, base`;
 
 const UNTIL = "now() + $5::float8 * interval '1 millisecond'";
 
 const INSERT = `
   INSERT INTO guildhall.task (tenant_id, task_id, graph_id, name, project, spec, state, reason, priority, attempt, epoch, session_id,
-    request_id, submitted_at)
+    request_id, submitted_at, delivers)
   SELECT $1::text, t.id, t.graph, t.name, t.project, decode(t.spec, 'base64'), t.state, t.reason, t.priority, 0, 0, t.session, $11::text,
-    t.submitted
-  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::int[], $10::text[], $12::timestamptz[])
-    AS t(id, graph, name, project, spec, state, reason, priority, session, submitted)`;
+    t.submitted, t.delivers
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::int[], $10::text[], $12::timestamptz[],
+    $13::boolean[]) AS t(id, graph, name, project, spec, state, reason, priority, session, submitted, delivers)`;
 
 const CLAIM = `
   UPDATE guildhall.task SET state = 3, reason = '', epoch = epoch + 1, attempt = attempt + 1, worker_id = $4, claim_owner = $5,
@@ -234,6 +245,7 @@ interface TaskRow {
   submitted_at: Date;
   started_at: Date | null;
   ended_at: Date | null;
+  base: string;
 }
 
 function toRecord(row: TaskRow): TaskRecord {
@@ -253,5 +265,6 @@ function toRecord(row: TaskRow): TaskRecord {
     submitted: row.submitted_at,
     started: row.started_at ?? undefined,
     ended: row.ended_at ?? undefined,
+    ...(row.base === "" ? {} : { base: row.base }),
   };
 }

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/task.proto.
  */
 export const file_guildhall_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("ChdndWlsZGhhbGwvdjEvdGFzay5wcm90bxIMZ3VpbGRoYWxsLnYxItUBCgVOZWVkcxILCgNjcHUYASABKAESFAoMbWVtb3J5X2J5dGVzGAIgASgEEhIKCmRpc2tfYnl0ZXMYAyABKAQSDQoFc2xvdHMYBCABKA0SDAoEcm9sZRgFIAEoCRIvCgZsYWJlbHMYBiADKAsyHy5ndWlsZGhhbGwudjEuTmVlZHMuTGFiZWxzRW50cnkSGAoQZW52aXJvbm1lbnRfa2luZBgHIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIk8KD1dvcmtzcGFjZVNvdXJjZRIOCgRwYXRoGAEgASgJSAASEQoHZ2l0X3VybBgCIAEoCUgAEg8KB2dpdF9yZWYYAyABKAlCCAoGc291cmNlIkkKDlRhc2tEZXBlbmRlbmN5EgoKAm9uGAEgASgJEisKCm9uX2ZhaWx1cmUYAiABKA4yFy5ndWlsZGhhbGwudjEuT25GYWlsdXJlIosDCghUYXNrU3BlYxIMCgRuYW1lGAEgASgJEgwKBGdvYWwYAiABKAkSMAoJd29ya3NwYWNlGAMgASgLMh0uZ3VpbGRoYWxsLnYxLldvcmtzcGFjZVNvdXJjZRINCgVtb2RlbBgEIAEoCRIQCghiYXNlX3VybBgFIAEoCRIPCgdzYW5kYm94GAYgASgJEiQKBmxpbWl0cxgHIAEoCzIULmd1aWxkaGFsbC52MS5MaW1pdHMSFwoPYXBwcm92YWxfcG9saWN5GAggASgJEhAKCHByaW9yaXR5GAkgASgNEg8KB3Byb2plY3QYCiABKAkSIgoFbmVlZHMYCyABKAsyEy5ndWlsZGhhbGwudjEuTmVlZHMSMgoMZGVwZW5kZW5jaWVzGAwgAygLMhwuZ3VpbGRoYWxsLnYxLlRhc2tEZXBlbmRlbmN5EhQKDG1heF9hdHRlbXB0cxgNIAEoDRIYChBkZWFkbGluZV9zZWNvbmRzGA4gASgNEhUKDXJlc3VsdF9icmFuY2gYDyABKAki0AIKBFRhc2sSCgoCaWQYASABKAkSEAoIZ3JhcGhfaWQYAiABKAkSJAoEc3BlYxgDIAEoCzIWLmd1aWxkaGFsbC52MS5UYXNrU3BlYxImCgVzdGF0ZRgEIAEoDjIXLmd1aWxkaGFsbC52MS5UYXNrU3RhdGUSDgoGcmVhc29uGAUgASgJEhIKCnNlc3Npb25faWQYBiABKAkSEQoJd29ya2VyX2lkGAcgASgJEg8KB2F0dGVtcHQYCCABKA0SDQoFZXBvY2gYCSABKA0SLQoJc3VibWl0dGVkGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdzdGFydGVkGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgVlbmRlZBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiywEKElN1Ym1pdFRhc2tzUmVxdWVzdBIlCgV0YXNrcxgBIAMoCzIWLmd1aWxkaGFsbC52MS5UYXNrU3BlYxJGCgtjcmVkZW50aWFscxgCIAMoCzIxLmd1aWxkaGFsbC52MS5TdWJtaXRUYXNrc1JlcXVlc3QuQ3JlZGVudGlhbHNFbnRyeRISCgpyZXF1ZXN0X2lkGAMgASgJGjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI4ChNTdWJtaXRUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuZ3VpbGRoYWxsLnYxLlRhc2siIQoOR2V0VGFza1JlcXVlc3QSDwoHdGFza19pZBgBIAEoCSIzCg9HZXRUYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmd1aWxkaGFsbC52MS5UYXNrIkcKEExpc3RUYXNrc1JlcXVlc3QSDQoFbGltaXQYASABKA0SEAoIZ3JhcGhfaWQYAiABKAkSEgoKdW5maW5pc2hlZBgDIAEoCCI2ChFMaXN0VGFza3NSZXNwb25zZRIhCgV0YXNrcxgBIAMoCzISLmd1aWxkaGFsbC52MS5UYXNrIiQKEUNhbmNlbFRhc2tSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkiNwoSQ2FuY2VsVGFza1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuZ3VpbGRoYWxsLnYxLlRhc2siOwoWU2V0VGFza1ByaW9yaXR5UmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEhAKCHByaW9yaXR5GAIgASgNIjsKF1NldFRhc2tQcmlvcml0eVJlc3BvbnNlEiAKBHRhc2sYASABKAsyEi5ndWlsZGhhbGwudjEuVGFzayLYAgoGV29ya2VyEgoKAmlkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSJQoIY2FwYWNpdHkYAyABKAsyEy5ndWlsZGhhbGwudjEuTmVlZHMSMAoGbGFiZWxzGAQgAygLMiAuZ3VpbGRoYWxsLnYxLldvcmtlci5MYWJlbHNFbnRyeRINCgVyb2xlcxgFIAMoCRIZChFlbnZpcm9ubWVudF9raW5kcxgGIAMoCRIMCgRsb2FkGAcgASgBEhAKCGRyYWluaW5nGAggASgIEhAKCHRhc2tfaWRzGAkgAygJEioKBmpvaW5lZBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKdXNlZF9zbG90cxgLIAEoDRINCgVsb2NhbBgMIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhQKEkxpc3RXb3JrZXJzUmVxdWVzdCJdChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiUKB3dvcmtlcnMYASADKAsyFC5ndWlsZGhhbGwudjEuV29ya2VyEg4KBnF1ZXVlZBgCIAEoDRIPCgdydW5uaW5nGAMgASgNIicKEkRyYWluV29ya2VyUmVxdWVzdBIRCgl3b3JrZXJfaWQYASABKAkiFQoTRHJhaW5Xb3JrZXJSZXNwb25zZSJRCg1CdWRnZXRBbW91bnRzEg0KBXN0ZXBzGAEgASgEEg4KBnRva2VucxgCIAEoBBIQCghjb3N0X3VzZBgDIAEoARIPCgdzZWNvbmRzGAQgASgEIp4BCgZCdWRnZXQSDAoEcGF0aBgBIAEoCRIrCgZsaW1pdHMYAiABKAsyGy5ndWlsZGhhbGwudjEuQnVkZ2V0QW1vdW50cxIqCgVzcGVudBgDIAEoCzIbLmd1aWxkaGFsbC52MS5CdWRnZXRBbW91bnRzEi0KCHJlc2VydmVkGAQgASgLMhsuZ3VpbGRoYWxsLnYxLkJ1ZGdldEFtb3VudHMiTQoQU2V0QnVkZ2V0UmVxdWVzdBIMCgRwYXRoGAEgASgJEisKBmxpbWl0cxgCIAEoCzIbLmd1aWxkaGFsbC52MS5CdWRnZXRBbW91bnRzIjkKEVNldEJ1ZGdldFJlc3BvbnNlEiQKBmJ1ZGdldBgBIAEoCzIULmd1aWxkaGFsbC52MS5CdWRnZXQiIgoSTGlzdEJ1ZGdldHNSZXF1ZXN0EgwKBHBhdGgYASABKAkiPAoTTGlzdEJ1ZGdldHNSZXNwb25zZRIlCgdidWRnZXRzGAEgAygLMhQuZ3VpbGRoYWxsLnYxLkJ1ZGdldCrmAQoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUQVNLX1NUQVRFX1dBSVRJTkcQARIVChFUQVNLX1NUQVRFX1FVRVVFRBACEhYKElRBU0tfU1RBVEVfUlVOTklORxADEhMKD1RBU0tfU1RBVEVfSEVMRBAEEhgKFFRBU0tfU1RBVEVfU1VDQ0VFREVEEAUSFQoRVEFTS19TVEFURV9GQUlMRUQQBhIWChJUQVNLX1NUQVRFX1NLSVBQRUQQBxIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAIKmoKCU9uRmFpbHVyZRIaChZPTl9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASEwoPT05fRkFJTFVSRV9GQUlMEAESEwoPT05fRkFJTFVSRV9TS0lQEAISFwoTT05fRkFJTFVSRV9DT05USU5VRRADMqgDCgtUYXNrU2VydmljZRJSCgtTdWJtaXRUYXNrcxIgLmd1aWxkaGFsbC52MS5TdWJtaXRUYXNrc1JlcXVlc3QaIS5ndWlsZGhhbGwudjEuU3VibWl0VGFza3NSZXNwb25zZRJGCgdHZXRUYXNrEhwuZ3VpbGRoYWxsLnYxLkdldFRhc2tSZXF1ZXN0Gh0uZ3VpbGRoYWxsLnYxLkdldFRhc2tSZXNwb25zZRJMCglMaXN0VGFza3MSHi5ndWlsZGhhbGwudjEuTGlzdFRhc2tzUmVxdWVzdBofLmd1aWxkaGFsbC52MS5MaXN0VGFza3NSZXNwb25zZRJPCgpDYW5jZWxUYXNrEh8uZ3VpbGRoYWxsLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiAuZ3VpbGRoYWxsLnYxLkNhbmNlbFRhc2tSZXNwb25zZRJeCg9TZXRUYXNrUHJpb3JpdHkSJC5ndWlsZGhhbGwudjEuU2V0VGFza1ByaW9yaXR5UmVxdWVzdBolLmd1aWxkaGFsbC52MS5TZXRUYXNrUHJpb3JpdHlSZXNwb25zZTK1AQoLUG9vbFNlcnZpY2USUgoLTGlzdFdvcmtlcnMSIC5ndWlsZGhhbGwudjEuTGlzdFdvcmtlcnNSZXF1ZXN0GiEuZ3VpbGRoYWxsLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2USUgoLRHJhaW5Xb3JrZXISIC5ndWlsZGhhbGwudjEuRHJhaW5Xb3JrZXJSZXF1ZXN0GiEuZ3VpbGRoYWxsLnYxLkRyYWluV29ya2VyUmVzcG9uc2UysQEKDUJ1ZGdldFNlcnZpY2USTAoJU2V0QnVkZ2V0Eh4uZ3VpbGRoYWxsLnYxLlNldEJ1ZGdldFJlcXVlc3QaHy5ndWlsZGhhbGwudjEuU2V0QnVkZ2V0UmVzcG9uc2USUgoLTGlzdEJ1ZGdldHMSIC5ndWlsZGhhbGwudjEuTGlzdEJ1ZGdldHNSZXF1ZXN0GiEuZ3VpbGRoYWxsLnYxLkxpc3RCdWRnZXRzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_guildhall_v1_event]);
+  fileDesc("ChdndWlsZGhhbGwvdjEvdGFzay5wcm90bxIMZ3VpbGRoYWxsLnYxItUBCgVOZWVkcxILCgNjcHUYASABKAESFAoMbWVtb3J5X2J5dGVzGAIgASgEEhIKCmRpc2tfYnl0ZXMYAyABKAQSDQoFc2xvdHMYBCABKA0SDAoEcm9sZRgFIAEoCRIvCgZsYWJlbHMYBiADKAsyHy5ndWlsZGhhbGwudjEuTmVlZHMuTGFiZWxzRW50cnkSGAoQZW52aXJvbm1lbnRfa2luZBgHIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBImEKD1dvcmtzcGFjZVNvdXJjZRIOCgRwYXRoGAEgASgJSAASEQoHZ2l0X3VybBgCIAEoCUgAEhAKBnVwbG9hZBgEIAEoCUgAEg8KB2dpdF9yZWYYAyABKAlCCAoGc291cmNlIkkKDlRhc2tEZXBlbmRlbmN5EgoKAm9uGAEgASgJEisKCm9uX2ZhaWx1cmUYAiABKA4yFy5ndWlsZGhhbGwudjEuT25GYWlsdXJlIosDCghUYXNrU3BlYxIMCgRuYW1lGAEgASgJEgwKBGdvYWwYAiABKAkSMAoJd29ya3NwYWNlGAMgASgLMh0uZ3VpbGRoYWxsLnYxLldvcmtzcGFjZVNvdXJjZRINCgVtb2RlbBgEIAEoCRIQCghiYXNlX3VybBgFIAEoCRIPCgdzYW5kYm94GAYgASgJEiQKBmxpbWl0cxgHIAEoCzIULmd1aWxkaGFsbC52MS5MaW1pdHMSFwoPYXBwcm92YWxfcG9saWN5GAggASgJEhAKCHByaW9yaXR5GAkgASgNEg8KB3Byb2plY3QYCiABKAkSIgoFbmVlZHMYCyABKAsyEy5ndWlsZGhhbGwudjEuTmVlZHMSMgoMZGVwZW5kZW5jaWVzGAwgAygLMhwuZ3VpbGRoYWxsLnYxLlRhc2tEZXBlbmRlbmN5EhQKDG1heF9hdHRlbXB0cxgNIAEoDRIYChBkZWFkbGluZV9zZWNvbmRzGA4gASgNEhUKDXJlc3VsdF9icmFuY2gYDyABKAki0AIKBFRhc2sSCgoCaWQYASABKAkSEAoIZ3JhcGhfaWQYAiABKAkSJAoEc3BlYxgDIAEoCzIWLmd1aWxkaGFsbC52MS5UYXNrU3BlYxImCgVzdGF0ZRgEIAEoDjIXLmd1aWxkaGFsbC52MS5UYXNrU3RhdGUSDgoGcmVhc29uGAUgASgJEhIKCnNlc3Npb25faWQYBiABKAkSEQoJd29ya2VyX2lkGAcgASgJEg8KB2F0dGVtcHQYCCABKA0SDQoFZXBvY2gYCSABKA0SLQoJc3VibWl0dGVkGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdzdGFydGVkGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgVlbmRlZBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiywEKElN1Ym1pdFRhc2tzUmVxdWVzdBIlCgV0YXNrcxgBIAMoCzIWLmd1aWxkaGFsbC52MS5UYXNrU3BlYxJGCgtjcmVkZW50aWFscxgCIAMoCzIxLmd1aWxkaGFsbC52MS5TdWJtaXRUYXNrc1JlcXVlc3QuQ3JlZGVudGlhbHNFbnRyeRISCgpyZXF1ZXN0X2lkGAMgASgJGjIKEENyZWRlbnRpYWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI4ChNTdWJtaXRUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuZ3VpbGRoYWxsLnYxLlRhc2siIQoOR2V0VGFza1JlcXVlc3QSDwoHdGFza19pZBgBIAEoCSIzCg9HZXRUYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmd1aWxkaGFsbC52MS5UYXNrIkcKEExpc3RUYXNrc1JlcXVlc3QSDQoFbGltaXQYASABKA0SEAoIZ3JhcGhfaWQYAiABKAkSEgoKdW5maW5pc2hlZBgDIAEoCCI2ChFMaXN0VGFza3NSZXNwb25zZRIhCgV0YXNrcxgBIAMoCzISLmd1aWxkaGFsbC52MS5UYXNrIiQKEUNhbmNlbFRhc2tSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkiNwoSQ2FuY2VsVGFza1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuZ3VpbGRoYWxsLnYxLlRhc2siOwoWU2V0VGFza1ByaW9yaXR5UmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEhAKCHByaW9yaXR5GAIgASgNIjsKF1NldFRhc2tQcmlvcml0eVJlc3BvbnNlEiAKBHRhc2sYASABKAsyEi5ndWlsZGhhbGwudjEuVGFzayJdChZVcGxvYWRXb3Jrc3BhY2VSZXF1ZXN0EioKBGZpbGUYASABKAsyGi5ndWlsZGhhbGwudjEuVXBsb2FkZWRGaWxlSAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0IkoKDFVwbG9hZGVkRmlsZRIMCgRwYXRoGAEgASgJEiwKBGtpbmQYAiABKA4yHi5ndWlsZGhhbGwudjEuVXBsb2FkZWRGaWxlS2luZCJHChdVcGxvYWRXb3Jrc3BhY2VSZXNwb25zZRIOCgZ1cGxvYWQYASABKAkSDQoFZmlsZXMYAiABKA0SDQoFYnl0ZXMYAyABKAQiJwoUR2V0VGFza1Jlc3VsdFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCSJwChVHZXRUYXNrUmVzdWx0UmVzcG9uc2USEQoJZnJvbV90cmVlGAEgASgJEgwKBHRyZWUYAiABKAkSJwoFZmlsZXMYAyADKAsyGC5ndWlsZGhhbGwudjEuUmVzdWx0RmlsZRINCgVwYXRjaBgEIAEoDCIqCgpSZXN1bHRGaWxlEgwKBHBhdGgYASABKAkSDgoGY2hhbmdlGAIgASgJItgCCgZXb3JrZXISCgoCaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIlCghjYXBhY2l0eRgDIAEoCzITLmd1aWxkaGFsbC52MS5OZWVkcxIwCgZsYWJlbHMYBCADKAsyIC5ndWlsZGhhbGwudjEuV29ya2VyLkxhYmVsc0VudHJ5Eg0KBXJvbGVzGAUgAygJEhkKEWVudmlyb25tZW50X2tpbmRzGAYgAygJEgwKBGxvYWQYByABKAESEAoIZHJhaW5pbmcYCCABKAgSEAoIdGFza19pZHMYCSADKAkSKgoGam9pbmVkGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgp1c2VkX3Nsb3RzGAsgASgNEg0KBWxvY2FsGAwgASgIGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiFAoSTGlzdFdvcmtlcnNSZXF1ZXN0IoIBChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiUKB3dvcmtlcnMYASADKAsyFC5ndWlsZGhhbGwudjEuV29ya2VyEg4KBnF1ZXVlZBgCIAEoDRIPCgdydW5uaW5nGAMgASgNEiMKBnNoYXJlcxgUIAMoCzITLmd1aWxkaGFsbC52MS5TaGFyZSJdCgVTaGFyZRIUCgxvcmdhbmlzYXRpb24YASABKAkSDgoGd2VpZ2h0GAIgASgBEg0KBWxpbWl0GAMgASgNEg4KBnF1ZXVlZBgEIAEoDRIPCgdydW5uaW5nGAUgASgNIicKEkRyYWluV29ya2VyUmVxdWVzdBIRCgl3b3JrZXJfaWQYASABKAkiFQoTRHJhaW5Xb3JrZXJSZXNwb25zZSJRCg1CdWRnZXRBbW91bnRzEg0KBXN0ZXBzGAEgASgEEg4KBnRva2VucxgCIAEoBBIQCghjb3N0X3VzZBgDIAEoARIPCgdzZWNvbmRzGAQgASgEIp4BCgZCdWRnZXQSDAoEcGF0aBgBIAEoCRIrCgZsaW1pdHMYAiABKAsyGy5ndWlsZGhhbGwudjEuQnVkZ2V0QW1vdW50cxIqCgVzcGVudBgDIAEoCzIbLmd1aWxkaGFsbC52MS5CdWRnZXRBbW91bnRzEi0KCHJlc2VydmVkGAQgASgLMhsuZ3VpbGRoYWxsLnYxLkJ1ZGdldEFtb3VudHMiTQoQU2V0QnVkZ2V0UmVxdWVzdBIMCgRwYXRoGAEgASgJEisKBmxpbWl0cxgCIAEoCzIbLmd1aWxkaGFsbC52MS5CdWRnZXRBbW91bnRzIjkKEVNldEJ1ZGdldFJlc3BvbnNlEiQKBmJ1ZGdldBgBIAEoCzIULmd1aWxkaGFsbC52MS5CdWRnZXQiIgoSTGlzdEJ1ZGdldHNSZXF1ZXN0EgwKBHBhdGgYASABKAkiPAoTTGlzdEJ1ZGdldHNSZXNwb25zZRIlCgdidWRnZXRzGAEgAygLMhQuZ3VpbGRoYWxsLnYxLkJ1ZGdldCrmAQoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUQVNLX1NUQVRFX1dBSVRJTkcQARIVChFUQVNLX1NUQVRFX1FVRVVFRBACEhYKElRBU0tfU1RBVEVfUlVOTklORxADEhMKD1RBU0tfU1RBVEVfSEVMRBAEEhgKFFRBU0tfU1RBVEVfU1VDQ0VFREVEEAUSFQoRVEFTS19TVEFURV9GQUlMRUQQBhIWChJUQVNLX1NUQVRFX1NLSVBQRUQQBxIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAIKmoKCU9uRmFpbHVyZRIaChZPTl9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASEwoPT05fRkFJTFVSRV9GQUlMEAESEwoPT05fRkFJTFVSRV9TS0lQEAISFwoTT05fRkFJTFVSRV9DT05USU5VRRADKpABChBVcGxvYWRlZEZpbGVLaW5kEiIKHlVQTE9BREVEX0ZJTEVfS0lORF9VTlNQRUNJRklFRBAAEhsKF1VQTE9BREVEX0ZJTEVfS0lORF9GSUxFEAESHgoaVVBMT0FERURfRklMRV9LSU5EX1BST0dSQU0QAhIbChdVUExPQURFRF9GSUxFX0tJTkRfTElOSxADMuYECgtUYXNrU2VydmljZRJSCgtTdWJtaXRUYXNrcxIgLmd1aWxkaGFsbC52MS5TdWJtaXRUYXNrc1JlcXVlc3QaIS5ndWlsZGhhbGwudjEuU3VibWl0VGFza3NSZXNwb25zZRJGCgdHZXRUYXNrEhwuZ3VpbGRoYWxsLnYxLkdldFRhc2tSZXF1ZXN0Gh0uZ3VpbGRoYWxsLnYxLkdldFRhc2tSZXNwb25zZRJMCglMaXN0VGFza3MSHi5ndWlsZGhhbGwudjEuTGlzdFRhc2tzUmVxdWVzdBofLmd1aWxkaGFsbC52MS5MaXN0VGFza3NSZXNwb25zZRJPCgpDYW5jZWxUYXNrEh8uZ3VpbGRoYWxsLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiAuZ3VpbGRoYWxsLnYxLkNhbmNlbFRhc2tSZXNwb25zZRJeCg9TZXRUYXNrUHJpb3JpdHkSJC5ndWlsZGhhbGwudjEuU2V0VGFza1ByaW9yaXR5UmVxdWVzdBolLmd1aWxkaGFsbC52MS5TZXRUYXNrUHJpb3JpdHlSZXNwb25zZRJgCg9VcGxvYWRXb3Jrc3BhY2USJC5ndWlsZGhhbGwudjEuVXBsb2FkV29ya3NwYWNlUmVxdWVzdBolLmd1aWxkaGFsbC52MS5VcGxvYWRXb3Jrc3BhY2VSZXNwb25zZSgBEloKDUdldFRhc2tSZXN1bHQSIi5ndWlsZGhhbGwudjEuR2V0VGFza1Jlc3VsdFJlcXVlc3QaIy5ndWlsZGhhbGwudjEuR2V0VGFza1Jlc3VsdFJlc3BvbnNlMAEytQEKC1Bvb2xTZXJ2aWNlElIKC0xpc3RXb3JrZXJzEiAuZ3VpbGRoYWxsLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBohLmd1aWxkaGFsbC52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlElIKC0RyYWluV29ya2VyEiAuZ3VpbGRoYWxsLnYxLkRyYWluV29ya2VyUmVxdWVzdBohLmd1aWxkaGFsbC52MS5EcmFpbldvcmtlclJlc3BvbnNlMrEBCg1CdWRnZXRTZXJ2aWNlEkwKCVNldEJ1ZGdldBIeLmd1aWxkaGFsbC52MS5TZXRCdWRnZXRSZXF1ZXN0Gh8uZ3VpbGRoYWxsLnYxLlNldEJ1ZGdldFJlc3BvbnNlElIKC0xpc3RCdWRnZXRzEiAuZ3VpbGRoYWxsLnYxLkxpc3RCdWRnZXRzUmVxdWVzdBohLmd1aWxkaGFsbC52MS5MaXN0QnVkZ2V0c1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_guildhall_v1_event]);
 
 /**
  * What a task must find on a worker; it is granted no more.
@@ -88,6 +88,14 @@ export type WorkspaceSource = Message<"guildhall.v1.WorkspaceSource"> & {
      */
     value: string;
     case: "gitUrl";
+  } | {
+    /**
+     * Name of an upload: every worker makes a directory of these files.
+     *
+     * @generated from field: string upload = 4;
+     */
+    value: string;
+    case: "upload";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -506,6 +514,165 @@ export const SetTaskPriorityResponseSchema: GenMessage<SetTaskPriorityResponse> 
   messageDesc(file_guildhall_v1_task, 14);
 
 /**
+ * @generated from message guildhall.v1.UploadWorkspaceRequest
+ */
+export type UploadWorkspaceRequest = Message<"guildhall.v1.UploadWorkspaceRequest"> & {
+  /**
+   * @generated from oneof guildhall.v1.UploadWorkspaceRequest.part
+   */
+  part: {
+    /**
+     * The next file; what follows are its bytes.
+     *
+     * @generated from field: guildhall.v1.UploadedFile file = 1;
+     */
+    value: UploadedFile;
+    case: "file";
+  } | {
+    /**
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message guildhall.v1.UploadWorkspaceRequest.
+ * Use `create(UploadWorkspaceRequestSchema)` to create a new message.
+ */
+export const UploadWorkspaceRequestSchema: GenMessage<UploadWorkspaceRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_task, 15);
+
+/**
+ * @generated from message guildhall.v1.UploadedFile
+ */
+export type UploadedFile = Message<"guildhall.v1.UploadedFile"> & {
+  /**
+   * Relative, with slashes.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: guildhall.v1.UploadedFileKind kind = 2;
+   */
+  kind: UploadedFileKind;
+};
+
+/**
+ * Describes the message guildhall.v1.UploadedFile.
+ * Use `create(UploadedFileSchema)` to create a new message.
+ */
+export const UploadedFileSchema: GenMessage<UploadedFile> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_task, 16);
+
+/**
+ * @generated from message guildhall.v1.UploadWorkspaceResponse
+ */
+export type UploadWorkspaceResponse = Message<"guildhall.v1.UploadWorkspaceResponse"> & {
+  /**
+   * @generated from field: string upload = 1;
+   */
+  upload: string;
+
+  /**
+   * @generated from field: uint32 files = 2;
+   */
+  files: number;
+
+  /**
+   * @generated from field: uint64 bytes = 3;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message guildhall.v1.UploadWorkspaceResponse.
+ * Use `create(UploadWorkspaceResponseSchema)` to create a new message.
+ */
+export const UploadWorkspaceResponseSchema: GenMessage<UploadWorkspaceResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_task, 17);
+
+/**
+ * @generated from message guildhall.v1.GetTaskResultRequest
+ */
+export type GetTaskResultRequest = Message<"guildhall.v1.GetTaskResultRequest"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+};
+
+/**
+ * Describes the message guildhall.v1.GetTaskResultRequest.
+ * Use `create(GetTaskResultRequestSchema)` to create a new message.
+ */
+export const GetTaskResultRequestSchema: GenMessage<GetTaskResultRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_task, 18);
+
+/**
+ * @generated from message guildhall.v1.GetTaskResultResponse
+ */
+export type GetTaskResultResponse = Message<"guildhall.v1.GetTaskResultResponse"> & {
+  /**
+   * In the first response: the git trees of the first and the last checkpoint.
+   *
+   * @generated from field: string from_tree = 1;
+   */
+  fromTree: string;
+
+  /**
+   * @generated from field: string tree = 2;
+   */
+  tree: string;
+
+  /**
+   * Relative paths that differ, in the first responses.
+   *
+   * @generated from field: repeated guildhall.v1.ResultFile files = 3;
+   */
+  files: ResultFile[];
+
+  /**
+   * @generated from field: bytes patch = 4;
+   */
+  patch: Uint8Array;
+};
+
+/**
+ * Describes the message guildhall.v1.GetTaskResultResponse.
+ * Use `create(GetTaskResultResponseSchema)` to create a new message.
+ */
+export const GetTaskResultResponseSchema: GenMessage<GetTaskResultResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_task, 19);
+
+/**
+ * @generated from message guildhall.v1.ResultFile
+ */
+export type ResultFile = Message<"guildhall.v1.ResultFile"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * `added`, `modified` or `deleted`.
+   *
+   * @generated from field: string change = 2;
+   */
+  change: string;
+};
+
+/**
+ * Describes the message guildhall.v1.ResultFile.
+ * Use `create(ResultFileSchema)` to create a new message.
+ */
+export const ResultFileSchema: GenMessage<ResultFile> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_task, 20);
+
+/**
  * @generated from message guildhall.v1.Worker
  */
 export type Worker = Message<"guildhall.v1.Worker"> & {
@@ -579,7 +746,7 @@ export type Worker = Message<"guildhall.v1.Worker"> & {
  * Use `create(WorkerSchema)` to create a new message.
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 15);
+  messageDesc(file_guildhall_v1_task, 21);
 
 /**
  * @generated from message guildhall.v1.ListWorkersRequest
@@ -592,7 +759,7 @@ export type ListWorkersRequest = Message<"guildhall.v1.ListWorkersRequest"> & {
  * Use `create(ListWorkersRequestSchema)` to create a new message.
  */
 export const ListWorkersRequestSchema: GenMessage<ListWorkersRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 16);
+  messageDesc(file_guildhall_v1_task, 22);
 
 /**
  * @generated from message guildhall.v1.ListWorkersResponse
@@ -612,6 +779,13 @@ export type ListWorkersResponse = Message<"guildhall.v1.ListWorkersResponse"> & 
    * @generated from field: uint32 running = 3;
    */
   running: number;
+
+  /**
+   * Of organisations with tasks that have not ended.
+   *
+   * @generated from field: repeated guildhall.v1.Share shares = 20;
+   */
+  shares: Share[];
 };
 
 /**
@@ -619,7 +793,50 @@ export type ListWorkersResponse = Message<"guildhall.v1.ListWorkersResponse"> & 
  * Use `create(ListWorkersResponseSchema)` to create a new message.
  */
 export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 17);
+  messageDesc(file_guildhall_v1_task, 23);
+
+/**
+ * How the pool is shared out.
+ *
+ * @generated from message guildhall.v1.Share
+ */
+export type Share = Message<"guildhall.v1.Share"> & {
+  /**
+   * First part of a task's project; empty: tasks without one.
+   *
+   * @generated from field: string organisation = 1;
+   */
+  organisation: string;
+
+  /**
+   * @generated from field: double weight = 2;
+   */
+  weight: number;
+
+  /**
+   * Tasks at once; 0: no limit.
+   *
+   * @generated from field: uint32 limit = 3;
+   */
+  limit: number;
+
+  /**
+   * @generated from field: uint32 queued = 4;
+   */
+  queued: number;
+
+  /**
+   * @generated from field: uint32 running = 5;
+   */
+  running: number;
+};
+
+/**
+ * Describes the message guildhall.v1.Share.
+ * Use `create(ShareSchema)` to create a new message.
+ */
+export const ShareSchema: GenMessage<Share> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_task, 24);
 
 /**
  * @generated from message guildhall.v1.DrainWorkerRequest
@@ -636,7 +853,7 @@ export type DrainWorkerRequest = Message<"guildhall.v1.DrainWorkerRequest"> & {
  * Use `create(DrainWorkerRequestSchema)` to create a new message.
  */
 export const DrainWorkerRequestSchema: GenMessage<DrainWorkerRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 18);
+  messageDesc(file_guildhall_v1_task, 25);
 
 /**
  * @generated from message guildhall.v1.DrainWorkerResponse
@@ -649,7 +866,7 @@ export type DrainWorkerResponse = Message<"guildhall.v1.DrainWorkerResponse"> & 
  * Use `create(DrainWorkerResponseSchema)` to create a new message.
  */
 export const DrainWorkerResponseSchema: GenMessage<DrainWorkerResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 19);
+  messageDesc(file_guildhall_v1_task, 26);
 
 /**
  * @generated from message guildhall.v1.BudgetAmounts
@@ -681,7 +898,7 @@ export type BudgetAmounts = Message<"guildhall.v1.BudgetAmounts"> & {
  * Use `create(BudgetAmountsSchema)` to create a new message.
  */
 export const BudgetAmountsSchema: GenMessage<BudgetAmounts> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 20);
+  messageDesc(file_guildhall_v1_task, 27);
 
 /**
  * @generated from message guildhall.v1.Budget
@@ -717,7 +934,7 @@ export type Budget = Message<"guildhall.v1.Budget"> & {
  * Use `create(BudgetSchema)` to create a new message.
  */
 export const BudgetSchema: GenMessage<Budget> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 21);
+  messageDesc(file_guildhall_v1_task, 28);
 
 /**
  * @generated from message guildhall.v1.SetBudgetRequest
@@ -739,7 +956,7 @@ export type SetBudgetRequest = Message<"guildhall.v1.SetBudgetRequest"> & {
  * Use `create(SetBudgetRequestSchema)` to create a new message.
  */
 export const SetBudgetRequestSchema: GenMessage<SetBudgetRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 22);
+  messageDesc(file_guildhall_v1_task, 29);
 
 /**
  * @generated from message guildhall.v1.SetBudgetResponse
@@ -756,7 +973,7 @@ export type SetBudgetResponse = Message<"guildhall.v1.SetBudgetResponse"> & {
  * Use `create(SetBudgetResponseSchema)` to create a new message.
  */
 export const SetBudgetResponseSchema: GenMessage<SetBudgetResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 23);
+  messageDesc(file_guildhall_v1_task, 30);
 
 /**
  * @generated from message guildhall.v1.ListBudgetsRequest
@@ -773,7 +990,7 @@ export type ListBudgetsRequest = Message<"guildhall.v1.ListBudgetsRequest"> & {
  * Use `create(ListBudgetsRequestSchema)` to create a new message.
  */
 export const ListBudgetsRequestSchema: GenMessage<ListBudgetsRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 24);
+  messageDesc(file_guildhall_v1_task, 31);
 
 /**
  * @generated from message guildhall.v1.ListBudgetsResponse
@@ -790,7 +1007,7 @@ export type ListBudgetsResponse = Message<"guildhall.v1.ListBudgetsResponse"> & 
  * Use `create(ListBudgetsResponseSchema)` to create a new message.
  */
 export const ListBudgetsResponseSchema: GenMessage<ListBudgetsResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_task, 25);
+  messageDesc(file_guildhall_v1_task, 32);
 
 /**
  * @generated from enum guildhall.v1.TaskState
@@ -896,6 +1113,44 @@ export const OnFailureSchema: GenEnum<OnFailure> = /*@__PURE__*/
   enumDesc(file_guildhall_v1_task, 1);
 
 /**
+ * @generated from enum guildhall.v1.UploadedFileKind
+ */
+export const UploadedFileKind = {
+  /**
+   * @generated from enum value: UPLOADED_FILE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: UPLOADED_FILE_KIND_FILE = 1;
+   */
+  FILE: 1,
+
+  /**
+   * @generated from enum value: UPLOADED_FILE_KIND_PROGRAM = 2;
+   */
+  PROGRAM: 2,
+
+  /**
+   * Its bytes are what it points to.
+   *
+   * @generated from enum value: UPLOADED_FILE_KIND_LINK = 3;
+   */
+  LINK: 3,
+} as const;
+
+/**
+ * @generated from enum guildhall.v1.UploadedFileKind
+ */
+export type UploadedFileKind = (typeof UploadedFileKind)[keyof typeof UploadedFileKind] | UnknownEnum;
+
+/**
+ * Describes the enum guildhall.v1.UploadedFileKind.
+ */
+export const UploadedFileKindSchema: GenEnum<UploadedFileKind> = /*@__PURE__*/
+  enumDesc(file_guildhall_v1_task, 2);
+
+/**
  * Work that waits for a worker: one task, or a graph of them.
  *
  * @generated from service guildhall.v1.TaskService
@@ -946,6 +1201,26 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof SetTaskPriorityRequestSchema;
     output: typeof SetTaskPriorityResponseSchema;
+  },
+  /**
+   * Files for a workspace that workers make: the name in the answer goes into `WorkspaceSource.upload`.
+   *
+   * @generated from rpc guildhall.v1.TaskService.UploadWorkspace
+   */
+  uploadWorkspace: {
+    methodKind: "client_streaming";
+    input: typeof UploadWorkspaceRequestSchema;
+    output: typeof UploadWorkspaceResponseSchema;
+  },
+  /**
+   * What the task's session has changed, as a patch that `git apply` takes.
+   *
+   * @generated from rpc guildhall.v1.TaskService.GetTaskResult
+   */
+  getTaskResult: {
+    methodKind: "server_streaming";
+    input: typeof GetTaskResultRequestSchema;
+    output: typeof GetTaskResultResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_guildhall_v1_task, 0);

@@ -6,6 +6,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { SessionRef } from "./store_pb.ts";
 import { file_guildhall_internal_v1_store } from "./store_pb.ts";
+import type { Delta } from "../../v1/session_pb.ts";
+import { file_guildhall_v1_session } from "../../v1/session_pb.ts";
 import type { Needs, WorkspaceSource } from "../../v1/task_pb.ts";
 import { file_guildhall_v1_task } from "../../v1/task_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file guildhall/internal/v1/pool.proto.
  */
 export const file_guildhall_internal_v1_pool: GenFile = /*@__PURE__*/
-  fileDesc("CiBndWlsZGhhbGwvaW50ZXJuYWwvdjEvcG9vbC5wcm90bxIVZ3VpbGRoYWxsLmludGVybmFsLnYxIo8CCgtKb2luUmVxdWVzdBItCgVoZWxsbxgBIAEoCzIcLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWxsb0gAEjUKCWhlYXJ0YmVhdBgCIAEoCzIgLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWFydGJlYXRIABIvCgZhbnN3ZXIYAyABKAsyHS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW5zd2VySAASLgoEb3ZlchgEIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SdW5PdmVySAASMQoHZ29vZGJ5ZRgFIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5Hb29kYnllSABCBgoEa2luZCKKAgoMSm9pblJlc3BvbnNlEjEKB3dlbGNvbWUYASABKAsyHi5ndWlsZGhhbGwuaW50ZXJuYWwudjEuV2VsY29tZUgAEjQKBHNlZW4YAiABKAsyJC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSGVhcnRiZWF0U2VlbkgAEi0KBW9mZmVyGAMgASgLMhwuZ3VpbGRoYWxsLmludGVybmFsLnYxLk9mZmVySAASKwoEc3RvcBgEIAEoCzIbLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5TdG9wSAASLQoFZHJhaW4YBSABKAsyHC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuRHJhaW5IAEIGCgRraW5kIsoCCgVIZWxsbxIRCgl3b3JrZXJfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIUCgxwcm90b2NvbF9taW4YAyABKA0SFAoMcHJvdG9jb2xfbWF4GAQgASgNEiUKCGNhcGFjaXR5GAUgASgLMhMuZ3VpbGRoYWxsLnYxLk5lZWRzEjgKBmxhYmVscxgGIAMoCzIoLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWxsby5MYWJlbHNFbnRyeRINCgVyb2xlcxgHIAMoCRIZChFlbnZpcm9ubWVudF9raW5kcxgIIAMoCRIMCgR3YXJtGAkgAygJEikKBGhlbGQYCiADKAsyGy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSGVsZBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiYKBEhlbGQSDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDSInCglIZWFydGJlYXQSDAoEbG9hZBgBIAEoARIMCgR3YXJtGAIgAygJIkoKBkFuc3dlchIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEhAKCGFjY2VwdGVkGAMgASgIEg4KBnJlYXNvbhgEIAEoCSJZCgdSdW5PdmVyEg8KB3Rhc2tfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDQoFZW5kZWQYAyABKAgSDwoHeWllbGRlZBgEIAEoCBIOCgZyZWFzb24YBSABKAkiCQoHR29vZGJ5ZSJcCgdXZWxjb21lEhcKD29yY2hlc3RyYXRvcl9pZBgBIAEoCRIUCgxoZWFydGJlYXRfbXMYAiABKA0SEAoIZmVuY2VfbXMYAyABKA0SEAoIbGVhc2VfbXMYBCABKA0iDwoNSGVhcnRiZWF0U2VlbiL9AQoFT2ZmZXISDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIyCgdzZXNzaW9uGAMgASgLMiEuZ3VpbGRoYWxsLmludGVybmFsLnYxLlNlc3Npb25SZWYSMAoJd29ya3NwYWNlGAQgASgLMh0uZ3VpbGRoYWxsLnYxLldvcmtzcGFjZVNvdXJjZRIRCglkaXJlY3RvcnkYBSABKAkSDAoEdHJlZRgGIAEoCRIiCgVuZWVkcxgHIAEoCzITLmd1aWxkaGFsbC52MS5OZWVkcxIVCg1yZXN1bHRfYnJhbmNoGAggASgJEhIKCnVuYXR0ZW5kZWQYCSABKAgiMwoEU3RvcBIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgsKA25vdxgDIAEoCCIHCgVEcmFpbiJSCg5BbW91bnRzTWVzc2FnZRINCgVzdGVwcxgBIAEoARIOCgZ0b2tlbnMYAiABKAESEAoIY29zdF91c2QYAyABKAESDwoHc2Vjb25kcxgEIAEoASKKAQoOUmVzZXJ2ZVJlcXVlc3QSMgoHc2Vzc2lvbhgBIAEoCzIhLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5TZXNzaW9uUmVmEg0KBWVwb2NoGAIgASgNEjUKBndhbnRlZBgDIAEoCzIlLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5BbW91bnRzTWVzc2FnZSIdCg9SZXNlcnZlUmVzcG9uc2USCgoCaWQYASABKAkiUQoNU2V0dGxlUmVxdWVzdBIKCgJpZBgBIAEoCRI0CgVzcGVudBgCIAEoCzIlLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5BbW91bnRzTWVzc2FnZSIQCg5TZXR0bGVSZXNwb25zZTJkCg1Xb3JrZXJTZXJ2aWNlElMKBEpvaW4SIi5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSm9pblJlcXVlc3QaIy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSm9pblJlc3BvbnNlKAEwATLAAQoNTGVkZ2VyU2VydmljZRJYCgdSZXNlcnZlEiUuZ3VpbGRoYWxsLmludGVybmFsLnYxLlJlc2VydmVSZXF1ZXN0GiYuZ3VpbGRoYWxsLmludGVybmFsLnYxLlJlc2VydmVSZXNwb25zZRJVCgZTZXR0bGUSJC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2V0dGxlUmVxdWVzdBolLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5TZXR0bGVSZXNwb25zZWIGcHJvdG8z", [file_guildhall_internal_v1_store, file_guildhall_v1_task]);
+  fileDesc("CiBndWlsZGhhbGwvaW50ZXJuYWwvdjEvcG9vbC5wcm90bxIVZ3VpbGRoYWxsLmludGVybmFsLnYxIvwCCgtKb2luUmVxdWVzdBItCgVoZWxsbxgBIAEoCzIcLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWxsb0gAEjUKCWhlYXJ0YmVhdBgCIAEoCzIgLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWFydGJlYXRIABIvCgZhbnN3ZXIYAyABKAsyHS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW5zd2VySAASLgoEb3ZlchgEIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SdW5PdmVySAASMQoHZ29vZGJ5ZRgFIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5Hb29kYnllSAASMwoIcHJlcGFyZWQYBiABKAsyHy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuUHJlcGFyZWRIABI2CgZkZWx0YXMYByABKAsyJC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuRGVsdGFzTWVzc2FnZUgAQgYKBGtpbmQiuwIKDEpvaW5SZXNwb25zZRIxCgd3ZWxjb21lGAEgASgLMh4uZ3VpbGRoYWxsLmludGVybmFsLnYxLldlbGNvbWVIABI0CgRzZWVuGAIgASgLMiQuZ3VpbGRoYWxsLmludGVybmFsLnYxLkhlYXJ0YmVhdFNlZW5IABItCgVvZmZlchgDIAEoCzIcLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5PZmZlckgAEisKBHN0b3AYBCABKAsyGy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU3RvcEgAEi0KBWRyYWluGAUgASgLMhwuZ3VpbGRoYWxsLmludGVybmFsLnYxLkRyYWluSAASLwoGbGlzdGVuGAYgASgLMh0uZ3VpbGRoYWxsLmludGVybmFsLnYxLkxpc3RlbkgAQgYKBGtpbmQiygIKBUhlbGxvEhEKCXdvcmtlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhQKDHByb3RvY29sX21pbhgDIAEoDRIUCgxwcm90b2NvbF9tYXgYBCABKA0SJQoIY2FwYWNpdHkYBSABKAsyEy5ndWlsZGhhbGwudjEuTmVlZHMSOAoGbGFiZWxzGAYgAygLMiguZ3VpbGRoYWxsLmludGVybmFsLnYxLkhlbGxvLkxhYmVsc0VudHJ5Eg0KBXJvbGVzGAcgAygJEhkKEWVudmlyb25tZW50X2tpbmRzGAggAygJEgwKBHdhcm0YCSADKAkSKQoEaGVsZBgKIAMoCzIbLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWxkGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJgoESGVsZBIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNIicKCUhlYXJ0YmVhdBIMCgRsb2FkGAEgASgBEgwKBHdhcm0YAiADKAkiSgoGQW5zd2VyEg8KB3Rhc2tfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SEAoIYWNjZXB0ZWQYAyABKAgSDgoGcmVhc29uGAQgASgJIm4KB1J1bk92ZXISDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRINCgVlbmRlZBgDIAEoCBIPCgd5aWVsZGVkGAQgASgIEg4KBnJlYXNvbhgFIAEoCRITCgt1bmRlbGl2ZXJlZBgGIAEoCSI4CghQcmVwYXJlZBIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBGJhc2UYAyABKAkiRQoNRGVsdGFzTWVzc2FnZRIPCgdzZXNzaW9uGAEgASgJEiMKBmRlbHRhcxgCIAMoCzITLmd1aWxkaGFsbC52MS5EZWx0YSIJCgdHb29kYnllIlwKB1dlbGNvbWUSFwoPb3JjaGVzdHJhdG9yX2lkGAEgASgJEhQKDGhlYXJ0YmVhdF9tcxgCIAEoDRIQCghmZW5jZV9tcxgDIAEoDRIQCghsZWFzZV9tcxgEIAEoDSIPCg1IZWFydGJlYXRTZWVuIosCCgVPZmZlchIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEjIKB3Nlc3Npb24YAyABKAsyIS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2Vzc2lvblJlZhIwCgl3b3Jrc3BhY2UYBCABKAsyHS5ndWlsZGhhbGwudjEuV29ya3NwYWNlU291cmNlEhEKCWRpcmVjdG9yeRgFIAEoCRIMCgR0cmVlGAYgASgJEiIKBW5lZWRzGAcgASgLMhMuZ3VpbGRoYWxsLnYxLk5lZWRzEhUKDXJlc3VsdF9icmFuY2gYCCABKAkSEgoKdW5hdHRlbmRlZBgJIAEoCBIMCgRiYXNlGAogASgJIiUKBkxpc3RlbhIPCgdzZXNzaW9uGAEgASgJEgoKAm9uGAIgASgIIjMKBFN0b3ASDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRILCgNub3cYAyABKAgiBwoFRHJhaW4iUgoOQW1vdW50c01lc3NhZ2USDQoFc3RlcHMYASABKAESDgoGdG9rZW5zGAIgASgBEhAKCGNvc3RfdXNkGAMgASgBEg8KB3NlY29uZHMYBCABKAEiigEKDlJlc2VydmVSZXF1ZXN0EjIKB3Nlc3Npb24YASABKAsyIS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2Vzc2lvblJlZhINCgVlcG9jaBgCIAEoDRI1CgZ3YW50ZWQYAyABKAsyJS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW1vdW50c01lc3NhZ2UiHQoPUmVzZXJ2ZVJlc3BvbnNlEgoKAmlkGAEgASgJIlEKDVNldHRsZVJlcXVlc3QSCgoCaWQYASABKAkSNAoFc3BlbnQYAiABKAsyJS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW1vdW50c01lc3NhZ2UiEAoOU2V0dGxlUmVzcG9uc2UyZAoNV29ya2VyU2VydmljZRJTCgRKb2luEiIuZ3VpbGRoYWxsLmludGVybmFsLnYxLkpvaW5SZXF1ZXN0GiMuZ3VpbGRoYWxsLmludGVybmFsLnYxLkpvaW5SZXNwb25zZSgBMAEywAEKDUxlZGdlclNlcnZpY2USWAoHUmVzZXJ2ZRIlLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SZXNlcnZlUmVxdWVzdBomLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SZXNlcnZlUmVzcG9uc2USVQoGU2V0dGxlEiQuZ3VpbGRoYWxsLmludGVybmFsLnYxLlNldHRsZVJlcXVlc3QaJS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2V0dGxlUmVzcG9uc2ViBnByb3RvMw", [file_guildhall_internal_v1_store, file_guildhall_v1_session, file_guildhall_v1_task]);
 
 /**
  * @generated from message guildhall.internal.v1.JoinRequest
@@ -57,6 +59,20 @@ export type JoinRequest = Message<"guildhall.internal.v1.JoinRequest"> & {
      */
     value: Goodbye;
     case: "goodbye";
+  } | {
+    /**
+     * @generated from field: guildhall.internal.v1.Prepared prepared = 6;
+     */
+    value: Prepared;
+    case: "prepared";
+  } | {
+    /**
+     * Of sessions that it was asked to tell of.
+     *
+     * @generated from field: guildhall.internal.v1.DeltasMessage deltas = 7;
+     */
+    value: DeltasMessage;
+    case: "deltas";
   } | { case: undefined; value?: undefined };
 };
 
@@ -106,6 +122,12 @@ export type JoinResponse = Message<"guildhall.internal.v1.JoinResponse"> & {
      */
     value: Drain;
     case: "drain";
+  } | {
+    /**
+     * @generated from field: guildhall.internal.v1.Listen listen = 6;
+     */
+    value: Listen;
+    case: "listen";
   } | { case: undefined; value?: undefined };
 };
 
@@ -292,6 +314,13 @@ export type RunOver = Message<"guildhall.internal.v1.RunOver"> & {
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * Why the result of a turn that is done could not be delivered; empty: it was, or there was nowhere to deliver it to.
+   *
+   * @generated from field: string undelivered = 6;
+   */
+  undelivered: string;
 };
 
 /**
@@ -300,6 +329,59 @@ export type RunOver = Message<"guildhall.internal.v1.RunOver"> & {
  */
 export const RunOverSchema: GenMessage<RunOver> = /*@__PURE__*/
   messageDesc(file_guildhall_internal_v1_pool, 6);
+
+/**
+ * A clone was made: of this commit, which it has to be of at every other worker too.
+ *
+ * @generated from message guildhall.internal.v1.Prepared
+ */
+export type Prepared = Message<"guildhall.internal.v1.Prepared"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * @generated from field: uint32 epoch = 2;
+   */
+  epoch: number;
+
+  /**
+   * @generated from field: string base = 3;
+   */
+  base: string;
+};
+
+/**
+ * Describes the message guildhall.internal.v1.Prepared.
+ * Use `create(PreparedSchema)` to create a new message.
+ */
+export const PreparedSchema: GenMessage<Prepared> = /*@__PURE__*/
+  messageDesc(file_guildhall_internal_v1_pool, 7);
+
+/**
+ * What is on its way in a session and not in its log yet.
+ *
+ * @generated from message guildhall.internal.v1.DeltasMessage
+ */
+export type DeltasMessage = Message<"guildhall.internal.v1.DeltasMessage"> & {
+  /**
+   * @generated from field: string session = 1;
+   */
+  session: string;
+
+  /**
+   * @generated from field: repeated guildhall.v1.Delta deltas = 2;
+   */
+  deltas: Delta[];
+};
+
+/**
+ * Describes the message guildhall.internal.v1.DeltasMessage.
+ * Use `create(DeltasMessageSchema)` to create a new message.
+ */
+export const DeltasMessageSchema: GenMessage<DeltasMessage> = /*@__PURE__*/
+  messageDesc(file_guildhall_internal_v1_pool, 8);
 
 /**
  * @generated from message guildhall.internal.v1.Goodbye
@@ -312,7 +394,7 @@ export type Goodbye = Message<"guildhall.internal.v1.Goodbye"> & {
  * Use `create(GoodbyeSchema)` to create a new message.
  */
 export const GoodbyeSchema: GenMessage<Goodbye> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 7);
+  messageDesc(file_guildhall_internal_v1_pool, 9);
 
 /**
  * @generated from message guildhall.internal.v1.Welcome
@@ -348,7 +430,7 @@ export type Welcome = Message<"guildhall.internal.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 8);
+  messageDesc(file_guildhall_internal_v1_pool, 10);
 
 /**
  * @generated from message guildhall.internal.v1.HeartbeatSeen
@@ -361,7 +443,7 @@ export type HeartbeatSeen = Message<"guildhall.internal.v1.HeartbeatSeen"> & {
  * Use `create(HeartbeatSeenSchema)` to create a new message.
  */
 export const HeartbeatSeenSchema: GenMessage<HeartbeatSeen> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 9);
+  messageDesc(file_guildhall_internal_v1_pool, 11);
 
 /**
  * @generated from message guildhall.internal.v1.Offer
@@ -417,6 +499,13 @@ export type Offer = Message<"guildhall.internal.v1.Offer"> & {
    * @generated from field: bool unattended = 9;
    */
   unattended: boolean;
+
+  /**
+   * Commit that the clone was made of the first time; empty: this is the first time.
+   *
+   * @generated from field: string base = 10;
+   */
+  base: string;
 };
 
 /**
@@ -424,7 +513,31 @@ export type Offer = Message<"guildhall.internal.v1.Offer"> & {
  * Use `create(OfferSchema)` to create a new message.
  */
 export const OfferSchema: GenMessage<Offer> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 10);
+  messageDesc(file_guildhall_internal_v1_pool, 12);
+
+/**
+ * Somebody watches a session, or nobody does any more.
+ *
+ * @generated from message guildhall.internal.v1.Listen
+ */
+export type Listen = Message<"guildhall.internal.v1.Listen"> & {
+  /**
+   * @generated from field: string session = 1;
+   */
+  session: string;
+
+  /**
+   * @generated from field: bool on = 2;
+   */
+  on: boolean;
+};
+
+/**
+ * Describes the message guildhall.internal.v1.Listen.
+ * Use `create(ListenSchema)` to create a new message.
+ */
+export const ListenSchema: GenMessage<Listen> = /*@__PURE__*/
+  messageDesc(file_guildhall_internal_v1_pool, 13);
 
 /**
  * @generated from message guildhall.internal.v1.Stop
@@ -453,7 +566,7 @@ export type Stop = Message<"guildhall.internal.v1.Stop"> & {
  * Use `create(StopSchema)` to create a new message.
  */
 export const StopSchema: GenMessage<Stop> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 11);
+  messageDesc(file_guildhall_internal_v1_pool, 14);
 
 /**
  * @generated from message guildhall.internal.v1.Drain
@@ -466,7 +579,7 @@ export type Drain = Message<"guildhall.internal.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 12);
+  messageDesc(file_guildhall_internal_v1_pool, 15);
 
 /**
  * @generated from message guildhall.internal.v1.AmountsMessage
@@ -498,7 +611,7 @@ export type AmountsMessage = Message<"guildhall.internal.v1.AmountsMessage"> & {
  * Use `create(AmountsMessageSchema)` to create a new message.
  */
 export const AmountsMessageSchema: GenMessage<AmountsMessage> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 13);
+  messageDesc(file_guildhall_internal_v1_pool, 16);
 
 /**
  * @generated from message guildhall.internal.v1.ReserveRequest
@@ -525,7 +638,7 @@ export type ReserveRequest = Message<"guildhall.internal.v1.ReserveRequest"> & {
  * Use `create(ReserveRequestSchema)` to create a new message.
  */
 export const ReserveRequestSchema: GenMessage<ReserveRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 14);
+  messageDesc(file_guildhall_internal_v1_pool, 17);
 
 /**
  * @generated from message guildhall.internal.v1.ReserveResponse
@@ -542,7 +655,7 @@ export type ReserveResponse = Message<"guildhall.internal.v1.ReserveResponse"> &
  * Use `create(ReserveResponseSchema)` to create a new message.
  */
 export const ReserveResponseSchema: GenMessage<ReserveResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 15);
+  messageDesc(file_guildhall_internal_v1_pool, 18);
 
 /**
  * @generated from message guildhall.internal.v1.SettleRequest
@@ -564,7 +677,7 @@ export type SettleRequest = Message<"guildhall.internal.v1.SettleRequest"> & {
  * Use `create(SettleRequestSchema)` to create a new message.
  */
 export const SettleRequestSchema: GenMessage<SettleRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 16);
+  messageDesc(file_guildhall_internal_v1_pool, 19);
 
 /**
  * @generated from message guildhall.internal.v1.SettleResponse
@@ -577,7 +690,7 @@ export type SettleResponse = Message<"guildhall.internal.v1.SettleResponse"> & {
  * Use `create(SettleResponseSchema)` to create a new message.
  */
 export const SettleResponseSchema: GenMessage<SettleResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 17);
+  messageDesc(file_guildhall_internal_v1_pool, 20);
 
 /**
  * The one stream between a worker, which dials, and an orchestrator.
