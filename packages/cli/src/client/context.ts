@@ -2,6 +2,8 @@ import { homedir, tmpdir } from "node:os";
 
 import { type Paths, resolvePaths } from "@guildhall/core/paths";
 
+import { guardTerminal } from "../output/terminal.ts";
+
 /** What a command is run with: the one place of the client where process and environment are read. */
 export interface Context {
   env: Readonly<Record<string, string | undefined>>;
@@ -21,5 +23,6 @@ export function processContext(): Context {
   const env = process.env;
   const paths = resolvePaths({ env, home: env["HOME"] ?? homedir(), uid, tmp: tmpdir() });
   const color = process.stdout.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
-  return { env, cwd: process.cwd(), uid, paths, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, color };
+  const [stdout, stderr] = [guardTerminal(process.stdout), guardTerminal(process.stderr)];
+  return { env, cwd: process.cwd(), uid, paths, stdin: process.stdin, stdout, stderr, color };
 }

@@ -103,10 +103,9 @@ async function decide(context: Context, connection: Connection, session: string,
 /** One line that a person types. */
 export async function ask(context: Context, question: string): Promise<string> {
   const { createInterface } = await import("node:readline/promises");
-  const terminal = createInterface({ input: context.stdin, output: context.stdout });
+  // The terminal edits the line: what we write to it carries no control characters of anybody's. Ctrl-C stays the session's that way, too.
+  const terminal = createInterface({ input: context.stdin, output: context.stdout, terminal: false });
   try {
-    // Ctrl-C belongs to the session, also while a question is open.
-    terminal.on("SIGINT", () => process.emit("SIGINT"));
     return (await terminal.question(question)).trim();
   } finally {
     terminal.close();

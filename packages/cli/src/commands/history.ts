@@ -87,7 +87,11 @@ export async function writeChunks(
   responses: AsyncIterable<{ chunk: Uint8Array }>,
 ): Promise<void> {
   if (output === undefined) {
-    for await (const { chunk } of responses) if (!context.stdout.write(chunk)) await once(context.stdout, "drain");
+    // To a terminal as text, which is made harmless there.
+    const text = context.stdout.isTTY === true ? new TextDecoder() : undefined;
+    for await (const { chunk } of responses) {
+      if (!context.stdout.write(text?.decode(chunk, { stream: true }) ?? chunk)) await once(context.stdout, "drain");
+    }
     return;
   }
   const file = resolve(context.cwd, output);
