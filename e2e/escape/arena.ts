@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 
-import type { Sandbox, SandboxProvider } from "@guildhall/core";
+import { GuildError, type Sandbox, type SandboxProvider } from "@guildhall/core";
 import { finish } from "@guildhall/core/testing";
 
 import type { Attack, ControlPlace } from "./attack.ts";
@@ -16,23 +16,31 @@ export interface Outcome {
 export async function runInSandbox(
   provider: SandboxProvider,
   attack: Attack,
-  given: { workspace: string; environment: Record<string, string>; mark: string },
+  given: { workspace: string; environment: Record<string, string>; mark: string; wayOut: string },
 ): Promise<Outcome> {
   const limits = attack.limits === undefined ? {} : { limits: attack.limits };
-  const sandbox: Sandbox = await provider.create({ id: `escape-${given.mark}`, workspace: given.workspace, leaseMs: 60_000, ...limits });
+  const wayOut = attack.wayOut === true ? { wayOut: { directory: given.wayOut } } : {};
+  const spec = { id: `escape-${given.mark}`, workspace: given.workspace, leaseMs: 60_000, ...limits, ...wayOut };
+  const sandbox: Sandbox = await provider.create(spec);
   try {
     const execution = await sandbox.exec({
-      argv: ["/run/guildhall/bin/bash", "-c", attack.script],
+      argv: ["/run/guildhall/bin/bash", "-c", attack.wayOut === true ? `${REACHES}; ${attack.script}` : attack.script],
       env: given.environment,
       limits: { wallSeconds: 60, ...attack.execution },
     });
     const { stdout, exit } = await finish(execution);
     await execution.close();
+    // What is shut altogether contains anything, and shows nothing.
+    if (attack.wayOut === true && !stdout.includes("public\npublic\n")) {
+      throw new GuildError("internal", `the way out does not lead out: ${stdout.slice(0, 300)}`, { subject: attack.id });
+    }
     return { stdout, limit: exit.limit };
   } finally {
     await sandbox.dispose();
   }
 }
+
+const REACHES = "curl -sSm 20 http://www.example.com/ https://www.example.com/ 2>&1";
 
 const NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
 
@@ -43,7 +51,7 @@ export async function runOpenly(
 ): Promise<Outcome | undefined> {
   if (attack.control === "root" && process.geteuid?.() !== 0) return undefined;
   const { command, as } = place(attack.control, given.as);
-  const [program, ...args] = [...command, "bash", "-c", attack.script];
+  const [program, ...args] = [...command, "bash", "-c", attack.openly ?? attack.script];
   const { PATH = "" } = process.env;
   const child = spawn(program, args, {
     cwd: given.workspace,

@@ -35,6 +35,10 @@ export interface Attack {
    */
   script: string;
   control: ControlPlace;
+  /** What the control runs, where the attack goes another way without a sandbox. */
+  openly?: string;
+  /** The sandbox has a way out to the internet of `internet.ts`; `FAR`, `FAR_TLS` and `INNER` are ports of that on this machine. */
+  wayOut?: true;
   limits?: SandboxLimits;
   /** Of the one execution. */
   execution?: { cpuSeconds?: number; fileBytes?: number; openFiles?: number; wallSeconds?: number };

@@ -14,6 +14,7 @@ import { networkAttacks } from "./attacks/network.ts";
 import { processAttacks } from "./attacks/processes.ts";
 import { repositoryAttacks } from "./attacks/repository.ts";
 import { resourceAttacks } from "./attacks/resources.ts";
+import { wayOutAttacks } from "./attacks/way-out.ts";
 import { killMarked } from "./processes.ts";
 import { World } from "./world.ts";
 
@@ -26,6 +27,7 @@ export const attacks: Attack[] = [
   ...kernelAttacks,
   ...resourceAttacks,
   ...networkAttacks,
+  ...wayOutAttacks,
   ...repositoryAttacks,
 ];
 
@@ -83,7 +85,7 @@ export async function runCorpus(options: CorpusOptions, tell: (row: Row) => void
       };
       for (const provider of providers) {
         const result = await attempt({}, (workspace, mark) =>
-          runInSandbox(provider, attack, { workspace, mark, environment: world.environment(mark) }),
+          runInSandbox(provider, attack, { workspace, mark, environment: world.environment(mark), wayOut: world.internet.directory }),
         );
         through[provider.name] = result === true;
       }

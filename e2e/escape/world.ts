@@ -6,7 +6,10 @@ import { chmod, chown, copyFile, mkdir, readFile, writeFile } from "node:fs/prom
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 
+import { EscapeInternet } from "./internet.ts";
+
 interface Parts {
+  internet: EscapeInternet;
   outside: string;
   canary: string;
   datagrams: string[];
@@ -23,6 +26,8 @@ export class World {
   readonly canary: string;
   /** Datagrams that have come. */
   readonly datagrams: readonly string[];
+  /** Behind the way out of sandboxes that have one. */
+  readonly internet: EscapeInternet;
   readonly #parts: Parts;
 
   private constructor(parts: Parts) {
@@ -30,6 +35,7 @@ export class World {
     this.outside = parts.outside;
     this.canary = parts.canary;
     this.datagrams = parts.datagrams;
+    this.internet = parts.internet;
   }
 
   /** `as`: whom the helper processes run as, where the caller is root. */
@@ -71,7 +77,9 @@ export class World {
       ...as,
     });
     await once(giver.stdout, "data");
+    const internet = await EscapeInternet.open(join(outside, "way-out"), canary);
     const environment = {
+      ...internet.environment,
       OUTSIDE: outside,
       PORT: String((loopback.address() as AddressInfo).port),
       UDP: String(socket.address().port),
@@ -80,7 +88,7 @@ export class World {
       PASS: join(outside, "pass.sock"),
       HELPER: String(helper.pid),
     };
-    return new World({ outside, canary, datagrams, helpers: [helper, giver], servers: [...servers, socket], environment });
+    return new World({ internet, outside, canary, datagrams, helpers: [helper, giver], servers: [...servers, socket], environment });
   }
 
   /** What scripts find in their environment. */
@@ -104,5 +112,6 @@ export class World {
       await once(child, "exit");
     }
     for (const server of this.#parts.servers) server.close();
+    await this.internet.close();
   }
 }
