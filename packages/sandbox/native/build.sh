@@ -18,7 +18,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 tools=("$(command -v rg)" "$(command -v git)" "$(command -v socat)")
-stamp=$( { cat build.sh init/*.[ch] launch/*.[ch] mapping/*.[ch] place/*.c seccomp/*.c toolkit/*.c; stat -Lc '%n %s %Y' "${tools[@]}" "$(command -v bash-static)"; } | sha256sum)
+stamp=$( { cat build.sh init/*.[ch] launch/*.[ch] mapping/*.[ch] place/*.[ch] seccomp/*.c toolkit/*.c; stat -Lc '%n %s %Y' "${tools[@]}" "$(command -v bash-static)"; } | sha256sum)
 [ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ] && exit 0 # also for users who may only read it
 mkdir -p "$out"
 exec 9>"$out/.lock"
@@ -31,8 +31,8 @@ chmod 755 "$work"
 mkdir -p "$work"/toolkit/{bin,lib,libexec/git-core,share/git-core/templates} "$work/host"
 
 gcc "${cflags[@]}" -static -o "$work/toolkit/init" init/*.c
-gcc "${cflags[@]}" -static -o "$work/host/launch" launch/*.c mapping/*.c
-gcc "${cflags[@]}" -static -o "$work/host/place" place/*.c mapping/*.c
+gcc "${cflags[@]}" -static -o "$work/host/launch" launch/*.c mapping/*.c place/place.c place/waiting.c
+gcc "${cflags[@]}" -static -o "$work/host/place" place/main.c place/place.c mapping/*.c
 gcc "${cflags[@]}" -o "$work/seccomp" seccomp/*.c
 "$work/seccomp" >"$work/host/seccomp.bpf"
 cp "$work/host/seccomp.bpf" "$work/toolkit/" # for inits that put it on themselves

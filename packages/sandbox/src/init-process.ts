@@ -25,6 +25,23 @@ export interface InitProcess {
  * Throws `failed_precondition` with what it said on stderr.
  */
 export async function startInit(command: string, args: string[], extra: Array<number | "ignore"> = []): Promise<InitProcess> {
+  return await answered(await spawnInit(command, args, extra));
+}
+
+/** A process that is to become an init, or whose child is. */
+export interface SpawnedInit {
+  child: ChildProcess;
+  pid: number;
+  /** The connection, of which nothing has been read. */
+  stream: Duplex;
+  /** How it ended. */
+  ended: Promise<string>;
+  /** The last of what it has said on stderr, one line. */
+  complaint(): string;
+}
+
+/** Spawns without waiting for anything. Throws `failed_precondition`. */
+export async function spawnInit(command: string, args: string[], extra: Array<number | "ignore" | "pipe">): Promise<SpawnedInit> {
   const stdio: StdioOptions = ["ignore", "ignore", "pipe", "pipe", ...extra];
   const child = spawn(command, args, { stdio, env: {}, cwd: "/", detached: true });
   const ended = new Promise<string>((resolve) => {
@@ -32,14 +49,20 @@ export async function startInit(command: string, args: string[], extra: Array<nu
     child.once("exit", (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
   });
   const stream = child.stdio[CONNECTION_FD];
-  let complaint = "";
+  let said = "";
   child.stderr?.on("data", (bytes: Buffer) => {
-    if (complaint.length < LONGEST_COMPLAINT) complaint += bytes.toString("utf8");
+    if (said.length < LONGEST_COMPLAINT) said += bytes.toString("utf8");
   });
   if (stream === null || stream === undefined || child.pid === undefined) {
     throw new GuildError("failed_precondition", `cannot start ${command}: ${await ended}`, { subject: command });
   }
-  const connection = new InitConnection(stream as Duplex);
+  const complaint = (): string => said.trim().split("\n").slice(-3).join("; ");
+  return { child, pid: child.pid, stream: stream as Duplex, ended, complaint };
+}
+
+/** Waits until the init answers. Throws `failed_precondition` with what it said, the process ended. */
+export async function answered({ child, pid, stream, ended, complaint }: SpawnedInit): Promise<InitProcess> {
+  const connection = new InitConnection(stream);
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   try {
     await connection.ready();
@@ -47,13 +70,14 @@ export async function startInit(command: string, args: string[], extra: Array<nu
     child.kill("SIGKILL");
     const how = await ended;
     await closed;
-    const said = complaint.trim().split("\n").slice(-3).join("; ");
+    const said = complaint();
     throw new GuildError("failed_precondition", `the sandbox did not start: ${said === "" ? how : said}`, { cause: error });
   }
-  return { connection, pid: child.pid, stop: () => stop(child, ended) };
+  return { connection, pid, stop: () => endInit(child, ended) };
 }
 
-async function stop(child: ChildProcess, ended: Promise<string>): Promise<void> {
+/** Waits for a process that has been told to end, or whose connection is closed; by force when it takes too long. */
+export async function endInit(child: ChildProcess, ended: Promise<string>): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_PATIENCE_MS);
     await ended;

@@ -6,6 +6,8 @@ export interface SandboxProviderOptions {
   /** The unprivileged ids that sandboxes run under when we are root; default 60789. */
   user?: { uid: number; gid: number };
   docker?: DockerOptions;
+  /** How many bubblewrap sandboxes are kept prepared for whoever comes, once `prepare` was called; default 0. */
+  warm?: number;
 }
 
 /** Of the docker provider; everything may be left out or empty. */

@@ -245,5 +245,10 @@ export interface SandboxProvider {
   readonly name: string;
   probe(): Promise<CapabilityReport>;
   create(spec: SandboxSpec): Promise<Sandbox>;
+  /**
+   * Keeps a few sandboxes ready for whoever comes with these limits, where the provider was made so; those are as strong as others. Resolves when
+   * they are ready or cannot be. Absent: it prepares none.
+   */
+  prepare?(limits: SandboxLimits): Promise<void>;
   close(): Promise<void>;
 }

@@ -45,6 +45,13 @@ export const settingsSchema = z.strictObject({
       .string()
       .default("")
       .describe("Image of `docker` sandboxes; empty: this machine's programs, read-only, and nothing is pulled."),
+    warm: z
+      .number()
+      .int()
+      .min(0)
+      .max(16)
+      .default(2)
+      .describe("Sandboxes kept prepared for the next sessions (`bubblewrap`), a few hundred kilobytes each; 0: none."),
     docker_runtime: z.string().default("").describe("Runtime of `docker` sandboxes; empty: runsc (gVisor) where the engine has it."),
     cpus: z.number().min(0).default(0).describe("CPU cores a sandbox may use; 0: all."),
     memory_mib: count("Memory a sandbox may use, MiB; 0: the provider's default.", 0),

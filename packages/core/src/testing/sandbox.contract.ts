@@ -26,11 +26,16 @@ export interface Sandboxes {
 }
 
 /**
- * Every promise of the Sandbox port. `isolated: false` leaves out what only a wall can promise. Programs used inside: those of
- * the toolkit and of a POSIX system.
+ * Every promise of the Sandbox port. `isolated: false` leaves out what only a wall can promise; `sample` what another suite of the same provider
+ * shows of the same init (files, changes). Programs used inside: those of the toolkit and of a POSIX system.
  */
-export function sandboxContract(name: string, makeFixture: () => Promise<SandboxFixture>, options: { isolated: boolean }): void {
-  const suites = [sandboxExecutionContract, sandboxLimitsContract, sandboxFilesContract, sandboxChangesContract, sandboxLifeContract];
+export function sandboxContract(
+  name: string,
+  makeFixture: () => Promise<SandboxFixture>,
+  options: { isolated: boolean; sample?: boolean },
+): void {
+  const suites = [sandboxExecutionContract, sandboxLimitsContract, sandboxLifeContract];
+  if (options.sample !== true) suites.push(sandboxFilesContract, sandboxChangesContract);
   if (options.isolated) suites.push(sandboxIsolationContract);
   describe(`${name}: sandbox`, () => {
     for (const suite of suites) {

@@ -35,7 +35,7 @@ enum limit_hit { LIMIT_NONE = 0, LIMIT_WALL = 1, LIMIT_CPU = 2, LIMIT_MEMORY = 3
 struct options {
   int connection;
   const char *connect;   /* Unix socket to connect to instead; NULL: none */
-  bool await;            /* the rest of the options comes over the connection: see start.c */
+  int await;             /* the rest of the options comes over the connection; 2: and a byte says that it is waited for. See start.c */
   const char *filter;    /* file with a system call filter to put on; NULL: somebody else has done so */
   const char *workspace;
   bool pid_one;          /* we are init of our own pid namespace */

@@ -88,7 +88,7 @@ void parse_options(char **arg) {
   for (; arg[0] != NULL && arg[1] != NULL; arg += 2) {
     if (strcmp(arg[0], "--connection") == 0) options.connection = (int)number(arg[1]);
     else if (strcmp(arg[0], "--connect") == 0) options.connect = arg[1];
-    else if (strcmp(arg[0], "--await") == 0) options.await = number(arg[1]) != 0;
+    else if (strcmp(arg[0], "--await") == 0) options.await = (int)number(arg[1]);
     else if (strcmp(arg[0], "--seccomp") == 0) options.filter = arg[1];
     else if (strcmp(arg[0], "--workspace") == 0) options.workspace = arg[1];
     else if (strcmp(arg[0], "--lease-ms") == 0) options.lease_ms = number(arg[1]);

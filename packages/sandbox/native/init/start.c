@@ -52,8 +52,9 @@ static void take(void *to, size_t length) {
   }
 }
 
-/* `u32 length`, then that many bytes of options, each ended by a NUL. They live as long as we do. */
+/* Says first, with one byte, that everything but its options is there, if that was asked for. `u32 length`, then that many bytes of options, each ended by a NUL. They live as long as we do. */
 void start_await(void) {
+  if (options.await > 1 && write(options.connection, "", 1) != 1) _exit(0);
   uint32_t length;
   take(&length, sizeof length);
   if (length == 0 || length > LONGEST_OPTIONS) _exit(64);

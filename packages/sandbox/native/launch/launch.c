@@ -2,10 +2,14 @@
  * Started by the host just before bubblewrap: joins cgroups, prepares mounts that need root in a mount namespace of its own
  * (nothing is left on the host when it ends), gives up every privilege, and becomes the program named after `--`.
  *
- *   launch [--cgroup DIR]… [--mounts [--idmap SOURCE UID GID NAME]… [--bind SOURCE NAME]…] [--uid UID --gid GID] -- PROGRAM ARG…
+ *   launch [--placer FD [--own-namespace]] [--cgroup DIR]… [--mounts [--idmap SOURCE UID GID NAME]… [--bind SOURCE NAME]…] [--uid UID --gid GID] -- PROGRAM ARG…
  *
  * Mounts come to stand at /run/guildhall-host/NAME. `--idmap`: what UID and GID own on disk belongs to --uid and --gid there,
  * and the other way round; new files are owned by UID and GID on disk.
+ *
+ * `--placer`: leaves a process outside that puts the workspace into the sandbox later, as it is told at the socket FD (place/place.h). PROGRAM has
+ * a pipe to it in the same place, for bubblewrap's --info-fd. `--own-namespace`: both are in a user namespace in which they are who they were, and in
+ * which the placer has the capabilities that an ordinary user lacks; PROGRAM has none.
  */
 #include "launch.h"
 
@@ -15,11 +19,14 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "../place/place.h"
 
 _Noreturn void fail(const char *what, const char *subject) {
   fprintf(stderr, "launch: cannot %s %s: %s\n", what, subject, strerror(errno));
@@ -44,9 +51,43 @@ static void drop(uid_t uid, gid_t gid) {
   }
 }
 
+static void put(const char *path, const char *text) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) fail("write", path);
+  close(fd);
+}
+
+static void enter_own_namespace(void) {
+  char uid[64], gid[64];
+  snprintf(uid, sizeof uid, "%d %d 1\n", geteuid(), geteuid());
+  snprintf(gid, sizeof gid, "%d %d 1\n", getegid(), getegid());
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) fail("create", "a user namespace");
+  put("/proc/self/setgroups", "deny");
+  put("/proc/self/uid_map", uid);
+  put("/proc/self/gid_map", gid);
+}
+
+/* Before any cgroup is joined or anything is given up: it is not a part of the sandbox. */
+static void leave_placer(int socket) {
+  int info[2];
+  if (pipe2(info, O_CLOEXEC) != 0) fail("open", "a pipe");
+  pid_t pid = fork();
+  if (pid < 0) fail("start", "the placer");
+  if (pid == 0) place_when_asked(socket, info[0]);
+  if (dup2(info[1], socket) != socket) fail("open", "the way to the placer");
+}
+
 int main(int argc, char **argv) {
   struct plan plan = {.uid = -1, .gid = -1};
   int at = 1;
+  if (argc > 3 && strcmp(argv[1], "--placer") == 0) {
+    at = 3;
+    if (strcmp(argv[3], "--own-namespace") == 0) {
+      enter_own_namespace();
+      at = 4;
+    }
+    leave_placer(atoi(argv[2]));
+  }
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     char **option = &argv[at];
     int left = argc - at - 1;

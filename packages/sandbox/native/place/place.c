@@ -1,13 +1,16 @@
 /*
- * Mounts a workspace in a sandbox that runs already, before anything of an agent's runs in it. For root on the host: joins the mount
- * namespace of process PID, and leaves nothing anywhere else.
+ * Mounts a workspace in a sandbox that runs already, before anything of an agent's runs in it: joins the mount namespace of its init, and
+ * leaves nothing anywhere else. For who has every capability over that namespace: root on the host, or whoever made the user namespace around it.
  *
- *   place --pid PID [--group TEXT] --uid UID --gid GID [--idmap SOURCE UID GID DEST | --pin DEST | --read DEST]…
+ *   --uid UID --gid GID [--group TEXT] [--tool SOURCE DEST | --idmap SOURCE UID GID DEST | --tree SOURCE DEST | --pin DEST | --read DEST]…
  *
  * `--group`: refuses a process whose cgroup does not name TEXT, which is what tells a container from whoever got its number after it.
- * `--uid`, `--gid`: whom the sandbox runs as, in its own user namespace. `--idmap`: what UID and GID own on disk belongs to them at DEST, made
- * there when missing. `--pin`: mounted onto itself, which keeps it in its place; `--read`: the same, read-only. No link is followed in the sandbox.
+ * `--uid`, `--gid`: whom the sandbox runs as, in its own user namespace. `--tool`: SOURCE, read-only. `--idmap`: what UID and GID own on disk
+ * belongs to them at DEST, made there when missing; `--tree`: the same without a mapping. `--pin`: mounted onto itself, which keeps it in its
+ * place; `--read`: the same, read-only. No link is followed in the sandbox.
  */
+#include "place.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -23,12 +26,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../mapping/mapping.h"
-
-_Noreturn void fail(const char *what, const char *subject) {
-  fprintf(stderr, "place: cannot %s %s: %s\n", what, subject, strerror(errno));
-  exit(71);
-}
 
 static _Noreturn void refuse(const char *what, const char *subject) {
   errno = EINVAL;
@@ -103,7 +100,7 @@ static void onto_itself(const char *path, bool read_only) {
 }
 
 struct place {
-  enum { TREE, PIN, READ } kind;
+  enum { TOOL, TREE, MAPPED, PIN, READ } kind;
   const char *source, *destination;
   long uid, gid;
   int fd;
@@ -114,7 +111,8 @@ static void prepare(struct place *one, long uid, long gid) {
   one->fd = (int)syscall(SYS_open_tree, AT_FDCWD, one->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
   if (one->fd < 0) fail("open", one->source);
   struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = 1ul << 18 /* MS_PRIVATE */};
-  bool map = one->uid != uid || one->gid != gid;
+  if (one->kind == TOOL) attributes.attr_set |= MOUNT_ATTR_RDONLY;
+  bool map = one->kind == MAPPED && (one->uid != uid || one->gid != gid);
   if (map) {
     attributes.attr_set |= MOUNT_ATTR_IDMAP;
     attributes.userns_fd = (unsigned long long)id_mapping(one->uid, one->gid, uid, gid);
@@ -122,38 +120,40 @@ static void prepare(struct place *one, long uid, long gid) {
   set_attributes(one->fd, attributes, true, map ? "map the owner of" : "prepare", one->source);
 }
 
-int main(int argc, char **argv) {
-  struct place *places = calloc((size_t)argc, sizeof *places);
+void place(int process, char **option) {
+  int count = 0;
+  while (option[count] != NULL) count++;
+  struct place *places = calloc((size_t)count + 1, sizeof *places);
   if (places == NULL) fail("hold", "the places");
-  int count = 0, process = -1;
+  count = 0;
   long uid = -1, gid = -1;
   const char *group = NULL;
-  for (int at = 1; at < argc; at++) {
-    char **option = &argv[at];
-    int left = argc - at - 1;
-    if (strcmp(*option, "--pid") == 0 && left >= 1) {
-      char path[64];
-      snprintf(path, sizeof path, "/proc/%ld", atol(argv[++at]));
-      if ((process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) fail("find", "the sandbox");
-    } else if (strcmp(*option, "--group") == 0 && left >= 1) group = argv[++at];
-    else if (strcmp(*option, "--uid") == 0 && left >= 1) uid = atol(argv[++at]);
-    else if (strcmp(*option, "--gid") == 0 && left >= 1) gid = atol(argv[++at]);
+  for (; *option != NULL; option++) {
+    int left = 0;
+    while (left < 4 && option[left + 1] != NULL) left++;
+    bool tool = strcmp(*option, "--tool") == 0;
+    if (strcmp(*option, "--group") == 0 && left >= 1) group = *++option;
+    else if (strcmp(*option, "--uid") == 0 && left >= 1) uid = atol(*++option);
+    else if (strcmp(*option, "--gid") == 0 && left >= 1) gid = atol(*++option);
     else if (strcmp(*option, "--idmap") == 0 && left >= 4) {
-      places[count++] = (struct place){.kind = TREE, .source = option[1], .uid = atol(option[2]), .gid = atol(option[3]), .destination = option[4]};
-      at += 4;
+      places[count++] = (struct place){.kind = MAPPED, .source = option[1], .uid = atol(option[2]), .gid = atol(option[3]), .destination = option[4]};
+      option += 4;
+    } else if ((tool || strcmp(*option, "--tree") == 0) && left >= 2) {
+      places[count++] = (struct place){.kind = tool ? TOOL : TREE, .source = option[1], .destination = option[2]};
+      option += 2;
     } else if ((strcmp(*option, "--pin") == 0 || strcmp(*option, "--read") == 0) && left >= 1) {
       places[count++] = (struct place){.kind = option[0][2] == 'p' ? PIN : READ, .destination = option[1]};
-      at += 1;
+      option += 1;
     } else refuse("understand", *option);
   }
-  if (process < 0 || uid < 0 || gid < 0) refuse("find", "--pid, --uid, --gid");
+  if (process < 0 || uid < 0 || gid < 0) refuse("find", "--pid, --uid or --gid");
   if (group != NULL) check_group(process, group);
   uid = outer_id(process, "uid_map", uid, -1);
   gid = outer_id(process, "gid_map", gid, -1);
   int namespace = openat(process, "ns/mnt", O_RDONLY | O_CLOEXEC);
   if (namespace < 0) fail("open", "the mount namespace of the sandbox");
   for (int i = 0; i < count; i++)
-    if (places[i].kind == TREE) prepare(&places[i], uid, gid);
+    if (places[i].kind < PIN) prepare(&places[i], uid, gid);
 
   /* Where the sandbox's users are others outside, its file systems know no files of ours: mount points are made as its own root. */
   if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) != 0) fail("keep", "capabilities");
@@ -165,13 +165,13 @@ int main(int argc, char **argv) {
   int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   set_attributes(root, (struct mount_attr){.attr_clr = MOUNT_ATTR_RDONLY}, false, "open", "the sandbox's root");
   for (int i = 0; i < count; i++)
-    if (places[i].kind == TREE) {
+    if (places[i].kind < PIN) {
       /* Held open, so that the next one may lie within. */
       int destination = open_inside(places[i].destination, true);
       move_to(places[i].fd, destination, places[i].destination);
     }
   set_attributes(root, (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY}, false, "close", "the sandbox's root");
   for (int i = 0; i < count; i++)
-    if (places[i].kind != TREE) onto_itself(places[i].destination, places[i].kind == READ);
-  return 0;
+    if (places[i].kind >= PIN) onto_itself(places[i].destination, places[i].kind == READ);
+  free(places);
 }

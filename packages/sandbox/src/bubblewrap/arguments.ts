@@ -25,7 +25,10 @@ export interface BubblewrapPlan {
   toolchain: Mount[];
   /** Without the system's own programs. */
   pure: boolean;
+  /** Where the init begins. */
   workspace: string;
+  /** Where bubblewrap tells of what it has made; undefined: nowhere. */
+  infoFd?: number;
   /** Bound on each private tmpfs. */
   tmpfsBytes: number;
   seccompFd: number;
@@ -49,6 +52,7 @@ export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
     plan.toolchain.flatMap(({ source, at }) => ["--ro-bind", source, at]),
     plan.writable.flatMap((one) => ["--bind", one.source, one.at]),
     plan.guarded.flatMap((one) => [one.mount === "pin" ? "--bind" : "--ro-bind", one.source, one.at]),
+    plan.infoFd === undefined ? [] : ["--info-fd", String(plan.infoFd)],
     ["--remount-ro", "/", "--chdir", plan.workspace, "--seccomp", String(plan.seccompFd)],
     ["--", `${TOOLKIT_MOUNT}/init`, ...plan.init],
   ].flat();
@@ -56,12 +60,15 @@ export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
 
 /** Programs that look at no variable trust the system's authorities: the session's is among them. */
 function wayOutArguments(wayOut: string): string[] {
-  const found = lstatSync(SYSTEM_BUNDLE, { throwIfNoEntry: false })?.isFile() === true;
-  return ["--ro-bind", wayOut, WAY_OUT_MOUNT, ...(found ? ["--ro-bind", `${wayOut}/${BUNDLE_FILE}`, SYSTEM_BUNDLE] : [])];
+  return ["--ro-bind", wayOut, WAY_OUT_MOUNT, ...(hasSystemBundle() ? ["--ro-bind", `${wayOut}/${BUNDLE_FILE}`, SYSTEM_BUNDLE] : [])];
 }
 
 /** Debian's; others have links there, which cannot be mounted over. */
 export const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
+
+export function hasSystemBundle(): boolean {
+  return lstatSync(SYSTEM_BUNDLE, { throwIfNoEntry: false })?.isFile() === true;
+}
 
 export const systemDirectories = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 

@@ -1,31 +1,37 @@
+import { randomUUID } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 
-import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
+import {
+  GuildError,
+  type CapabilityReport,
+  type Sandbox,
+  type SandboxLimits,
+  type SandboxProvider,
+  type SandboxSpec,
+} from "@guildhall/core";
 
 import { SandboxGroup } from "../cgroup/group.ts";
 import { findHierarchies, type Hierarchies } from "../cgroup/hierarchies.ts";
 import { diskOptions, withDefaults } from "../default-limits.ts";
-import { CONNECTION_FD, startInit } from "../init-process.ts";
+import { CONNECTION_FD, type InitProcess, startInit } from "../init-process.ts";
 import { InitSandbox } from "../init-sandbox.ts";
-import type { ManagedCopy } from "../managed-copy/managed-copy.ts";
 import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
 import { sandboxEnvironment } from "../sandbox-environment.ts";
 import { checkedWorkspace } from "../sandbox-paths.ts";
 import { sandboxUser } from "../sandbox-user.ts";
-import { findToolkit, type Toolkit } from "../toolkit.ts";
+import { findToolkit } from "../toolkit.ts";
 import { WorkspaceHolds } from "../workspace-holds.ts";
-import { bubblewrapArguments, type Mount } from "./arguments.ts";
-import type { Guard } from "./git-guard.ts";
+import { bubblewrapArguments } from "./arguments.ts";
+import { ownPlaces, placerOptions, preparedPlaces } from "./places.ts";
+import { type BakedLimits, prepareSandbox, tmpfsBytes } from "./prepared-sandbox.ts";
 import { findBubblewrap, probeBubblewrap } from "./probe.ts";
 import { makeSystemFiles } from "./system-files.ts";
+import { WarmPool } from "./warm-pool.ts";
 
 /** Descriptor of the system call filter in bubblewrap: behind the connection. */
 const SECCOMP_FD = CONNECTION_FD + 1;
-
-/** Where the launcher puts what it mounts for us. */
-const PREPARED = "/run/guildhall-host";
 
 /**
  * Sandboxes by bubblewrap. As root everything runs under a dedicated unprivileged user, and the workspace is mounted with its
@@ -36,12 +42,25 @@ export class BubblewrapProvider implements SandboxProvider {
   readonly #options: SandboxProviderOptions;
   readonly #sandboxes = new Set<Sandbox>();
   readonly #workspaces: WorkspaceHolds;
+  readonly #pool: WarmPool | undefined;
+  #prepared = 0;
   #systemFiles: string | undefined;
   #hierarchies: Hierarchies | undefined;
 
   constructor(options: SandboxProviderOptions) {
     this.#options = options;
     this.#workspaces = new WorkspaceHolds(join(options.stateDir, "copies"));
+    const { warm = 0 } = options;
+    if (warm > 0) this.#pool = new WarmPool(warm, (limits) => this.#prepare(limits));
+  }
+
+  /** How many sandboxes came from the pool. */
+  get takenFromPool(): number {
+    return this.#pool?.taken ?? 0;
+  }
+
+  async prepare(limits: SandboxLimits): Promise<void> {
+    await this.#pool?.prepare(baked(withDefaults(limits)));
   }
 
   probe(): Promise<CapabilityReport> {
@@ -90,43 +109,56 @@ export class BubblewrapProvider implements SandboxProvider {
         await held.release();
       }
     };
-    const seccomp = openSync(toolkit.seccomp, "r");
-    try {
-      group = SandboxGroup.create(hierarchies, spec.id, limits);
-      const given = { wayOut: spec.wayOut?.directory, toolchain: [...(spec.toolchain?.mounts ?? [])] };
+    const initOptions = [
+      ["--workspace", workspace.path],
+      // Where a cgroup counts, it is to be the one that refuses, since it can tell.
+      ["--processes", String(limits.processes + (hierarchies.pids === undefined ? 0 : 64))],
+      hierarchies.memory === undefined ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)] : [],
+      diskOptions(limits),
+      spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)],
+    ].flat();
+    const given = { wayOut: spec.wayOut?.directory, toolchain: [...(spec.toolchain?.mounts ?? [])] };
+    const pure = spec.toolchain?.pure === true;
+    const cold = async (group: SandboxGroup): Promise<InitProcess> => {
       const places = asRoot
         ? preparedPlaces(copied ? { ...source, ...ids } : source, guard, copies, systemFiles, toolkit, given)
         : ownPlaces(source.path, guard, systemFiles, toolkit, given);
-      const args = [
-        ...group.directories.flatMap((directory) => ["--cgroup", directory]),
-        ...(asRoot ? ["--mounts", ...places.launch, "--uid", String(ids.uid), "--gid", String(ids.gid)] : []),
-        "--",
-        program,
-        ...bubblewrapArguments({
-          ids,
-          systemFiles: places.systemFiles,
-          toolkit: places.toolkit,
-          wayOut: places.wayOut,
-          writable: places.writable.map((one) => ({ ...one, at: inside(one.at) })),
-          toolchain: places.toolchain,
-          pure: spec.toolchain?.pure === true,
-          guarded: guard.paths.map(({ path, mount }) => ({ source: places.at(path), at: inside(path), mount })),
-          workspace: workspace.path,
-          tmpfsBytes: Math.max(2 ** 20, Math.floor(limits.memoryBytes / 2)),
-          seccompFd: SECCOMP_FD,
-          init: [
-            ["--connection", String(CONNECTION_FD), "--workspace", workspace.path],
-            // Where a cgroup counts, it is to be the one that refuses, since it can tell.
-            ["--processes", String(limits.processes + (hierarchies.pids === undefined ? 0 : 64))],
-            hierarchies.memory === undefined
-              ? ["--memory-bytes", String(limits.memoryBytes), "--data-bytes", String(limits.memoryBytes)]
-              : [],
-            diskOptions(limits),
-            spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)],
-          ].flat(),
-        }),
-      ];
-      const init = await startInit(toolkit.launch, args, [seccomp]);
+      const seccomp = openSync(toolkit.seccomp, "r");
+      try {
+        return await startInit(
+          toolkit.launch,
+          [
+            ...group.directories.flatMap((directory) => ["--cgroup", directory]),
+            ...(asRoot ? ["--mounts", ...places.launch, "--uid", String(ids.uid), "--gid", String(ids.gid)] : []),
+            "--",
+            program,
+            ...bubblewrapArguments({
+              ids,
+              systemFiles: places.systemFiles,
+              toolkit: places.toolkit,
+              wayOut: places.wayOut,
+              writable: places.writable.map((one) => ({ ...one, at: inside(one.at) })),
+              toolchain: places.toolchain,
+              pure,
+              guarded: guard.paths.map(({ path, mount }) => ({ source: places.at(path), at: inside(path), mount })),
+              workspace: workspace.path,
+              tmpfsBytes: tmpfsBytes(limits),
+              seccompFd: SECCOMP_FD,
+              init: ["--connection", String(CONNECTION_FD), ...initOptions],
+            }),
+          ],
+          [seccomp],
+        );
+      } finally {
+        closeSync(seccomp);
+      }
+    };
+    try {
+      const warm = pure
+        ? undefined
+        : await this.#warm(baked(limits), placerOptions({ asRoot, ids, workspace: source, guard, copies, given, inside }), initOptions);
+      group = warm?.group ?? SandboxGroup.create(hierarchies, spec.id, limits);
+      const init = warm?.init ?? (await cold(group));
       const own = group;
       const sandbox = new InitSandbox({
         id: spec.id,
@@ -152,18 +184,47 @@ export class BubblewrapProvider implements SandboxProvider {
     } catch (error) {
       await free();
       throw error;
-    } finally {
-      closeSync(seccomp);
     }
   }
 
+  /** A sandbox from the pool with its workspace in it. Undefined: there was none, or it did not work out, and one made for the purpose will tell why. */
+  async #warm(
+    limits: BakedLimits,
+    places: readonly string[],
+    options: readonly string[],
+  ): Promise<{ init: InitProcess; group: SandboxGroup } | undefined> {
+    const prepared = this.#pool?.take(limits);
+    if (prepared === undefined) return undefined;
+    try {
+      return { init: await prepared.init.begin(places, options), group: prepared.group };
+    } catch (error) {
+      await prepared.discard();
+      if (GuildError.is(error, "failed_precondition")) return undefined;
+      throw error;
+    }
+  }
+
+  async #prepare(limits: BakedLimits): ReturnType<typeof prepareSandbox> {
+    const hierarchies = (this.#hierarchies ??= sweptHierarchies());
+    const ids = sandboxUser(this.#options.user);
+    const systemFiles = (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
+    const id = `warm-${process.pid}-${randomUUID().slice(0, 8)}-${++this.#prepared}`;
+    const toolkit = findToolkit(this.#options.toolkitDir);
+    return await prepareSandbox({ id, toolkit, program: findBubblewrap(), ids, systemFiles, hierarchies, limits });
+  }
+
   async close(): Promise<void> {
+    await this.#pool?.close();
     await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
   }
 }
 
 function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(`${directory}/`);
+}
+
+function baked({ memoryBytes, processes, cpus }: SandboxLimits & BakedLimits): BakedLimits {
+  return { memoryBytes, processes, ...(cpus === undefined ? {} : { cpus }) };
 }
 
 function isUnmappable(error: unknown): boolean {
@@ -174,63 +235,4 @@ function sweptHierarchies(): Hierarchies {
   const hierarchies = findHierarchies();
   SandboxGroup.sweep(hierarchies);
   return hierarchies;
-}
-
-/** Where bubblewrap finds what it mounts, and what the launcher is told to prepare. */
-interface Places {
-  launch: string[];
-  systemFiles: string;
-  toolkit: string;
-  wayOut: string | undefined;
-  toolchain: Mount[];
-  writable: Mount[];
-  /** Source of a path within the workspace or what is outside of it. */
-  at(path: string): string;
-}
-
-/** Directories of the host that the spec names. */
-interface Given {
-  wayOut: string | undefined;
-  toolchain: Mount[];
-}
-
-function ownPlaces(workspace: string, guard: Guard, systemFiles: string, toolkit: Toolkit, given: Given): Places {
-  const writable = [workspace, ...guard.outside].map((path) => ({ source: path, at: path }));
-  return { launch: [], systemFiles, toolkit: toolkit.directory, ...given, writable, at: (path) => path };
-}
-
-/** As root: everything is mounted by the launcher where the unprivileged user can reach it, whoever may enter the way there. */
-function preparedPlaces(
-  workspace: { path: string; uid: number; gid: number },
-  guard: Guard,
-  copies: readonly ManagedCopy[],
-  systemFiles: string,
-  toolkit: Toolkit,
-  { wayOut, toolchain }: Given,
-): Places {
-  const roots = [workspace.path, ...guard.outside].map((path, index) => ({ at: path, source: `${PREPARED}/tree${index}` }));
-  const launch = [
-    roots.flatMap((root, index) => [
-      "--idmap",
-      copies[index]?.path ?? root.at,
-      String(workspace.uid),
-      String(workspace.gid),
-      `tree${index}`,
-    ]),
-    ["--bind", systemFiles, "etc", "--bind", toolkit.directory, "toolkit"],
-    wayOut === undefined ? [] : ["--bind", wayOut, "way-out"],
-    toolchain.flatMap(({ source }, index) => ["--bind", source, `tool${index}`]),
-  ].flat();
-  return {
-    launch,
-    systemFiles: `${PREPARED}/etc`,
-    toolkit: `${PREPARED}/toolkit`,
-    wayOut: wayOut === undefined ? undefined : `${PREPARED}/way-out`,
-    toolchain: toolchain.map(({ at }, index) => ({ source: `${PREPARED}/tool${index}`, at })),
-    writable: roots,
-    at: (path) => {
-      const root = roots.find((one) => path === one.at || path.startsWith(`${one.at}/`));
-      return root === undefined ? path : root.source + path.slice(root.at.length);
-    },
-  };
 }
