@@ -48,6 +48,7 @@ describe("what changes around a session", () => {
     assert.match(told, /The branch is feature now; it was main/);
     assert.match(told, /Changed since you looked at it.*notes\.txt/);
     assert.match(told, /Listening now: port 18080/);
+    assert.match(told, /Running in the background now: python3 \(process \d+\)/);
     assert.ok(told.length < 2_000);
     const refused = bodies("action_finished").map(({ output }) => output ?? "");
     assert.ok(

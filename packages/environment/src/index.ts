@@ -22,7 +22,7 @@ export { collectNix, copyNix, storePathOf } from "./sources/nix/nix-store.ts";
 export { nixSource } from "./sources/nix/nix-source.ts";
 export { toolchainSource } from "./sources/toolchain-source.ts";
 export { describeChanges } from "./state/describe-changes.ts";
-export { listeningPorts } from "./state/listening.ts";
+export { type InsideChanges, InsideWatch } from "./state/inside-watch.ts";
 export { WorkspaceWatch } from "./state/workspace-watch.ts";
 export { readPath, runShellHook } from "./shell-hook.ts";
 export { probeTools } from "./tools/probe-tools.ts";

@@ -88,8 +88,10 @@ export const settingsSchema = z.strictObject({
       .describe("Keys whose signatures on fetched store paths count."),
     strict: z
       .boolean()
-      .default(false)
-      .describe("Refuse actions of a session whose environment cannot be had again, instead of telling the agent the difference."),
+      .default(true)
+      .describe(
+        "Refuse actions of a session that comes from elsewhere and whose environment cannot be had here, instead of telling the agent the difference.",
+      ),
     advisories: z
       .string()
       .default("")

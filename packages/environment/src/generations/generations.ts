@@ -36,6 +36,8 @@ const fileSchema = z.strictObject({
   /** Somebody chose the current one: it stays until somebody chooses again. */
   held: z.boolean(),
   generations: z.array(generationSchema),
+  /** Hashes of generations that are no longer kept, the last first. */
+  forgotten: z.array(z.string()).optional(),
 });
 type Content = z.output<typeof fileSchema>;
 
@@ -51,6 +53,8 @@ export interface Generation {
 
 /** Generations kept without being asked to. */
 const MOST = 50;
+/** Hashes that are remembered of those that are not. */
+const MOST_FORGOTTEN = 200;
 
 /**
  * The environments that projects have had, numbered, one of them current. A file a project, written whole and atomically: a change that
@@ -99,8 +103,9 @@ export class Generations {
     }
     const number = Math.max(0, ...content.generations.map((one) => one.number)) + 1;
     const made = { number, time: this.#now().toISOString(), why, environment: { ...environment, generation: number } };
-    const kept = [...content.generations, made as Content["generations"][number]].slice(-MOST);
-    this.#write(project, { ...content, current: number, held: false, generations: kept });
+    const all = [...content.generations, made as Content["generations"][number]];
+    const kept = all.slice(-MOST);
+    this.#write(project, { ...without(content, all.slice(0, -MOST)), current: number, held: false, generations: kept });
     return made;
   }
 
@@ -126,16 +131,30 @@ export class Generations {
     const newest = new Set(content.generations.slice(content.generations.length - Math.max(0, keep)).map(({ number }) => number));
     const stays = (one: { number: number }) => newest.has(one.number) || one.number === content.current;
     const gone = content.generations.filter((one) => !stays(one));
-    if (gone.length > 0) this.#write(project, { ...content, generations: content.generations.filter(stays) });
+    if (gone.length > 0) this.#write(project, { ...without(content, gone), generations: content.generations.filter(stays) });
     return gone as Generation[];
+  }
+
+  /** Whether any project here ever had an environment with this hash; the environment itself, if it is still kept. */
+  had(hash: string): { environment: Environment | undefined } | undefined {
+    for (const name of this.#files()) {
+      const { generations, forgotten = [] } = load(join(this.#directory, name), name);
+      const found = generations.find(({ environment }) => environment.hash === hash);
+      if (found !== undefined) return { environment: found.environment as Environment };
+      if (forgotten.includes(hash)) return { environment: undefined };
+    }
+    return undefined;
   }
 
   /** Of every project: what must not be collected. */
   roots(): string[] {
-    const files = existsSync(this.#directory) ? readdirSync(this.#directory).filter((name) => name.endsWith(".json")) : [];
-    return files.flatMap((name) =>
+    return this.#files().flatMap((name) =>
       load(join(this.#directory, name), name).generations.flatMap(({ environment }) => environment.roots ?? []),
     );
+  }
+
+  #files(): string[] {
+    return existsSync(this.#directory) ? readdirSync(this.#directory).filter((name) => name.endsWith(".json")) : [];
   }
 
   #file(project: string): string {
@@ -155,6 +174,12 @@ export class Generations {
     renameSync(`${file}.${process.pid}`, file);
     this.#known.set(project, content);
   }
+}
+
+function without(content: Content, gone: Content["generations"]): Content {
+  if (gone.length === 0) return content;
+  const hashes = [...gone.map(({ environment }) => environment.hash), ...(content.forgotten ?? [])];
+  return { ...content, forgotten: [...new Set(hashes)].slice(0, MOST_FORGOTTEN) };
 }
 
 function load(file: string, project: string): Content {

@@ -1,5 +1,6 @@
 import { GuildError, type Sandbox } from "@guildhall/core";
 
+import { OWN_PROCESS } from "../state/inside-watch.ts";
 import { LanguageServer } from "./language-server.ts";
 import { kindOf, type ServerKind, serverKinds } from "./server-kinds.ts";
 
@@ -118,7 +119,7 @@ export class LanguageServers {
     return await LanguageServer.start({
       sandbox,
       argv: [BASH, "-c", BOUNDED, "bash", ...command],
-      env: { NODE_OPTIONS: "--max-old-space-size=1536" },
+      env: { NODE_OPTIONS: "--max-old-space-size=1536", [OWN_PROCESS]: "language-server" },
       settings: kind.settings ?? {},
       startMs: this.#options.startMs ?? 60_000,
     });

@@ -9,6 +9,9 @@ export interface StateChanges {
   branch?: { from: string; to: string };
   opened: readonly number[];
   closed: readonly number[];
+  /** Background processes that began and that ended. */
+  began: readonly string[];
+  ended: readonly string[];
   /** Lines about scarce resources. */
   pressure: readonly string[];
   /** How to install from lock files, by the file's name. */
@@ -17,6 +20,7 @@ export interface StateChanges {
 
 const MOST_FILES = 15;
 const MOST_PORTS = 12;
+const MOST_PROCESSES = 8;
 /** Together well below 500 tokens. */
 const MOST_CHARACTERS = 1_600;
 
@@ -37,6 +41,8 @@ export function describeChanges(changes: StateChanges): string | undefined {
   }
   if (changes.opened.length > 0) lines.push(`- Listening now: ${ports(changes.opened)}.`);
   if (changes.closed.length > 0) lines.push(`- No longer listening: ${ports(changes.closed)}.`);
+  if (changes.began.length > 0) lines.push(`- Running in the background now: ${named(changes.began)}.`);
+  if (changes.ended.length > 0) lines.push(`- No longer running: ${named(changes.ended)}.`);
   for (const line of changes.pressure) lines.push(`- ${line}`);
   if (lines.length === 0) return undefined;
   const text = ["What has changed around you:", ...lines].join("\n");
@@ -51,6 +57,11 @@ function listed(what: string, files: readonly string[]): string[] {
 
 function ports(all: readonly number[]): string {
   const shown = all.slice(0, MOST_PORTS).map((port) => `port ${port}`);
+  return all.length > shown.length ? `${shown.join(", ")} and ${all.length - shown.length} more` : shown.join(", ");
+}
+
+function named(all: readonly string[]): string {
+  const shown = all.slice(0, MOST_PROCESSES).map((one) => clean(one));
   return all.length > shown.length ? `${shown.join(", ")} and ${all.length - shown.length} more` : shown.join(", ");
 }
 

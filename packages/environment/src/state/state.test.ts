@@ -72,7 +72,17 @@ describe("the watch over a project", () => {
 });
 
 describe("what an agent is told of changes", () => {
-  const none: StateChanges = { files: [], seen: [], overflow: false, opened: [], closed: [], pressure: [], install: {} };
+  const none: StateChanges = {
+    files: [],
+    seen: [],
+    overflow: false,
+    opened: [],
+    closed: [],
+    began: [],
+    ended: [],
+    pressure: [],
+    install: {},
+  };
 
   it("is nothing when nothing has changed", () => assert.equal(describeChanges(none), undefined));
 

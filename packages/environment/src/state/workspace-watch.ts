@@ -10,7 +10,7 @@ const PASSED_OVER = new Set(
 );
 
 export interface WatchOptions {
-  /** Directories watched at most; beyond them `incomplete` says so. Default 4,096. */
+  /** Directories watched at most, those near the root first; beyond them `incomplete` says so. Default 16,384. */
   mostDirectories?: number;
   /** Paths remembered at most between two calls of `take`. Default 2,000. */
   mostPaths?: number;
@@ -43,7 +43,7 @@ export class WorkspaceWatch {
   /** `root`: a real path. */
   constructor(root: string, options: WatchOptions = {}) {
     this.#root = root;
-    this.#most = { mostDirectories: 4_096, mostPaths: 2_000, ...options };
+    this.#most = { mostDirectories: 16_384, mostPaths: 2_000, ...options };
     this.ready = this.#begin();
     this.ready.catch(() => undefined); // told to who awaits it
   }
@@ -57,6 +57,12 @@ export class WorkspaceWatch {
     this.#touched = new Map();
     this.#overflow = false;
     return taken;
+  }
+
+  /** Whether changes of a file, by its relative path, are told. */
+  watches(path: string): boolean {
+    const at = path.lastIndexOf("/");
+    return this.#watchers.has(at < 0 ? "" : path.slice(0, at)) && !PASSED_OVER.has(path.slice(at + 1));
   }
 
   /** Directories that are watched. */
@@ -78,7 +84,8 @@ export class WorkspaceWatch {
 
   async #add(directory: string): Promise<void> {
     const waiting = [directory];
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    // The list grows while it is walked: what lies near the root comes first.
+    for (const next of waiting) {
       if (!(await this.#watchOne(next))) continue;
       const entries = await readdir(join(this.#root, next), { withFileTypes: true }).catch(() => []); // gone meanwhile
       for (const entry of entries) {

@@ -4,7 +4,7 @@ import type { PartContext, PartFactory } from "../parts/session-parts.ts";
 import type { Environments } from "./environments.ts";
 
 export interface EnvironmentPartOptions {
-  /** Refuse to act in another environment than the session had. */
+  /** Refuse to act where the environment that a session had elsewhere cannot be had. */
   strict(): boolean;
   /** What sandboxes are shown besides: programs of Guildhall's own. */
   mounts(): ReadonlyArray<{ source: string; at: string }>;
@@ -70,12 +70,13 @@ class EnvironmentPart implements SessionPart {
   /** What the log says the session ran in, against what it runs in now. */
   async #compare({ info }: SessionState): Promise<PartNotice[]> {
     if (info.environmentHash === "" || info.environmentHash === this.#applied.hash) return [];
-    const generations = (await this.#environments.generations()).list(this.#environments.project(this.#context));
-    const recorded = generations.find(({ environment }) => environment.hash === info.environmentHash);
+    const here = (await this.#environments.generations()).had(info.environmentHash);
     const { diffEnvironments } = await import("@guildhall/environment");
-    const difference = recorded === undefined ? ["what it was is not known here"] : diffEnvironments(recorded.environment, this.#applied);
-    if (this.#strict()) {
-      this.#refused = `the session's environment ${short(info.environmentHash)} cannot be had here, it would be ${short(this.#applied.hash)} (${difference.slice(0, 3).join("; ")}); environment.strict demands it`;
+    const difference =
+      here?.environment === undefined ? ["what it was is not known here"] : diffEnvironments(here.environment, this.#applied);
+    // What was an environment of this machine's has been changed by somebody here; what never was one comes from another worker.
+    if (here === undefined && this.#strict()) {
+      this.#refused = `the session's environment ${short(info.environmentHash)} cannot be had here, it would be ${short(this.#applied.hash)}; copy what it is made of (guild env copy) and resume the session, or set environment.strict = false`;
       return [{ kind: "environment", text: this.#refused }];
     }
     return [

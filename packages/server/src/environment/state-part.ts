@@ -1,4 +1,7 @@
-import type { PartAction, PartNotice, ProjectFacts, Sandbox, SandboxUsage, SessionPart } from "@guildhall/core";
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
+
+import { GuildError, type PartAction, type PartNotice, type ProjectFacts, type SessionPart } from "@guildhall/core";
 import type * as environment from "@guildhall/environment";
 
 import type { PartContext, PartFactory } from "../parts/session-parts.ts";
@@ -18,9 +21,7 @@ export function statePart(environments: Environments): PartFactory {
   };
 }
 
-/** Share of its memory from which on a sandbox is said to be short of it. */
-const SCARCE = 0.85;
-/** Ports and memory are looked at no more often than this, milliseconds, … */
+/** Ports, processes and memory are looked at no more often than this, milliseconds, … */
 const LOOK_MS = 1_000;
 /** … unless actions have run for so long: what is started takes a while to listen. */
 const LONG_MS = 100;
@@ -44,9 +45,11 @@ class StatePart implements SessionPart {
   readonly #stale = new Set<string>();
   readonly #written = new Set<string>();
   #branch: string | undefined;
-  #ports: readonly number[] | undefined;
-  #scarce = false;
-  #sandbox: Sandbox | undefined;
+  #inside: environment.InsideWatch | undefined;
+  /** Files that the agent knows and nobody watches: how they were when it saw them. */
+  readonly #stamps = new Map<string, string>();
+  /** Said once: what is not watched. */
+  readonly #unsaid: string[] = [];
   #nextLook = 0;
   /** Since when some action runs, and for how long actions have run since the last look. */
   #runningSince = 0;
@@ -63,29 +66,23 @@ class StatePart implements SessionPart {
         return lockFile === undefined || command === undefined ? [] : [[lockFile, command]];
       }),
     );
-    context.sandbox.then(
-      async (sandbox) => {
-        // What listens before the first action is nothing new.
-        await this.#portChanges(sandbox);
-        this.#sandbox = sandbox;
-      },
-      () => undefined, // whoever needs it is told
-    );
+    // What listens and runs before the first action is nothing new.
+    context.sandbox
+      .then(async (sandbox) => (this.#inside = await library.InsideWatch.begin(sandbox)))
+      .catch((error: unknown) => this.#blind(error));
     const begun = this.#readBranch().then((branch) => (this.#branch = branch));
     Promise.all([this.#watch.ready, begun]).then(
-      () => (this.#ready = true),
-      () => undefined, // what cannot be watched is not told about
+      () => {
+        this.#ready = true;
+        if (this.#watch.incomplete) this.#unsaid.push(UNWATCHED(this.#watch.size));
+      },
+      (error: unknown) => this.#unsaid.push(`Files are not watched: ${GuildError.from(error).line}`),
     );
   }
 
   async beforeStep(): Promise<PartNotice[]> {
     await this.#collect(this.#outside);
-    const sandbox = this.#lookInside();
-    const [branch, ports, pressure] = await Promise.all([
-      this.#branchChange(),
-      sandbox === undefined ? { opened: [], closed: [] } : this.#portChanges(sandbox),
-      sandbox === undefined ? [] : this.#pressure(sandbox),
-    ]);
+    const [branch, inside] = await Promise.all([this.#branchChange(), this.#lookInside()]);
     const during = [...this.#during].filter((path) => this.#known.has(path) && !this.#written.has(path));
     const files = [...this.#outside].filter((path) => path !== ".git/HEAD");
     for (const path of [...during, ...files]) if (this.#known.has(path)) this.#stale.add(path);
@@ -94,8 +91,8 @@ class StatePart implements SessionPart {
       seen: [...during, ...files.filter((path) => this.#known.has(path))],
       overflow: this.#overflow,
       ...(branch === undefined ? {} : { branch }),
-      ...ports,
-      pressure,
+      ...inside,
+      pressure: [...this.#unsaid.splice(0), ...inside.pressure],
       install: this.#install,
     });
     this.#outside.clear();
@@ -111,7 +108,9 @@ class StatePart implements SessionPart {
     const targets = this.#targets(action);
     if (targets.write) {
       for (const path of targets.paths) {
-        if (!this.#stale.has(path) && !(this.#known.has(path) && this.#outside.has(path))) continue;
+        const touched = this.#stale.has(path) || (this.#known.has(path) && this.#outside.has(path));
+        if (!touched && !(await this.#isOther(path))) continue;
+        this.#stamps.delete(path);
         this.#stale.delete(path);
         this.#outside.delete(path);
         return `${path} was changed from outside this session after you last saw it; view it, then decide again`;
@@ -130,16 +129,39 @@ class StatePart implements SessionPart {
       this.#known.add(path);
       this.#stale.delete(path);
       if (write) this.#written.add(path);
+      if (!this.#watch.watches(path)) this.#stamps.set(path, await this.#stampOf(path));
     }
     if (this.#running === 0) await this.#collect(this.#during);
   }
 
-  /** The sandbox, when it is there and has not been looked into a moment ago: steps that take milliseconds are not each worth it. */
-  #lookInside(): Sandbox | undefined {
-    if (this.#sandbox === undefined || (this.#ranMs < LONG_MS && performance.now() < this.#nextLook)) return undefined;
+  /** Unless it was done a moment ago: steps that take milliseconds are not each worth it. */
+  async #lookInside(): Promise<environment.InsideChanges> {
+    if (this.#inside === undefined || (this.#ranMs < LONG_MS && performance.now() < this.#nextLook)) return NOTHING;
     this.#nextLook = performance.now() + LOOK_MS;
     this.#ranMs = 0;
-    return this.#sandbox;
+    try {
+      return await this.#inside.look();
+    } catch (error) {
+      this.#blind(error);
+      return NOTHING;
+    }
+  }
+
+  /** The session goes on without what cannot be seen; whoever needs a sandbox that is gone is told by it. */
+  #blind(error: unknown): void {
+    this.#inside = undefined;
+    this.#unsaid.push(`Ports and processes cannot be watched: ${GuildError.from(error).line.slice(0, 200)}`);
+  }
+
+  async #stampOf(path: string): Promise<string> {
+    const stat = await lstat(join(this.#context.workspace, path)).catch(() => undefined); // not there, or not ours to see
+    return stat === undefined ? "" : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
+  }
+
+  /** A known file that nobody watches is another than it was. */
+  async #isOther(path: string): Promise<boolean> {
+    const known = this.#stamps.get(path);
+    return known !== undefined && known !== (await this.#stampOf(path));
   }
 
   async close(): Promise<void> {
@@ -171,33 +193,9 @@ class StatePart implements SessionPart {
     this.#branch = to;
     return from === undefined || to === undefined || from === to ? undefined : { from, to };
   }
-
-  async #portChanges(sandbox: Sandbox): Promise<{ opened: number[]; closed: number[] }> {
-    const tables = await Promise.all(
-      ["/proc/net/tcp", "/proc/net/tcp6"].map((path) =>
-        sandbox.files.read(path).then(
-          (bytes) => Buffer.from(bytes).toString("latin1"),
-          () => "",
-        ),
-      ),
-    );
-    const now = this.#library.listeningPorts(...tables);
-    const before = this.#ports;
-    this.#ports = now;
-    // Without walls everything that the machine listens on is there from the start.
-    if (before === undefined) return { opened: [], closed: [] };
-    return { opened: now.filter((port) => !before.includes(port)), closed: before.filter((port) => !now.includes(port)) };
-  }
-
-  async #pressure(sandbox: Sandbox): Promise<string[]> {
-    const limit = sandbox.limits?.memoryBytes;
-    const usage: SandboxUsage | undefined = limit === undefined ? undefined : await sandbox.usage().catch(() => undefined); // it is about to end
-    const scarce = limit !== undefined && usage !== undefined && usage.memoryBytes > limit * SCARCE;
-    const told = this.#scarce;
-    this.#scarce = scarce;
-    if (!scarce || told || usage === undefined || limit === undefined) return [];
-    return [
-      `Memory is short: ${Math.round(usage.memoryBytes / 2 ** 20)} of ${Math.round(limit / 2 ** 20)} MiB are used; stop what you do not need.`,
-    ];
-  }
 }
+
+const NOTHING: environment.InsideChanges = { opened: [], closed: [], began: [], ended: [], pressure: [] };
+
+const UNWATCHED = (watched: number): string =>
+  `The project has more directories than can be watched: changes from outside are told of the ${watched} nearest its root; of others when you edit what you have seen.`;

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { GuildError, type Sandbox } from "@guildhall/core";
+
+import { InsideWatch } from "./inside-watch.ts";
+
+const TABLE = (port: string) => `  sl  local_address\n   0: 0100007F:${port} 00000000:0000 0A x\n`;
+
+/** A sandbox of which only /proc and its usage are there; `processes`: name, parent and environment by number. */
+function world(processes: Record<number, [name: string, parent: number, environ?: string]>) {
+  const state = { processes, table: TABLE("0016"), usage: { memoryBytes: 0, processes: 3, cpuMs: 0 } };
+  const read = async (path: string): Promise<Uint8Array> => {
+    if (path === "/proc/net/tcp") return Buffer.from(state.table);
+    const [, pid = "", what] = /^\/proc\/(\d+)\/(\w+)$/.exec(path) ?? [];
+    const one = state.processes[Number(pid)];
+    if (one === undefined) throw new GuildError("not_found", "gone");
+    return Buffer.from(what === "stat" ? `${pid} (${one[0]}) S ${one[1]} 0 0` : (one[2] ?? ""));
+  };
+  const list = async () => ["self", "net", ...Object.keys(state.processes)].map((name) => ({ name, kind: "directory" as const }));
+  const sandbox = {
+    provider: "fake",
+    files: { read, list } as Partial<Sandbox["files"]> as Sandbox["files"],
+    usage: async () => state.usage,
+    limits: { memoryBytes: 1000 * 2 ** 20, processes: 100 },
+  };
+  return { state, sandbox };
+}
+
+const ROOTS = { 1: ["guild-init", 0], 2: ["guild-keeper", 1], 3: ["bash", 2] } satisfies Record<number, [string, number]>;
+
+describe("a look into a sandbox", () => {
+  it("tells ports and background processes that come and go, each once, and none of Guildhall's own", async () => {
+    const { state, sandbox } = world({ ...ROOTS });
+    const watch = await InsideWatch.begin(sandbox);
+    state.table = TABLE("1F90");
+    state.processes = {
+      ...ROOTS,
+      4: ["chromium", 2],
+      5: ["chromium", 4],
+      6: ["vite (dev)", 3],
+      7: ["bash", 2, "A=1\0GUILD_OWN_PROCESS=language-server\0"],
+      8: ["node", 7, "GUILD_OWN_PROCESS=language-server\0"],
+    };
+    const first = await watch.look();
+    assert.deepEqual([first.opened, first.closed, first.began, first.ended], [[8080], [22], ["vite (dev) (process 6)"], []]);
+    assert.deepEqual((await watch.look()).began, []);
+    state.processes = { ...ROOTS };
+    assert.deepEqual((await watch.look()).ended, ["vite (dev) (process 6)"]);
+  });
+
+  it("tells what is short once, and again after it was not", async () => {
+    const { state, sandbox } = world({ ...ROOTS });
+    const watch = await InsideWatch.begin(sandbox);
+    const short = { memoryBytes: 900 * 2 ** 20, processes: 99, cpuMs: 0 };
+    state.usage = short;
+    assert.deepEqual((await watch.look()).pressure, [
+      "Memory is short: 900 of 1000 MiB are used; stop what you do not need.",
+      "99 of 100 processes are there; stop what you do not need.",
+    ]);
+    assert.deepEqual((await watch.look()).pressure, []);
+    state.usage = { memoryBytes: 0, processes: 1, cpuMs: 0 };
+    assert.deepEqual((await watch.look()).pressure, []);
+    state.usage = short;
+    assert.equal((await watch.look()).pressure.length, 2);
+  });
+
+  it("looks at a bounded number of processes, and takes other people's for nothing of its own", async () => {
+    const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [index + 10, ["sleep", 3] as [string, number]]));
+    const { state, sandbox } = world({ ...ROOTS });
+    const watch = await InsideWatch.begin(sandbox);
+    state.processes = { ...ROOTS, ...many };
+    assert.ok((await watch.look()).began.length <= 256);
+    const bare = await InsideWatch.begin({ ...sandbox, provider: "host" });
+    assert.deepEqual((await bare.look()).ended, []);
+  });
+});

@@ -1,0 +1,129 @@
+import { GuildError, type Sandbox } from "@guildhall/core";
+
+import { listeningPorts } from "./listening.ts";
+
+/** What has become different inside a sandbox since the last look. */
+export interface InsideChanges {
+  opened: readonly number[];
+  closed: readonly number[];
+  /** Background processes, as `node (process 12)`: those that began, and those that ended, since. */
+  began: readonly string[];
+  ended: readonly string[];
+  /** Lines about what has become scarce. */
+  pressure: readonly string[];
+}
+
+type Watched = Pick<Sandbox, "files" | "usage" | "limits" | "provider">;
+
+interface Process {
+  name: string;
+  /** Guildhall started it (shells, language servers, browsers), or it belongs to such a one that is no shell. */
+  own: boolean;
+}
+
+/** Share of a limit from which on it is said to be short. */
+const SCARCE = 0.85;
+/** Processes that are looked at; a sandbox with more has other worries, and is told of them by its limit. */
+const MOST_PROCESSES = 256;
+/** Variable of what Guildhall runs inside for itself. */
+export const OWN_PROCESS = "GUILD_OWN_PROCESS";
+
+/**
+ * Looks into a sandbox for what differs since the last look: listening ports, background processes, memory and processes near their limit.
+ * A look reads two tables and a directory, and two files for each process that is new. Without walls (`host`) the processes are everybody's,
+ * and are not told.
+ */
+export class InsideWatch {
+  readonly #sandbox: Watched;
+  readonly #scarce = new Set<string>();
+  #ports: readonly number[] = [];
+  #processes: ReadonlyMap<number, Process> = new Map();
+
+  private constructor(sandbox: Watched) {
+    this.#sandbox = sandbox;
+  }
+
+  /** With what is there now as nothing new. Throws what the sandbox throws. */
+  static async begin(sandbox: Watched): Promise<InsideWatch> {
+    const watch = new InsideWatch(sandbox);
+    await watch.look();
+    return watch;
+  }
+
+  async look(): Promise<InsideChanges> {
+    const [ports, processes, pressure] = await Promise.all([this.#listening(), this.#running(), this.#pressure()]);
+    const [before, had] = [this.#ports, this.#processes];
+    this.#ports = ports;
+    this.#processes = processes;
+    const background = (all: ReadonlyMap<number, Process>, but: ReadonlyMap<number, Process>): string[] =>
+      [...all].flatMap(([pid, { name, own }]) => (own || but.has(pid) ? [] : [`${name} (process ${pid})`]));
+    return {
+      opened: ports.filter((port) => !before.includes(port)),
+      closed: before.filter((port) => !ports.includes(port)),
+      began: background(processes, had),
+      ended: background(had, processes),
+      pressure,
+    };
+  }
+
+  async #listening(): Promise<number[]> {
+    return listeningPorts(...(await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map((path) => this.#read(path)))));
+  }
+
+  async #running(): Promise<ReadonlyMap<number, Process>> {
+    if (this.#sandbox.provider === "host") return new Map();
+    const entries = await this.#sandbox.files.list("/proc");
+    const pids = entries.map(({ name }) => Number(name)).filter((pid) => Number.isInteger(pid));
+    const found = new Map<number, Process>();
+    for (const pid of pids.toSorted((a, b) => a - b).slice(0, MOST_PROCESSES)) {
+      const one = this.#processes.get(pid) ?? (await this.#process(pid, found));
+      if (one !== undefined) found.set(pid, one);
+    }
+    return found;
+  }
+
+  /** `above`: processes with lower numbers. Undefined: it has ended meanwhile. */
+  async #process(pid: number, above: ReadonlyMap<number, Process>): Promise<Process | undefined> {
+    const [stat, environ] = await Promise.all([this.#read(`/proc/${pid}/stat`), this.#read(`/proc/${pid}/environ`)]);
+    const [, name = "", state, parent] = /^\d+ \((.*)\) (\S) (\d+)/s.exec(stat) ?? [];
+    if (state === undefined || state === "Z") return undefined;
+    const starter = above.get(Number(parent));
+    const own =
+      starter === undefined ||
+      starter.name.startsWith("guild-") ||
+      (starter.own && starter.name !== "bash") ||
+      `\0${environ}`.includes(`\0${OWN_PROCESS}=`);
+    return { name, own };
+  }
+
+  async #pressure(): Promise<string[]> {
+    const { limits } = this.#sandbox;
+    if (limits?.memoryBytes === undefined && limits?.processes === undefined) return [];
+    const { memoryBytes, processes } = await this.#sandbox.usage();
+    const lines: string[] = [];
+    const check = (what: string, used: number, limit: number | undefined, line: string): void => {
+      const scarce = limit !== undefined && used > limit * SCARCE;
+      if (scarce && !this.#scarce.has(what)) lines.push(line);
+      if (scarce) this.#scarce.add(what);
+      else this.#scarce.delete(what);
+    };
+    const mebi = (bytes = 0): number => Math.round(bytes / 2 ** 20);
+    check(
+      "memory",
+      memoryBytes,
+      limits.memoryBytes,
+      `Memory is short: ${mebi(memoryBytes)} of ${mebi(limits.memoryBytes)} MiB are used; stop what you do not need.`,
+    );
+    check("processes", processes, limits.processes, `${processes} of ${limits.processes} processes are there; stop what you do not need.`);
+    return lines;
+  }
+
+  async #read(path: string): Promise<string> {
+    try {
+      return Buffer.from(await this.#sandbox.files.read(path)).toString("latin1");
+    } catch (error) {
+      if (GuildError.is(error, "not_found") || GuildError.is(error, "permission_denied")) return ""; // ended meanwhile, or no such table
+      throw error;
+    }
+  }
+}
