@@ -104,13 +104,14 @@ export class Environments {
     const { home, settings, stateDir } = this.#options;
     const provider = this.#providerOf(place);
     const files = hostFiles(workspace);
+    const branch = gitLine(files); // never rejects: what cannot be read is not there
     const facts = await detectProject(files);
     const project = this.project(place);
     const generations = await this.generations();
     const current = generations.current(project);
     const told = async (environment: Environment): Promise<KnownEnvironment> => {
       const languageServers = findServers(serverKinds, facts, environment, workspace);
-      const git = await gitLine(files);
+      const git = await branch;
       const around = {
         platform: platform(),
         languageServers: availableServers(languageServers),

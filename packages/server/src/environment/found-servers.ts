@@ -36,6 +36,7 @@ const SYSTEM = ["/usr/local/bin", "/usr/bin", "/bin"];
 /** The servers for a project's languages, looked for where the environment's commands are; nothing is run. */
 export function findServers(kinds: readonly Kind[], facts: ProjectFacts, environment: Environment, workspace: string): FoundServer[] {
   const languages = new Set(facts.ecosystems.flatMap(({ ecosystem }) => OF_ECOSYSTEM[ecosystem] ?? []));
+  if (languages.size === 0) return [];
   const programs = serverPrograms();
   const own = ["node_modules/.bin", ".venv/bin"].map((directory) => join(workspace, directory));
   const directories = [...own, ...environment.path, ...(environment.pure ? [] : SYSTEM)];

@@ -89,8 +89,11 @@ export class SessionDesk {
   ): Promise<{ session: NewSession; modelReason: string; notices: string[] }> {
     const { ids } = this.#deps;
     const settings = this.#deps.settings();
-    const { model, sandbox } = await this.checkTerms(request);
-    const terms = await this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy, request.apply === "review");
+    const sandbox = this.#checkNames(request);
+    const [model, terms] = await Promise.all([
+      this.#chooseModel(request.model, request.baseUrl, settings, { ...settings.keys, ...request.credentials }),
+      this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy, request.apply === "review"),
+    ]);
     const { systemPrompt, environmentHash, tools } = terms;
     const words = this.#deps.screen(request.goal);
     const notices = words === request.goal ? terms.notices : [...terms.notices, MASKED_WORDS];
@@ -126,7 +129,14 @@ export class SessionDesk {
     request: Pick<CreateSessionRequest, "sandbox" | "approvalPolicy" | "apply" | "model" | "baseUrl" | "credentials">,
   ): Promise<{ model: { spec: string; baseUrl: string; reason: string }; sandbox: string }> {
     const settings = this.#deps.settings();
-    const sandbox = request.sandbox === "" ? settings.sandbox.provider : request.sandbox;
+    const sandbox = this.#checkNames(request);
+    const model = await this.#chooseModel(request.model, request.baseUrl, settings, { ...settings.keys, ...request.credentials });
+    return { model, sandbox };
+  }
+
+  /** Throws for a name in a request that says nothing; returns that of the sandbox. */
+  #checkNames(request: Pick<CreateSessionRequest, "sandbox" | "approvalPolicy" | "apply">): string {
+    const sandbox = request.sandbox === "" ? this.#deps.settings().sandbox.provider : request.sandbox;
     this.#deps.checkSandbox(sandbox);
     approvalPolicy(request.approvalPolicy);
     if (!["", "direct", "review"].includes(request.apply)) {
@@ -134,8 +144,7 @@ export class SessionDesk {
         remedy: "say direct or review",
       });
     }
-    const model = await this.#chooseModel(request.model, request.baseUrl, settings, { ...settings.keys, ...request.credentials });
-    return { model, sandbox };
+    return sandbox;
   }
 
   async get(session: string): Promise<SessionRecord> {
