@@ -10,7 +10,6 @@ import {
   type SessionRecord,
   sortableIds,
   systemClock,
-  type ToolRegistry,
 } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
 import {
@@ -54,6 +53,7 @@ import { toolService } from "../rpc/tool-service.ts";
 import { createScreen } from "../secrets/screen.ts";
 import type { ServiceSeams } from "../services/service-seams.ts";
 import { createSessionDescriber } from "../sessions/describe-session.ts";
+import { createIntroduction } from "../sessions/introduction.ts";
 import { SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import { SessionHistory } from "../sessions/session-history.ts";
 import type { Storage } from "../storage/index.ts";
@@ -61,6 +61,7 @@ import { createDeltaHub } from "../worker/deltas.ts";
 import { createRunTerms } from "../worker/run-terms.ts";
 import { SessionHost } from "../worker/session-host.ts";
 import { createToolBench } from "../worker/tool-bench.ts";
+import { createToolSets } from "../worker/tool-sets.ts";
 import { openWorkbench } from "../worker/workbench.ts";
 import { createCheckpointStores } from "./checkpoints.ts";
 import { currentSettings } from "./current-settings.ts";
@@ -113,23 +114,9 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const settings = () => readAll().settings;
   const screen = createScreen(() => settings().secrets.mask_unknown);
   const sharedDatabase = settings().database.url !== "";
-  const { createBuiltInTools, JoinedTools, systemPrompt, ToolSet } = await import("@guildhall/agent");
-  const codeStructure = async () => (await import("@guildhall/code")).createCodeStructure();
-  const toolSets = new Map<string, ToolRegistry>();
-  const toolsOf = (workspace: string): ToolRegistry => {
-    const tools =
-      toolSets.get(workspace) ?? new ToolSet(createBuiltInTools({ workspace, codeStructure, searchAddress: () => settings().search.url }));
-    toolSets.set(workspace, tools);
-    return tools;
-  };
-
+  const { JoinedTools, systemPrompt } = await import("@guildhall/agent");
   const access = createAccess({ ...options, settings, clock, log, journal });
-  const toolsUnderPolicy = (workspace: string, sandbox: string): ToolRegistry => {
-    const { allowsTool } = access.terms(workspace, sandbox, "");
-    const tools = toolsOf(workspace).list();
-    const allowed = tools.filter((tool) => allowsTool(tool.name));
-    return allowed.length === tools.length ? toolsOf(workspace) : new ToolSet(allowed);
-  };
+  const toolSets = await createToolSets({ settings, access });
 
   const results = createResults({
     directory: join(paths.data, "results"),
@@ -236,7 +223,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     },
     prepareRun: async (record, run, workbench) => ({
       tools: new JoinedTools({
-        base: toolsUnderPolicy(record.workspace, ""),
+        base: toolSets.underPolicy(record.workspace, ""),
         parts: await workbench.parts,
         allows: access.terms(record.workspace, "", "").allowsTool,
         leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
@@ -283,22 +270,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     models: openModels,
     screen: (text) => screen.words(text),
     checkSandbox: (name) => sandboxes.check(name),
-    introduce: async (workspace, sandbox, unattended, approvals, asked) => {
-      const { approvalPolicy, network, notices, review } = access.terms(workspace, sandbox, approvals);
-      const tools = toolsUnderPolicy(workspace, sandbox).list();
-      environments.changed({ workspace, provider: sandbox });
-      const more = await parts.introduction({ workspace, provider: sandbox });
-      const prompt = systemPrompt({ workspace, sandbox, unattended, network });
-      const { environment } = await environments.resolve({ workspace, provider: sandbox });
-      return {
-        review: review || asked,
-        environmentHash: environment.hash,
-        systemPrompt: more === "" ? prompt : `${prompt}\n\n${more}`,
-        tools: tools.map((tool) => tool.name),
-        approvalPolicy,
-        notices,
-      };
-    },
+    introduce: createIntroduction({ access, environments, parts, tools: toolSets, systemPrompt }),
   });
   const history = new SessionHistory({
     log,
@@ -314,7 +286,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     provider: (name) => sandboxes.provider(name),
     limits: () => sandboxes.limits(),
     surroundings: (workspace, provider) => access.forTools(workspace, provider, benchMasker),
-    tools: toolsOf,
+    tools: (workspace) => toolSets.of(workspace),
     parts,
     log,
     blobs,

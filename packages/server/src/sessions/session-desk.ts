@@ -26,6 +26,7 @@ import {
 import { MASKED_WORDS } from "../secrets/screen.ts";
 import type { SessionRunner } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
+import type { Introduce } from "./introduction.ts";
 
 export interface SessionDeskDeps {
   log: EventLog;
@@ -33,21 +34,7 @@ export interface SessionDeskDeps {
   ids: Ids;
   settings(): Settings;
   models(): Promise<ModelProvider>;
-  /** First tier of the prompt and the tools of a new session, under the policy; `approvals`: the policy that the request names. */
-  introduce(
-    workspace: string,
-    sandbox: string,
-    unattended: boolean,
-    approvals: string,
-    review: boolean,
-  ): Promise<{
-    review: boolean;
-    systemPrompt: string;
-    environmentHash: string;
-    tools: string[];
-    approvalPolicy: string;
-    notices: string[];
-  }>;
+  introduce: Introduce;
   /** Takes secrets out of what a person says. */
   screen(text: string): string;
   /** Throws when there is no such provider. */
@@ -92,7 +79,13 @@ export class SessionDesk {
     const sandbox = this.#checkNames(request);
     const [model, terms] = await Promise.all([
       this.#chooseModel(request.model, request.baseUrl, settings, { ...settings.keys, ...request.credentials }),
-      this.#deps.introduce(workspace, sandbox, request.unattended, request.approvalPolicy, request.apply === "review"),
+      this.#deps.introduce({
+        workspace,
+        sandbox,
+        unattended: request.unattended,
+        approvals: request.approvalPolicy,
+        review: request.apply === "review",
+      }),
     ]);
     const { systemPrompt, environmentHash, tools } = terms;
     const words = this.#deps.screen(request.goal);
