@@ -147,6 +147,18 @@ describe("what the workshop knows", () => {
     await know("conflicts", "--settle", String(clash?.["id"]), "--strategy", "newest");
     assert.deepEqual([(await one("show", kept))["state"], (await one("show", other))["state"]], ["superseded", "valid"]);
     assert.match(String((await know("conflicts", "--all"))[0]?.["resolution"]), /the newest stays/);
+
+    // Left to a person, it waits where all that waits for one is listed.
+    const early = String((await one("add", "The weekly backup starts at 01:00."))["id"]);
+    const late = String((await one("add", "The weekly backup starts at 05:00."))["id"]);
+    const waiting = async () =>
+      jsonLines((await home.guild(["approval", "list", "--json"])).stdout).filter((line) => line["tool"] === "knowledge");
+    const [question] = await waiting();
+    assert.deepEqual([(question?.["grant"] as Line)["id"], (question?.["deny"] as Line)["id"]], [late, early]);
+    assert.match((await home.guild(["approval", "show", String(question?.["id"])])).stdout, /grant: .*05:00[^]*deny: .*01:00/);
+    assert.equal((await home.guild(["approval", "deny", String(question?.["id"])])).code, 0);
+    assert.deepEqual([(await one("show", early))["state"], (await one("show", late))["state"]], ["valid", "superseded"]);
+    assert.deepEqual(await waiting(), []);
   });
 
   it("has its vectors in Chroma, which can be made again from the rows", async () => {

@@ -128,6 +128,11 @@ function addState(knowledge: Command, context: Context, run: Run): void {
     .addOption(json())
     .action((options) => run(commands().then((module) => module.rebuild(context, options))));
   knowledge
+    .command("tidy")
+    .description("join what several sessions learned alike and set apart what is worth least, as is done once a day")
+    .addOption(json())
+    .action((options) => run(commands().then((module) => module.tidy(context, options))));
+  knowledge
     .command("privacy-report")
     .description("what was held back between sessions and what is shared, and why; never what was found")
     .option("--session <id>", "only of this session")

@@ -2,7 +2,9 @@
 export * from "./chroma/chroma-client.ts";
 export * from "./chroma/chroma-index.ts";
 export * from "./chroma/chroma-server.ts";
+export * from "./distill/consolidate.ts";
 export * from "./distill/extract.ts";
+export * from "./distill/transcript.ts";
 export * from "./embed/cached-embedder.ts";
 export * from "./embed/http-embedder.ts";
 export * from "./embed/use-lite.ts";
@@ -17,6 +19,8 @@ export * from "./global/ledger.ts";
 export * from "./global/portable.ts";
 export * from "./global/replica.ts";
 export * from "./global/search.ts";
+export { unite } from "./global/strategy.ts";
+export { likenessOf } from "./global/likeness.ts";
 export * from "./global/worth.ts";
 export * from "./lexical/bm25.ts";
 export * from "./lexical/tokenize.ts";

@@ -5,6 +5,7 @@ import type { Connection } from "../client/connect.ts";
 import type { Context } from "../client/context.ts";
 import { exitCode } from "../exit.ts";
 import { oneLine } from "../output/style.ts";
+import { decideConflict, isConflict, listConflicts, showConflict } from "./approval-conflict.ts";
 import { credentialsOf, workspaceOf } from "./arguments.ts";
 import { ask } from "./follow.ts";
 import { withConnection } from "./session.ts";
@@ -35,7 +36,7 @@ interface Pending {
 /** Sessions in which an action may wait. */
 const MAY_WAIT: ReadonlySet<SessionStatus> = new Set([SessionStatus.WAITING_APPROVAL, SessionStatus.RUNNING, SessionStatus.ORPHANED]);
 
-/** `guild approval list`: of the 200 most recent sessions, newest first. */
+/** `guild approval list`: of the 200 most recent sessions, newest first; then facts that contradict each other, unless one workspace is asked for. */
 export function list(context: Context, options: JsonOption & { workspace?: string }): Promise<number> {
   return withConnection(context, async (connection) => {
     const workspace = options.workspace === undefined ? "" : workspaceOf(context, options.workspace);
@@ -47,6 +48,7 @@ export function list(context: Context, options: JsonOption & { workspace?: strin
         context.stdout.write(options.json === true ? `${JSON.stringify(lineOf(pending))}\n` : `${row(context, pending)}\n`);
       }
     }
+    if (workspace === "") found += await listConflicts(context, connection, options.json === true);
     if (found === 0 && options.json !== true) context.stdout.write("nothing waits for approval\n");
     return exitCode.done;
   });
@@ -55,6 +57,7 @@ export function list(context: Context, options: JsonOption & { workspace?: strin
 /** `guild approval show`: the exact action, why it is asked about, and the rule that would allow it. */
 export function show(context: Context, id: string, options: JsonOption): Promise<number> {
   return withConnection(context, async (connection) => {
+    if (isConflict(id)) return await showConflict(context, connection, id, options.json === true);
     const pending = await find(connection, id);
     if (options.json === true) context.stdout.write(`${JSON.stringify(lineOf(pending))}\n`);
     else for (const [name, value] of facts(pending)) context.stdout.write(`${name.padEnd(10)} ${value}\n`);
@@ -65,6 +68,7 @@ export function show(context: Context, id: string, options: JsonOption): Promise
 /** `guild approval grant` and `deny`: for exactly the action that `show` shows; the session goes on with it. */
 export function decide(context: Context, id: string, granted: boolean, options: DecideOptions): Promise<number> {
   return withConnection(context, async (connection) => {
+    if (isConflict(id)) return await decideConflict(context, connection, id, { granted, json: options.json === true });
     const { session, call, approval, ...pending } = await find(connection, id);
     if (options.always === true && granted)
       await saveRule(context, connection, { session, approval, workspace: pending.workspace }, options);

@@ -67,6 +67,20 @@ export function sync(context: Context, remote: string | undefined, options: Json
   });
 }
 
+/** `guild knowledge tidy`. */
+export function tidy(context: Context, options: JsonOption): Promise<number> {
+  return withConnection(context, async ({ knowledge }) => {
+    const told = await knowledge.tidyKnowledge({});
+    const counts = { joined: Number(told.joined), originals: Number(told.originals), set_apart: Number(told.setApart) };
+    context.stdout.write(
+      options.json === true
+        ? `${JSON.stringify({ id: "knowledge", type: "tidy", ...counts })}\n`
+        : `${counts.originals} items of several sessions joined into ${counts.joined}; ${counts.set_apart} set apart by size and age\n`,
+    );
+    return exitCode.done;
+  });
+}
+
 /** `guild knowledge rebuild`. */
 export function rebuild(context: Context, options: JsonOption): Promise<number> {
   return withConnection(context, async ({ knowledge }) => {

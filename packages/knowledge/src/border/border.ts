@@ -32,20 +32,10 @@ export function cross(item: Knowledge, project: string, options: BorderOptions):
   const personal = item.scope?.kind !== ScopeKind.USER;
   let taken = 0;
   const clean = (text: string): string => {
-    const secrets = options.scanner.scan(text).map((one) => ({ ...one, rule: `secret:${one.rule}`, mark: "[secret]" }));
-    const people = personal
-      ? findPersonalData(text, options).map((one) => ({ ...one, rule: `person:${one.rule}`, mark: `[${one.rule}]` }))
-      : [];
-    let result = "";
-    let at = 0;
-    for (const one of [...secrets, ...people].toSorted((x, y) => x.start - y.start || y.end - x.end)) {
-      if (one.start < at) continue;
-      result += text.slice(at, one.start) + one.mark;
-      at = one.end;
-      taken += one.end - one.start;
-      reasons.set(one.rule, (reasons.get(one.rule) ?? 0) + 1);
-    }
-    return result + text.slice(at);
+    const done = redact(text, { ...options, personal });
+    taken += done.taken;
+    for (const [rule, count] of done.reasons) reasons.set(rule, (reasons.get(rule) ?? 0) + count);
+    return done.text;
   };
   left.text = clean(item.text);
   if (taken > item.text.length * MOST_REDACTED) return { item: undefined, outcome: "held back", reasons };
@@ -65,6 +55,27 @@ export function cross(item: Knowledge, project: string, options: BorderOptions):
     left.scope = create(ScopeSchema, { kind: ScopeKind.PROJECT, id: project });
   }
   return { item: left, outcome: redacted ? "redacted" : "passed", reasons };
+}
+
+/** A text without secrets and, where it is `personal` to leave them out, without personal data; marks stand in their place. `taken`: characters. */
+export function redact(
+  text: string,
+  options: Omit<BorderOptions, "leastSessions"> & { personal: boolean },
+): { text: string; taken: number; reasons: Map<string, number> } {
+  const secrets = options.scanner.scan(text).map((one) => ({ ...one, rule: `secret:${one.rule}`, mark: "[secret]" }));
+  const people = options.personal
+    ? findPersonalData(text, options).map((one) => ({ ...one, rule: `person:${one.rule}`, mark: `[${one.rule}]` }))
+    : [];
+  const reasons = new Map<string, number>();
+  let [result, at, taken] = ["", 0, 0];
+  for (const one of [...secrets, ...people].toSorted((x, y) => x.start - y.start || y.end - x.end)) {
+    if (one.start < at) continue;
+    result += text.slice(at, one.start) + one.mark;
+    at = one.end;
+    taken += one.end - one.start;
+    reasons.set(one.rule, (reasons.get(one.rule) ?? 0) + 1);
+  }
+  return { text: result + text.slice(at), taken, reasons };
 }
 
 /** Distinct sessions among an item's evidence. */

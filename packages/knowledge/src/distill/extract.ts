@@ -17,6 +17,8 @@ export interface Lesson {
   paths: string[];
   /** 0 to 1. */
   confidence: number;
+  /** The session was told to keep it: it goes before what anybody makes of the rest. */
+  remembered?: boolean;
 }
 
 interface Candidate {
@@ -92,6 +94,7 @@ export function distil(events: readonly Event[], most = 6): Lesson[] {
             seqs: [seq],
             paths: pathsOf(remembered.text),
             confidence: 0.75,
+            remembered: true,
           };
           add(1, lesson);
           const own = candidates.find((one) => one.lesson === lesson);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 
 import type { Knowledge, Operation } from "@guildhall/protocol";
 
-import { type Likeness, likenessOf, relate } from "./likeness.ts";
+import { type Likeness, likenessOf, relate, type Relation } from "./likeness.ts";
 
 /** Two valid versions that cannot both stand, or need not. */
 export interface Clash {
@@ -14,6 +14,12 @@ export interface Clash {
   sides: readonly [string, string];
   /** Items of those versions. */
   items: readonly [string, string];
+}
+
+/** Whether two facts can both hold, by a model's word. */
+export interface Verdict {
+  contradiction: boolean;
+  reason: string;
 }
 
 interface Entry {
@@ -31,6 +37,28 @@ export class ClashFinder {
   readonly #byBand = new Map<string, Set<string>>();
   readonly #clashes = new Map<string, Clash>();
   readonly #ofItem = new Map<string, Set<string>>();
+  readonly #byOperation = new Map<string, Entry>();
+  /** What was judged of two versions, by the one and by the other. */
+  readonly #verdicts = new Map<string, Map<string, Verdict>>();
+
+  /** What a model said of two versions goes before the rules, as long as both are present. */
+  judge([left, right]: readonly [string, string], verdict: Verdict): void {
+    for (const [one, other] of [
+      [left, right],
+      [right, left],
+    ] as const) {
+      const all = this.#verdicts.get(one) ?? new Map<string, Verdict>();
+      this.#verdicts.set(one, all.set(other, verdict));
+    }
+    const [x, y] = [this.#byOperation.get(left), this.#byOperation.get(right)];
+    if (x === undefined || y === undefined) return;
+    for (const id of this.#ofItem.get(x.item) ?? []) if (this.#clashes.get(id)?.items.includes(y.item) === true) this.#unclash(id);
+    this.#compare(x, y);
+  }
+
+  isJudged([left, right]: readonly [string, string]): boolean {
+    return this.#verdicts.get(left)?.has(right) === true;
+  }
 
   /** The item's present version is this one; undefined: it has none that counts. */
   set(item: string, put: Operation | undefined): void {
@@ -42,6 +70,7 @@ export class ClashFinder {
     const entry: Entry = { item, operation: put.id, scope: scopeKey(knowledge), key: knowledge.key, likeness: likenessOf(knowledge) };
     for (const other of this.#candidates(entry)) this.#compare(entry, other);
     this.#entries.set(item, entry);
+    this.#byOperation.set(entry.operation, entry);
     if (entry.key !== "") place(this.#byKey, `${entry.scope}\0${entry.key}`, item);
     for (const band of entry.likeness.bands) place(this.#byBand, `${entry.scope}\0${band}`, item);
   }
@@ -78,11 +107,14 @@ export class ClashFinder {
     };
     if (entry.key !== "") take(this.#byKey.get(`${entry.scope}\0${entry.key}`));
     for (const band of entry.likeness.bands) take(this.#byBand.get(`${entry.scope}\0${band}`));
+    for (const operation of this.#verdicts.get(entry.operation)?.keys() ?? []) take(single(this.#byOperation.get(operation)?.item));
     return found;
   }
 
   #compare(x: Entry, y: Entry): void {
-    const relation = relate(x.likeness, y.likeness);
+    const verdict = this.#verdicts.get(x.operation)?.get(y.operation);
+    const ruled = relate(x.likeness, y.likeness);
+    const relation = verdict === undefined || ruled?.kind === "duplicate" ? ruled : contradictionOf(verdict);
     if (relation?.kind === "duplicate") this.#clash(x, y, relation.kind, relation.reason);
     else if (x.key !== "" && x.key === y.key) this.#clash(x, y, "key", `both are about ${x.key}`);
     else if (relation !== undefined) this.#clash(x, y, relation.kind, relation.reason);
@@ -99,18 +131,28 @@ export class ClashFinder {
     const entry = this.#entries.get(item);
     if (entry === undefined) return;
     this.#entries.delete(item);
+    this.#byOperation.delete(entry.operation);
     remove(this.#byKey, `${entry.scope}\0${entry.key}`, item);
     for (const band of entry.likeness.bands) remove(this.#byBand, `${entry.scope}\0${band}`, item);
-    for (const id of this.#ofItem.get(item) ?? []) {
-      for (const one of this.#clashes.get(id)?.items ?? []) if (one !== item) remove(this.#ofItem, one, id);
-      this.#clashes.delete(id);
-    }
-    this.#ofItem.delete(item);
+    for (const id of this.#ofItem.get(item) ?? []) this.#unclash(id);
+  }
+
+  #unclash(id: string): void {
+    for (const item of this.#clashes.get(id)?.items ?? []) remove(this.#ofItem, item, id);
+    this.#clashes.delete(id);
   }
 }
 
 export function scopeKey({ scope }: Pick<Knowledge, "scope">): string {
   return `${scope?.kind ?? 0}:${scope?.id ?? ""}`;
+}
+
+function contradictionOf({ contradiction, reason }: Verdict): Relation | undefined {
+  return contradiction ? { kind: "contradiction", reason } : undefined;
+}
+
+function single(value: string | undefined): string[] {
+  return value === undefined ? [] : [value];
 }
 
 function place(map: Map<string, Set<string>>, key: string, value: string): void {

@@ -26,6 +26,7 @@ export function withheld(operation: Operation, ledger: Ledger, leaves: (kind: Sc
         ? empty(operation)
         : create(OperationSchema, { ...operation, change: { case: "feedback", value: { ...change.value, ids } } });
     }
+    case "judge":
     case "settle":
       return change.value.sides.some((side) => stays(ledger.itemOfPut(side) ?? "")) ? empty(operation) : operation;
     default:

@@ -17,6 +17,8 @@ export class Ledger {
   readonly #items = new Map<string, Item>();
   readonly #clashes = new ClashFinder();
   readonly #settlements = new Map<string, Operation>();
+  /** The last judgement of each two versions. */
+  readonly #judgements = new Map<string, Operation>();
   /** Settlements by the version that they make lose. */
   readonly #losses = new Map<string, Set<string>>();
 
@@ -76,6 +78,7 @@ export class Ledger {
       }
     }
     for (const id of changed) this.#refold(id);
+    for (const operation of operations) for (const id of this.#judge(operation)) changed.add(id);
     return changed;
   }
 
@@ -121,6 +124,11 @@ export class Ledger {
 
   clash(id: string): Clash | undefined {
     return this.#clashes.get(id);
+  }
+
+  /** Whether a model has said something of these two versions. */
+  isJudged(sides: readonly [string, string]): boolean {
+    return this.#clashes.isJudged(sides);
   }
 
   /** The settlement of a clash that counts. */
@@ -175,6 +183,18 @@ export class Ledger {
       this.#losses.set(loser, ids.add(conflictId));
     }
     return [...losers, ...before].flatMap((loser) => this.itemOfPut(loser) ?? []);
+  }
+
+  /** The last judgement of two versions, by the one order, is the one that counts. */
+  #judge(operation: Operation): string[] {
+    if (operation.change.case !== "judge") return [];
+    const { sides, contradiction, reason } = operation.change.value;
+    const [left = "", right = ""] = sides.toSorted();
+    const former = this.#judgements.get(`${left}\0${right}`);
+    if (former !== undefined && compareOperations(former, operation) >= 0) return [];
+    this.#judgements.set(`${left}\0${right}`, operation);
+    this.#clashes.judge([left, right], { contradiction, reason });
+    return [left, right].flatMap((side) => this.itemOfPut(side) ?? []);
   }
 
   #refold(id: string): void {

@@ -96,6 +96,44 @@ describe("a replica of what is known", () => {
     await assert.rejects(replica.add([fact("a", { id: "kno_none" })], by), (error) => GuildError.is(error, "not_found"));
   });
 
+  it("believes what a model judged of two versions before the rules, everywhere, as long as both are present", async () => {
+    let judging = true;
+    const options = { judged: () => judging, strategy: () => ConflictStrategy.NEWEST };
+    const [a, b] = [await open("a", options), await open("b", options)];
+    const version = (replica: Replica, id: string) => replica.ledger.item(id)?.puts.at(-1)?.id ?? "";
+    const { items } = await a.add(
+      [
+        fact("The ferry leaves at 08:00."),
+        fact("The ferry leaves at 09:00."),
+        fact("Snow closes the road."),
+        fact("Nobody stays at home in winter."),
+      ],
+      by,
+    );
+    const [early = "", late = "", snow = "", winter = ""] = items.map((item) => item.id);
+    const states = (replica: Replica) => [early, late, snow, winter].map((id) => replica.read(id).state);
+    const { VALID, SUPERSEDED } = KnowledgeState;
+    assert.deepEqual(states(a), [VALID, VALID, VALID, VALID], "nothing is settled before the model has spoken");
+    const pair = (x: string, y: string) => [version(a, x), version(a, y)] as const;
+    await a.judge(
+      [
+        { versions: pair(early, late), contradiction: false, reason: "two ferries" },
+        { versions: pair(snow, winter), contradiction: true, reason: "a closed road" },
+      ],
+      { actor: "system", model: "m" },
+    );
+    assert.deepEqual(states(a), [VALID, VALID, SUPERSEDED, VALID]);
+    await a.synchronise((request) => b.exchange(request));
+    assert.deepEqual(states(b), states(a));
+    assert.deepEqual(b.ledger.openClashes(), []);
+    // A new version has not been judged: the rules see it again, and decide where the model fails.
+    await a.add([fact("The ferry leaves at 10:00.", { id: late })], by);
+    assert.equal(a.ledger.openClashes(late).length, 1);
+    judging = false;
+    await a.settle(late);
+    assert.deepEqual([a.read(early).state, a.read(late).state], [SUPERSEDED, VALID]);
+  });
+
   it("keeps time going when the clock is set back", async () => {
     let now = 1_800_000_000_000;
     const replica = await open("a", { clock: { now: () => new Date(now) } });

@@ -28,6 +28,8 @@ export interface ReplicaOptions {
   ids: Ids;
   /** How clashes are settled that nobody decides. ASK: they stay open. */
   strategy(): ConflictStrategy;
+  /** A model judges contradictions: one that only the rules have found is not settled before (`judge`, `settle`). Default: it does not. */
+  judged?(): boolean;
   /** Scopes whose items leave for other replicas. Default: all but a person's own. */
   leaves?(kind: ScopeKind): boolean;
   /** Items that changed. */
@@ -198,6 +200,30 @@ export class Replica {
     });
   }
 
+  /** Writes what a model said of the present versions of an item and others, and settles what follows. Those that have changed meanwhile are passed over. */
+  async judge(
+    sides: ReadonlyArray<{ versions: readonly [string, string]; contradiction: boolean; reason: string }>,
+    by: { actor: string; model: string },
+  ): Promise<void> {
+    await this.#writer.inTurn(async () => {
+      await this.#writer.write(() =>
+        sides
+          .filter(({ versions }) => versions.every((id) => this.ledger.itemOfPut(id) !== undefined) && !this.ledger.isJudged(versions))
+          .map(({ versions, contradiction, reason }) => ({
+            actor: by.actor,
+            change: { case: "judge", value: { sides: versions.toSorted(), contradiction, reason: reason.slice(0, 400), model: by.model } },
+          })),
+      );
+      for (const id of new Set(sides.flatMap(({ versions }) => versions.flatMap((one) => this.ledger.itemOfPut(one) ?? []))))
+        await this.#settleNew(id, true);
+    });
+  }
+
+  /** Settles what an item clashes with by the rules, where no model has said anything. */
+  async settle(id: string): Promise<void> {
+    await this.#writer.inTurn(() => this.#settleNew(id, true));
+  }
+
   /** Answers another replica: takes in what it sent, and tells what it lacks. */
   exchange(request: ExchangeOperationsRequest): Promise<ExchangeOperationsResponse> {
     return this.#writer.inTurn(async () => {
@@ -241,9 +267,14 @@ export class Replica {
 
   async #receive(operations: readonly Operation[], restoring = false): Promise<Operation[]> {
     const fresh = await this.#writer.receive(operations, restoring);
-    const ids = new Set(fresh.flatMap((one) => (one.change.case === "put" ? [one.change.value.id] : [])));
+    const ids = new Set(fresh.flatMap(({ change }) => this.#touched(change)));
     for (const id of ids) await this.#settleNew(id);
     return fresh;
+  }
+
+  #touched(change: Operation["change"]): string[] {
+    if (change.case === "put") return [change.value.id];
+    return change.case === "judge" ? change.value.sides.flatMap((side) => this.ledger.itemOfPut(side) ?? []) : [];
   }
 
   #leaving(operations: readonly Operation[]): Operation[] {
@@ -281,8 +312,9 @@ export class Replica {
   }
 
   /** What the newest version of an item clashes with is settled, as far as the strategy can. */
-  async #settleNew(id: string): Promise<void> {
+  async #settleNew(id: string, final = false): Promise<void> {
     for (const clash of this.ledger.openClashes(id)) {
+      if (!final && clash.kind === "contradiction" && this.#options.judged?.() === true && !this.ledger.isJudged(clash.sides)) continue;
       // The one before may have ended it.
       if (this.ledger.clash(clash.id) !== undefined) await this.#settle(clash, this.#options.strategy(), "system");
     }

@@ -35,6 +35,7 @@ import { environmentParts } from "../environment/parts.ts";
 import { createExtensions } from "../extensions/extension-parts.ts";
 import { extensionService } from "../extensions/extension-service.ts";
 import { createKnowledge } from "../knowledge/index.ts";
+import { knowledgeModel } from "../knowledge/knowledge-model.ts";
 import { openModelProvider } from "../models/open-provider.ts";
 import { modelRouting } from "../models/routing.ts";
 import { accessService } from "../network/access-service.ts";
@@ -145,6 +146,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     store: storage.knowledge,
     border: storage.border,
     settings: () => settings().knowledge,
+    model: knowledgeModel({ models: () => openModels(), settings }),
   });
   const sandboxes = createSandboxes({ settings, dataDir: paths.data, tell: (line) => journal.info(line) });
   const environments = new Environments({

@@ -11,6 +11,8 @@ import { type EvidenceSchema, KnowledgeSchema, ScopeKind } from "@guildhall/prot
 
 import type { Log } from "../daemon/log.ts";
 import type { GlobalKnowledge } from "./global.ts";
+import type { KnowledgeModel } from "./knowledge-model.ts";
+import { modelLessons } from "./model-lessons.ts";
 
 export interface DistillerDeps {
   tenant: string;
@@ -20,11 +22,17 @@ export interface DistillerDeps {
   settings(): Settings["knowledge"];
   /** Resolves when no session works. */
   quiet(): Promise<void>;
+  /** Writes the lessons where one is set; where it fails the rules do. */
+  model: KnowledgeModel;
+  signal: AbortSignal;
   /** Keeps how far it has come, so that a start looks at nothing twice. */
   markFile: string;
   /** After each session. */
   distilled(): Promise<void>;
 }
+
+/** Tag of what was distilled. */
+export const DISTILLED = "distilled";
 
 /** Sessions that are looked at when the daemon starts: those that ended while what is known was away. */
 const LOOKED_AT = 20;
@@ -100,14 +108,14 @@ export class Distiller {
     const end = events.findLast((event) => event.body.case === "turnEnded");
     const name = `distil/${key.session}/${end?.seq ?? 0}`;
     if (end === undefined || this.#done.has(name)) return 0;
-    const lessons = distil(events);
+    const lessons = await this.#lessons(key, events, distil(events));
     const project = this.#deps.knowledge.project(workspace);
     const items = await Promise.all(
       lessons.map(async (lesson) =>
         create(KnowledgeSchema, {
           title: lesson.title,
           text: lesson.text,
-          tags: ["distilled"],
+          tags: [DISTILLED],
           scope: { kind: ScopeKind.PROJECT, id: project },
           confidence: lesson.confidence,
           evidence: await evidenceOf(lesson, key.session, workspace),
@@ -120,6 +128,18 @@ export class Distiller {
     this.#done.add(name);
     await this.#deps.distilled();
     return items.length;
+  }
+
+  async #lessons(key: SessionKey, events: readonly Event[], ruled: Lesson[]): Promise<Lesson[]> {
+    const { model, signal, journal } = this.#deps;
+    if (model.name() === undefined) return ruled;
+    try {
+      return await modelLessons(model, events, ruled, { redact: (text) => this.#deps.knowledge.redact(text), signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      journal.warn(`${key.session}: distilled by rules alone: ${GuildError.from(error).line}`);
+      return ruled;
+    }
   }
 
   async close(): Promise<void> {

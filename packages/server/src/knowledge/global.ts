@@ -21,6 +21,10 @@ export interface GlobalDeps {
   /** Where the vectors are. */
   vectors(embedder: CachedEmbedder): VectorIndex;
   pace?(): Promise<void>;
+  /** Whether a model judges contradictions before they are settled. */
+  judged(): boolean;
+  /** Items that have changed, whoever changed them. */
+  changed(ids: ReadonlySet<string>): void;
   evidence: EvidenceFiles;
 }
 
@@ -85,6 +89,12 @@ export class GlobalKnowledge {
     return { ...added, heldBack: items.length - passed.length };
   }
 
+  /** A text without secrets and personal data, as everything is that leaves a session. */
+  async redact(text: string): Promise<string> {
+    const { redact } = await import("@guildhall/knowledge");
+    return redact(text, { scanner: this.#scanner, names: this.#deps.settings().names.split(","), personal: true }).text;
+  }
+
   /** The name under which a session's use is kept: the same for the session, and nobody's to turn back. */
   async pseudonym(session: string): Promise<string> {
     if (session === "") return "";
@@ -114,7 +124,11 @@ export class GlobalKnowledge {
       clock,
       ids,
       strategy: () => strategies[settings().conflicts],
-      changed: (changed) => place.search?.changed(changed),
+      judged: () => this.#deps.judged(),
+      changed: (changed) => {
+        place.search?.changed(changed);
+        if (place.search !== undefined) this.#deps.changed(changed);
+      },
       graceMs: settings().grace_days * 24 * 60 * 60 * 1000,
     });
     const vectors = this.#deps.vectors(embedder);

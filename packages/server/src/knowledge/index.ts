@@ -7,12 +7,15 @@ import type { CachedEmbedder } from "@guildhall/knowledge";
 import type { Log } from "../daemon/log.ts";
 import type { PartFactory } from "../parts/session-parts.ts";
 import type { BorderLog } from "./border-log.ts";
+import { consolidateSessions } from "./consolidation.ts";
+import { Contradictions } from "./contradictions.ts";
 import { Distiller } from "./distiller.ts";
 import { openEmbedder } from "./embedder.ts";
 import { EvidenceFiles } from "./evidence-files.ts";
 import { openGlobalVectors } from "./global-vectors.ts";
 import { GlobalKnowledge } from "./global.ts";
 import { KnowledgeKeeper } from "./keeper.ts";
+import type { KnowledgeModel } from "./knowledge-model.ts";
 import { memoryPart } from "./memory-part.ts";
 import { Quiet } from "./quiet.ts";
 import { knowledgeSource } from "./source.ts";
@@ -30,6 +33,8 @@ export interface KnowledgeOptions {
   store: OperationStore;
   border: BorderLog;
   settings(): Settings["knowledge"];
+  /** Writes lessons and judges contradictions; without a name rules do. */
+  model: KnowledgeModel;
 }
 
 /** What a daemon knows: one embedder for all its sessions, each session's memory, and what is shared. Nothing is opened before it is used. */
@@ -47,6 +52,9 @@ const QUIET_MS = 1_500;
 
 /** The vectors of what is shared wait longer: they bring a server with them. */
 const SHARED_QUIET_MS = 8_000;
+
+/** How often it is looked whether the daily tidying is due, milliseconds. */
+const TIDY_MS = 60 * 60_000;
 
 export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
   const { dataDir, tenant, clock, journal, border, settings } = options;
@@ -66,8 +74,18 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     evidence,
     vectors: ({ model }) => openGlobalVectors({ ...options, model, settings: settings() }),
     pace: () => shared.wait(closed.signal),
+    judged: () => contradictions.judges(),
+    changed: (ids) => contradictions.later(ids),
   });
-  const keeper = new KnowledgeKeeper({ tenant, knowledge: global, border, clock, journal, settings, embedder, evidence });
+  const contradictions = new Contradictions({
+    model: options.model,
+    open: () => global.open(),
+    journal,
+    quiet: () => quiet.wait(closed.signal),
+    signal: closed.signal,
+  });
+  const consolidate = () => consolidateSessions({ knowledge: global, model: options.model, journal, signal: closed.signal });
+  const keeper = new KnowledgeKeeper({ tenant, knowledge: global, border, clock, journal, settings, embedder, evidence, consolidate });
   const distiller = new Distiller({
     tenant,
     log: options.log,
@@ -75,10 +93,13 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     journal,
     settings,
     quiet: () => quiet.wait(closed.signal),
+    model: options.model,
+    signal: closed.signal,
     markFile: join(dataDir, "knowledge", "distilled"),
     distilled: () => keeper.tidyDaily(),
   });
   let exchanging: NodeJS.Timeout | undefined;
+  let tidying: NodeJS.Timeout | undefined;
   return {
     global,
     keeper,
@@ -97,6 +118,14 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     start() {
       const warn = (error: unknown): void => journal.warn(`knowledge: ${GuildError.from(error).line}`);
       distiller.catchUp(clock.now().getTime()).catch(warn);
+      tidying = setInterval(
+        () =>
+          void global
+            .opened()
+            .then((opened) => opened && keeper.tidyDaily())
+            .catch(warn),
+        TIDY_MS,
+      ).unref();
       const { remotes, sync_minutes: minutes } = settings();
       if (remotes === "" || minutes === 0) return;
       const exchange = (): void => void keeper.synchronise("").catch(warn);
@@ -105,7 +134,9 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     },
     async close() {
       clearInterval(exchanging);
+      clearInterval(tidying);
       closed.abort();
+      await contradictions.settled();
       await distiller.close();
       await global.close();
       const opened = await opening?.catch(() => undefined); // Whoever asked for it was told.

@@ -35,6 +35,8 @@ export interface KeeperDeps {
   settings(): Settings["knowledge"];
   embedder(): Promise<CachedEmbedder>;
   evidence: EvidenceFiles;
+  /** Joins what several sessions learned alike. */
+  consolidate(): Promise<{ joined: number; originals: number }>;
 }
 
 /** What is done with the whole of what is known: told, exchanged, tidied, copied, measured. */
@@ -156,8 +158,17 @@ export class KnowledgeKeeper {
     const now = this.#deps.clock.now().getTime();
     if (now - this.#tidied < 24 * 60 * 60 * 1000) return;
     this.#tidied = now;
+    const { joined, originals } = await this.#deps.consolidate();
+    if (joined > 0) this.#deps.journal.info(`knowledge: ${originals} item(s) of several sessions joined into ${joined}`);
     const gone = await this.tidy();
     if (gone > 0) this.#deps.journal.info(`knowledge: ${gone} item(s) set apart; guild knowledge why tells`);
+  }
+
+  /** All that is done once a day, now. */
+  async tidyNow(): Promise<{ joined: bigint; originals: bigint; setApart: bigint }> {
+    this.#tidied = this.#deps.clock.now().getTime();
+    const { joined, originals } = await this.#deps.consolidate();
+    return { joined: BigInt(joined), originals: BigInt(originals), setApart: BigInt(await this.tidy()) };
   }
 
   /** Exchanges with one address, or with all that are configured. What is away is told when it was asked for by name, else passed over. */

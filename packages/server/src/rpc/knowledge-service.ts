@@ -106,6 +106,7 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
     async *rebuildKnowledge() {
       yield* keeper.rebuild();
     },
+    tidyKnowledge: () => keeper.tidyNow(),
     async *exportKnowledge({ scopes }) {
       for await (const chunk of keeper.export(scopes)) yield { chunk };
     },

@@ -1,24 +1,27 @@
 import { userInfo } from "node:os";
 
 import type { ConnectRouter } from "@connectrpc/connect";
-import { sortableIds, systemClock } from "@guildhall/core";
+import { type ModelProvider, sortableIds, systemClock } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 import { KnowledgeService } from "@guildhall/protocol";
 
 import type { DaemonOptions } from "../daemon/daemon.ts";
 import { createKnowledge } from "../knowledge/index.ts";
+import { knowledgeModel } from "../knowledge/knowledge-model.ts";
+import { openModelProvider } from "../models/open-provider.ts";
 import { knowledgeService } from "../rpc/knowledge-service.ts";
 import { TENANT } from "../sessions/session-desk.ts";
 
 /** What the workshop knows, served by a process of its own from the database that the orchestrator uses too, or one of its own. */
 export async function serveKnowledge(
-  { paths, log }: DaemonOptions,
+  { paths, log, env }: DaemonOptions,
   settings: () => Settings,
 ): Promise<{ routes(router: ConnectRouter): void; end(): Promise<void> }> {
   const { openStorage } = await import("../storage/index.ts");
   const { url } = settings().database;
   const storage = await openStorage({ dataDir: paths.data, runtimeDir: paths.runtime, ...(url === "" ? {} : { databaseUrl: url }) });
   const clock = systemClock();
+  let models: Promise<ModelProvider> | undefined;
   const person = `person:${userInfo().username}`;
   const knowledge = createKnowledge({
     dataDir: paths.data,
@@ -32,6 +35,7 @@ export async function serveKnowledge(
     store: storage.knowledge,
     border: storage.border,
     settings: () => settings().knowledge,
+    model: knowledgeModel({ models: () => (models ??= openModelProvider(clock, env, settings)), settings }),
   });
   return {
     routes: (router) =>
