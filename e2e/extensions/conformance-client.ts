@@ -1,11 +1,11 @@
 /** The client that the MCP conformance suite drives: our connection and our sign-in, with a person who agrees to everything. */
 import { GuildError, type Secrets } from "@guildhall/core";
-import { clientOf, McpConnection, signIn, StoredSignIn } from "@guildhall/extensions";
+import { clientOf, machineSignIn, McpConnection, signIn, StoredSignIn } from "@guildhall/extensions";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 
 const url = process.argv.at(-1) ?? "";
 const { MCP_CONFORMANCE_SCENARIO: scenario = "", MCP_CONFORMANCE_CONTEXT: context = "{}" } = process.env;
-const given = JSON.parse(context) as { client_id?: string; client_secret?: string };
+const given = JSON.parse(context) as { client_id?: string; client_secret?: string; private_key_pem?: string; signing_algorithm?: string };
 
 const kept = new Map<string, string>();
 const secrets: Secrets = {
@@ -20,13 +20,24 @@ const oauth = {
 };
 const client = { url, secrets: async () => secrets, ...clientOf(oauth) };
 
+/** As the operator would have written it down: the issuer is the one that he has his credentials from. */
+async function asMachine() {
+  const { authorization_servers: servers } = (await (await fetch(new URL("/.well-known/oauth-protected-resource/mcp", url))).json()) as {
+    authorization_servers: string[];
+  };
+  const { private_key_pem: privateKey, signing_algorithm: algorithm, ...rest } = given;
+  const key = privateKey === undefined ? {} : { private_key: privateKey, algorithm };
+  return await machineSignIn({ ...rest, ...key, issuer: servers[0] }, "operator", async () => secrets);
+}
+const authProvider = scenario.startsWith("auth/client-credentials") ? await asMachine() : new StoredSignIn(client);
+
 const connection = new McpConnection({
   name: "conformance",
   timeoutMs: 20_000,
   version: "0",
   link: {
     pipe: false,
-    open: async () => ({ transport: new StreamableHTTPClientTransport(new URL(url), { authProvider: new StoredSignIn(client) }) }),
+    open: async () => ({ transport: new StreamableHTTPClientTransport(new URL(url), { authProvider }) }),
   },
   elicit: async () => ({ action: "accept", content: {} }),
 });

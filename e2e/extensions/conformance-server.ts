@@ -49,7 +49,10 @@ function create(): McpServer {
     "test_sampling",
     { description: "Samples", inputSchema: z.object({ prompt: z.string() }) },
     async ({ prompt }, { mcpReq }) => {
-      const reply = await mcpReq.requestSampling({ messages: [{ role: "user", content: { type: "text", text: prompt } }], maxTokens: 100 });
+      const reply = await mcpReq.requestSampling(
+        { messages: [{ role: "user", content: { type: "text", text: prompt } }], maxTokens: 100 },
+        { relatedRequestId: mcpReq.id },
+      );
       return text(`LLM response: ${JSON.stringify(reply.content)}`);
     },
   );
@@ -59,7 +62,11 @@ function create(): McpServer {
       { description: `Asks: ${name}`, inputSchema: z.object({ message: z.string().optional() }) },
       async (args, { mcpReq }) => {
         const requestedSchema = { type: "object" as const, properties: properties as Record<string, { type: "string" }>, required };
-        const answer = await mcpReq.elicitInput({ mode: "form", message: message(args), requestedSchema });
+        const answer = await mcpReq.elicitInput(
+          { mode: "form", message: message(args), requestedSchema },
+          // Told in the stream of the call: of its own accord the SDK takes the other one, which the client may not have opened yet.
+          { relatedRequestId: mcpReq.id },
+        );
         return text(`User response: action=${answer.action}, content=${JSON.stringify(answer.content)}`);
       },
     );

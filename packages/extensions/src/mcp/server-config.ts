@@ -23,7 +23,22 @@ const http = z.object({
       client_secret: z.string().optional(),
       client_metadata_url: z.url().optional(),
       scope: z.string().optional(),
+      /** `client_credentials`: the program signs in as itself, without a person, with its secret or with what it signs with its key. */
+      grant: z.enum(["authorization_code", "client_credentials"]).default("authorization_code"),
+      /** Who may be shown the credentials of `client_credentials`: the issuer of the authorization server. */
+      issuer: z.url().optional(),
+      /** PEM (PKCS 8), and what is signed with it, for example `ES256`. */
+      private_key: z.string().optional(),
+      algorithm: z.string().optional(),
     })
+    .refine(
+      ({ grant, client_id, client_secret, private_key, algorithm, issuer }) =>
+        grant !== "client_credentials" ||
+        (client_id !== undefined &&
+          issuer !== undefined &&
+          (client_secret !== undefined || (private_key !== undefined && algorithm !== undefined))),
+      "client_credentials needs client_id, issuer, and client_secret or private_key with algorithm",
+    )
     .optional(),
 });
 

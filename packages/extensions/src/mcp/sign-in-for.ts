@@ -1,12 +1,15 @@
 import type { Secrets } from "@guildhall/core";
+import type { OAuthClientProvider } from "@modelcontextprotocol/client";
 
+import { machineSignIn } from "./machine-sign-in.ts";
 import type { NamedMcpServer } from "./server-config.ts";
 import { signInSecret, StoredSignIn, type StoredSignInOptions } from "./stored-sign-in.ts";
 
-/** The stored sign-in of a server that is reached by its address, where there is one. */
-export async function signInFor(server: NamedMcpServer, secrets: () => Promise<Secrets>): Promise<StoredSignIn | undefined> {
+/** The sign-in of a server that is reached by its address, where there is one: a person's that is stored, or our own as a program. */
+export async function signInFor(server: NamedMcpServer, secrets: () => Promise<Secrets>): Promise<OAuthClientProvider | undefined> {
   const { config } = server;
   if (!("url" in config)) return undefined;
+  if (config.oauth?.grant === "client_credentials") return await machineSignIn(config.oauth, server.origin, secrets);
   if ((await (await secrets()).get(signInSecret(config.url))) === undefined) return undefined;
   return new StoredSignIn({ url: config.url, secrets, ...clientOf(config.oauth) });
 }
