@@ -190,6 +190,11 @@ function optionsFor(vendor: Vendor, request: ModelRequest): SharedV4ProviderOpti
       return { openai: { store: false, promptCacheKey: cacheKey(request) } };
     case "openai-chat":
       return { openai: { promptCacheKey: cacheKey(request) } };
+    case "compatible":
+      // llama.cpp's own field; beside functions or a schema it is refused.
+      return vendor.name === "llamacpp" && request.replyGrammar !== undefined && request.replySchema === undefined
+        ? { [NAMESPACE]: { grammar: request.replyGrammar } }
+        : undefined;
     default:
       return undefined;
   }

@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from "node:path";
 
 import { type Clock, GuildError, type Model, type ModelInfo, type ModelProvider, type OpenModel } from "@guildhall/core";
 
+import type { LlamaModels } from "./llama/llama-models.ts";
 import { findLocalServer, LOCAL_SERVERS, type LocalServer } from "./local-servers.ts";
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from "./retry.ts";
 import { parseSpec } from "./spec.ts";
@@ -50,6 +51,8 @@ export function createModelProvider(options: ModelProviderOptions): ModelProvide
   const limits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits };
   const fetch = options.fetch ?? createTransport({ limits, ...(options.proxy === undefined ? {} : { proxy: options.proxy }) });
 
+  let llamas: Promise<LlamaModels> | undefined;
+  const llama = (): Promise<LlamaModels> => (llamas ??= import("./llama/llama-models.ts").then(({ LlamaModels }) => new LlamaModels()));
   const routing = (): ModelRouting => options.routing?.() ?? {};
 
   async function open(request: OpenModel, patience: RetryPolicy = retry, depth = 0): Promise<Model> {
@@ -73,9 +76,13 @@ export function createModelProvider(options: ModelProviderOptions): ModelProvide
         const inner = await open({ ...request, spec: parsed.inner }, patience, depth);
         return around(inner, () => recordingModel({ spec, file: pathOf(parsed.file, request), inner, step }));
       }
+      case "llama":
+        return (await import("./text-protocol/text-model.ts")).textModel(await openLlama(parsed, request), { spec, form: "tags" });
       case "text": {
         const { textModel } = await import("./text-protocol/text-model.ts");
-        const inner = await open({ ...request, spec: parsed.inner }, patience, depth);
+        const plain = parsed.inner.startsWith("llama:") ? parseSpec(parsed.inner) : undefined;
+        const inner =
+          plain?.kind === "llama" ? await openLlama(plain, request) : await open({ ...request, spec: parsed.inner }, patience, depth);
         return textModel(inner, { spec, form: parsed.form });
       }
       case "role": {
@@ -101,6 +108,12 @@ export function createModelProvider(options: ModelProviderOptions): ModelProvide
       case "vendor":
         return openService(parsed.vendor, parsed.model, request, patience);
     }
+  }
+
+  /** A model of a file, without the text protocol around it. */
+  async function openLlama(parsed: { file: string; context: number | undefined }, request: OpenModel): Promise<Model> {
+    const known = options.known?.[request.spec] ?? {};
+    return (await llama()).model({ file: pathOf(parsed.file, request), spec: request.spec, clock, known, context: parsed.context });
   }
 
   /** Members whose key is not at hand are left out while there is another. */

@@ -9,13 +9,14 @@ export type ModelSpec =
   | { kind: "replay"; file: string; lenient: boolean }
   | { kind: "recording"; file: string; inner: string }
   | { kind: "module"; file: string; model: string }
+  | { kind: "llama"; file: string; context: number | undefined }
   | { kind: "text"; form: "tags" | "json"; inner: string }
   | { kind: "role"; role: string }
   | { kind: "chain"; specs: string[]; order: "given" | "price" };
 
 /**
  * Reads a specification: `anthropic/<model>`, `scripted:<file>`, `replay:<file>`, `replay:lenient:<file>`, `recording:<file>:<specification>`,
- * `module:<file>` or `module:<file>#<model>`, `text:<specification>`, `json:<specification>`, `role:<name>`; `<specification>|<specification>`
+ * `module:<file>` or `module:<file>#<model>`, `llama:<file>.gguf` or `llama:<file>.gguf#<tokens of context>`, `text:<specification>`, `json:<specification>`, `role:<name>`; `<specification>|<specification>`
  * for the first that answers, `cheapest:` before it for the cheapest first. Throws `invalid_argument` with the remedy for anything else.
  */
 export function parseSpec(spec: string): ModelSpec {
@@ -25,7 +26,7 @@ export function parseSpec(spec: string): ModelSpec {
     if (!specs.includes("")) return { kind: "chain", specs, order };
     throw new GuildError("invalid_argument", `“${spec}” lacks a model`, { subject: spec, remedy: FORMS["chain"] ?? "" });
   }
-  const scheme = /^(scripted|replay|recording|module|text|json|role):(.*)$/s.exec(spec);
+  const scheme = /^(scripted|replay|recording|module|llama|text|json|role):(.*)$/s.exec(spec);
   if (scheme !== null) return parseScheme(spec, scheme[1] ?? "", scheme[2] ?? "");
   const slash = spec.indexOf("/");
   if (slash === -1) {
@@ -65,6 +66,10 @@ function parseScheme(spec: string, scheme: string, rest: string): ModelSpec {
       const file = hash === -1 ? rest : rest.slice(0, hash);
       return { kind: "module", file: needed(file, "the module's file"), model: hash === -1 ? "" : rest.slice(hash + 1) };
     }
+    case "llama": {
+      const hash = /^(.*)#(\d{1,9})$/s.exec(rest);
+      return { kind: "llama", file: needed(hash?.[1] ?? rest, "the model's file"), context: hash === null ? undefined : Number(hash[2]) };
+    }
     default: {
       const colon = rest.indexOf(":");
       const file = colon === -1 ? rest : rest.slice(0, colon);
@@ -81,6 +86,7 @@ const FORMS: Record<string, string> = {
   chain: "write <provider>/<model>|<provider>/<model>",
   text: "write text:<provider>/<model>",
   json: "write json:<provider>/<model>",
+  llama: "write llama:<path>.gguf, or llama:<path>.gguf#8192 for another context",
   role: "write role:<name>, with <name> in the settings' [routes]",
   scripted: "write scripted:<file>",
   replay: "write replay:<file> or replay:lenient:<file>",

@@ -7,6 +7,8 @@ export interface ModelRequest {
   maxOutputTokens?: number;
   /** JSON Schema that the whole text of the reply is to fit. A model that cannot enforce it does without. */
   replySchema?: Record<string, unknown>;
+  /** GBNF grammar (llama.cpp) that the whole text of the reply is to fit. A model that cannot enforce it does without. */
+  replyGrammar?: string;
   /** Bytes of the messages' pictures by digest; what is not here is not shown. */
   images?: ReadonlyMap<string, Uint8Array>;
 }

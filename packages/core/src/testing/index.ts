@@ -41,6 +41,7 @@ export { seededIds } from "./seeded-ids.ts";
 export { plainSession, randomEvents } from "./session-events.ts";
 export { type SimulatedClock, simulatedClock } from "./simulated-clock.ts";
 export { type ToolFixture, toolContract } from "./tool.contract.ts";
+export { type TinyGguf, writeTinyGguf } from "./tiny-gguf.ts";
 export { MemoryFiles } from "./tool-files.ts";
 export { FakeToolSession } from "./tool-session.ts";
 export * from "./model.contract.ts";

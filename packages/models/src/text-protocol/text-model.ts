@@ -3,6 +3,7 @@ import type { PromptMessage, ToolCall } from "@guildhall/protocol";
 
 import { withOwnIds } from "../call-ids.ts";
 import { type ParsedText, parseCalls } from "./parse-calls.ts";
+import { tagsGrammar } from "./write-grammar.ts";
 import { replySchema, type TextForm, writePrompt } from "./write-prompt.ts";
 
 /**
@@ -32,7 +33,7 @@ export async function generateAsText(
     ...request,
     messages: writePrompt(request.messages, tools, form),
     tools: [],
-    ...(form === "json" && tools.length > 0 ? { replySchema: replySchema(tools) } : {}),
+    ...(tools.length === 0 ? {} : form === "json" ? { replySchema: replySchema(tools) } : { replyGrammar: tagsGrammar(tools) }),
   };
   const watched = shown(form, listener);
   const reply = await inner.generate(asked, signal, watched.listener);
