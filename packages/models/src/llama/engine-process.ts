@@ -4,6 +4,7 @@
  */
 import { constants, setPriority } from "node:os";
 
+import type * as NodeLlama from "node-llama-cpp";
 import type { Llama, LlamaContextSequence, LlamaEmbeddingContext, LlamaModel, Token } from "node-llama-cpp";
 
 import type { EngineAnswer, EngineFault, EngineRequest, Generated, GenerateRequest } from "./engine-messages.ts";
@@ -20,7 +21,7 @@ class EngineError extends Error {
   }
 }
 
-type Library = typeof import("node-llama-cpp");
+type Library = typeof NodeLlama;
 
 interface Loaded {
   library: Library;
