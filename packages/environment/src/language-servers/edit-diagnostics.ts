@@ -16,8 +16,12 @@ export class EditDiagnostics {
   readonly #told = new Set<string>();
   #asked = false;
 
-  constructor(servers: LanguageServers) {
+  readonly #patience: number | undefined;
+
+  /** `patienceMs`: how long an edit's observation waits, when not as usual. */
+  constructor(servers: LanguageServers, options: { patienceMs?: number } = {}) {
     this.#servers = servers;
+    this.#patience = options.patienceMs;
   }
 
   /**
@@ -28,7 +32,7 @@ export class EditDiagnostics {
    */
   async of(path: string, shown: string, before: string | undefined, after: string): Promise<string | undefined> {
     if (!this.#servers.knows(path)) return undefined;
-    const patience = this.#asked ? PATIENCE_MS : FIRST_PATIENCE_MS;
+    const patience = this.#patience ?? (this.#asked ? PATIENCE_MS : FIRST_PATIENCE_MS);
     const late = Promise.withResolvers<"late">();
     const timer = setTimeout(() => late.resolve("late"), patience);
     try {
@@ -52,7 +56,7 @@ export class EditDiagnostics {
       const known = this.#known.get(path);
       if (known?.text === text) return known.found;
       await server.sync(path, text, languageId);
-      const found = await server.diagnostics(path, FIRST_PATIENCE_MS);
+      const found = await server.diagnostics(path, this.#patience ?? FIRST_PATIENCE_MS);
       this.#known.set(path, { text, found });
       return found;
     };

@@ -26,6 +26,17 @@ export interface StartOptions {
 
 const SEVERITIES = ["error", "warning", "information", "hint"] as const;
 const MOST_DIAGNOSTICS = 500;
+/** What a server tells twice of one text comes within this time, milliseconds. */
+const TOGETHER_MS = 100;
+
+interface OpenDocument {
+  version: number;
+  text: string;
+  /** Number of pushes when this text was told. */
+  pushesBefore: number;
+  /** Somebody has waited for the server to look at it. */
+  waited: boolean;
+}
 
 /** A running server and the documents it knows. What it cannot do is an error that says so, never an empty answer. */
 export class LanguageServer {
@@ -34,8 +45,9 @@ export class LanguageServer {
   readonly #settings: Readonly<Record<string, unknown>>;
   readonly #stream = new MessageStream();
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: GuildError): void }>();
-  readonly #open = new Map<string, { version: number; text: string }>();
-  readonly #pushed = new Map<string, { version: number | undefined; items: Diagnostic[] }>();
+  readonly #open = new Map<string, OpenDocument>();
+  readonly #pushed = new Map<string, { version: number | undefined; items: Diagnostic[]; push: number }>();
+  #pushes = 0;
   #pushWaiters: Array<() => void> = [];
   #capabilities = new Data(undefined);
   #count = 0;
@@ -79,7 +91,7 @@ export class LanguageServer {
     const known = this.#open.get(uri);
     if (known?.text === text) return;
     const version = (known?.version ?? 0) + 1;
-    this.#open.set(uri, { version, text });
+    this.#open.set(uri, { version, text, pushesBefore: this.#pushes, waited: known?.waited ?? false });
     if (known === undefined) await this.#notify("textDocument/didOpen", { textDocument: { uri, languageId, version, text } });
     else await this.#notify("textDocument/didChange", { textDocument: { uri, version }, contentChanges: [{ text }] });
     await this.#notify("textDocument/didSave", { textDocument: { uri }, text });
@@ -92,22 +104,48 @@ export class LanguageServer {
       const report = new Data(await this.request("textDocument/diagnostic", { textDocument: { uri } }, ms));
       return diagnosticsOf(report.at("items"));
     }
-    const version = this.#open.get(uri)?.version;
     const until = performance.now() + ms;
     for (;;) {
       if (this.ended !== undefined) throw this.#gone();
-      const pushed = this.#pushed.get(uri);
-      if (pushed !== undefined && (pushed.version === undefined || pushed.version === version)) return pushed.items;
+      const [pushed, open] = [this.#pushed.get(uri), this.#open.get(uri)];
+      if (pushed !== undefined && pushed.version === undefined && pushed.push > (open?.pushesBefore ?? 0)) {
+        // Not told of which text: the last of those that come together is of the present one.
+        await this.#nextPush(TOGETHER_MS);
+        return this.#pushed.get(uri)?.items ?? [];
+      }
+      if (pushed?.version !== undefined && pushed.version === open?.version) return pushed.items;
       const left = until - performance.now();
       if (left <= 0) throw new GuildError("deadline_exceeded", "the language server has said nothing about this file yet");
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#pushWaiters.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+      await this.#nextPush(left);
     }
+  }
+
+  /**
+   * Whether the server has looked at a file that it knows; waits for it, the first time. A server that is asked for its diagnostics looks when it is
+   * asked; one that tells them by itself has looked when it first tells any, none included.
+   */
+  async hasLooked(path: string, ms: number): Promise<boolean> {
+    const uri = uriOf(path);
+    const open = this.#open.get(uri);
+    if (open === undefined || open.waited || this.can("diagnosticProvider")) return true;
+    open.waited = true;
+    const until = performance.now() + ms;
+    while (!this.#pushed.has(uri) && this.ended === undefined) {
+      const left = until - performance.now();
+      if (left <= 0) return false;
+      await this.#nextPush(left);
+    }
+    return true;
+  }
+
+  #nextPush(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#pushWaiters.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   /** Throws `deadline_exceeded`, `unavailable` when the server has ended, `failed_precondition` with what it says is wrong. */
@@ -196,17 +234,18 @@ export class LanguageServer {
       this.#pushed.set(params.at("uri").text ?? "", {
         version: typeof version === "number" ? version : undefined,
         items: diagnosticsOf(params.at("diagnostics")),
+        push: (this.#pushes += 1),
       });
       for (const wake of this.#pushWaiters.splice(0)) wake();
     }
   }
 
-  /** What servers ask of clients: settings; the rest is agreed to and ignored. */
+  /** What servers ask of clients: settings (none are an empty table: that of css fails over null); the rest is agreed to and ignored. */
   #answer(method: string, params: Data): unknown {
     if (method === "workspace/configuration") {
       return params.at("items").items.map((item) => {
         const section = item.at("section").text ?? "";
-        return new Data(this.#settings).at(...section.split(".").filter((part) => part !== "")).value ?? null;
+        return new Data(this.#settings).at(...section.split(".").filter((part) => part !== "")).value ?? {};
       });
     }
     if (method === "workspace/workspaceFolders") return [{ uri: uriOf(this.#workspace), name: "workspace" }];

@@ -53,6 +53,8 @@ const CAPABILITY: Readonly<Record<(typeof OPERATIONS)[number], string | undefine
   signature: "signatureHelpProvider",
 };
 
+/** How long a server may take to look at a file that it is first asked about, milliseconds. */
+const LOOK_MS = 10_000;
 const REQUEST_MS = 30_000;
 const MOST_LINES = 60;
 
@@ -94,6 +96,10 @@ async function answer(servers: LanguageServers, sandbox: Sandbox, input: Input):
     throw new GuildError("unsupported", `the ${name} language server cannot answer ${operation}`);
   }
   await server.sync(path, text, languageId);
+  // What is asked before it has looked has answers that look like “none”.
+  if (operation !== "diagnostics" && !(await server.hasLooked(path, LOOK_MS))) {
+    throw new GuildError("unavailable", `the ${name} language server has not looked at this file yet`, { remedy: "ask again" });
+  }
   const ask = async (method: string, params: Record<string, unknown>) => new Data(await server.request(method, params, REQUEST_MS));
   const document = { textDocument: { uri: uriOf(path) } };
   const place = () => ({ ...document, position: positionOf(text, input) });
