@@ -6,7 +6,20 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-const all = ["steps", "storage", "sandbox", "checkpoint", "scheduler", "network", "masking", "code", "tools", "foreign-tools", "context"];
+const all = [
+  "steps",
+  "storage",
+  "sandbox",
+  "checkpoint",
+  "scheduler",
+  "services",
+  "network",
+  "masking",
+  "code",
+  "tools",
+  "foreign-tools",
+  "context",
+];
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : all;
 for (const name of wanted) {
   const file = join(import.meta.dirname, `${name}.ts`);

@@ -157,9 +157,11 @@ async function calls(orchestrator: Api, through: Api): Promise<void> {
       times.push(performance.now() - started);
     }
     const started = performance.now();
-    await Promise.all(Array.from({ length: 32 }, async () => {
-      for (let index = 0; index < 50; index += 1) await one();
-    }));
+    await Promise.all(
+      Array.from({ length: 32 }, async () => {
+        for (let index = 0; index < 50; index += 1) await one();
+      }),
+    );
     figures.push(
       { name: `unary call, ${name}, median`, value: percentile(times, 50), unit: "ms" },
       { name: `unary calls, ${name}, 32 at once`, value: 1_600 / ((performance.now() - started) / 1_000), unit: "/s" },
@@ -232,5 +234,9 @@ async function takeover(api: Api, workers: readonly ServedProcess[]): Promise<vo
   for await (const response of api.sessions.watchSession({ sessionId, follow: true, untilTurnEnd: true })) void response;
   const later = (await system.exchanges()).map(({ arrivedNs }) => arrivedNs).filter((arrived) => arrived > killed);
   times.push((Math.min(...later) - killed) / 1e9);
-  console.log(table("Takeover", [{ name: "kill -9 of a worker → the other's first request", value: times[0] ?? Number.NaN, unit: "s", goal: "≤ 10 s" }]));
+  console.log(
+    table("Takeover", [
+      { name: "kill -9 of a worker → the other's first request", value: times[0] ?? Number.NaN, unit: "s", goal: "≤ 10 s" },
+    ]),
+  );
 }

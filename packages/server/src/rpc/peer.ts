@@ -37,6 +37,8 @@ export function openPeer(address: string, { token = "", tls }: PeerSecurity = {}
     baseUrl: url,
     sessionManager,
     interceptors: token === "" ? [] : [bearer(token)],
+    // Between our own services a processor is dearer than a wire.
+    acceptCompression: [],
     readMaxBytes: maxMessageBytes,
     writeMaxBytes: maxMessageBytes,
   });

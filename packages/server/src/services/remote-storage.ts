@@ -47,14 +47,21 @@ export function remoteCheckpointStores(transport: Transport, peer: string): Chec
   };
 }
 
+const mostRemembered = 5_000;
+
 function remoteBudgets(transport: Transport, peer: string): Budgets {
   const client = createClient(LedgerService, transport);
   const failed = (error: unknown): never => {
     throw fromStatus(error, peer);
   };
+  // A session's place among the budgets never changes: one that counts against none need not ask again.
+  const free = new Set<string>();
   return {
     async reserve({ tenant, session, epoch }, wanted) {
+      if (free.has(session)) return { id: "" };
       const { id } = await client.reserve({ session: { tenant, session }, epoch, wanted }, { timeoutMs: 15_000 }).catch(failed);
+      if (free.size > mostRemembered) free.clear();
+      if (id === "") free.add(session);
       return { id };
     },
     async settle({ id }, spent) {
