@@ -175,6 +175,10 @@ export const settingsSchema = z.strictObject({
       secret: true,
       variable: "DATABASE_URL",
     }),
+    objects: z
+      .enum(["auto", "files", "database"])
+      .default("auto")
+      .describe("Where outputs and checkpoints are kept: files, database, or auto: the database when url names one, else files."),
   }),
   routes: z
     .record(z.string().regex(/^[a-z][a-z0-9_-]*$/, "must be a name in lower case"), z.string())

@@ -9,7 +9,9 @@ export interface CheckpointStores {
   close(): Promise<void>;
 }
 
-export function createCheckpointStores(directory: string): CheckpointStores {
+/** `shared`: the stores of a database that several processes use; without it they are files below `directory`. */
+export function createCheckpointStores(directory: string, shared?: (workspace: string) => CheckpointStore): CheckpointStores {
+  if (shared !== undefined) return { open: async (workspace) => shared(workspace), close: async () => undefined };
   const stores = new Map<string, Promise<CheckpointStore & { close(): Promise<void> }>>();
   return {
     open(workspace) {

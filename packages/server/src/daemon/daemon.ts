@@ -48,13 +48,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const { settings } = readSettings(paths.settingsFile, options.env);
     // The database takes longest: it starts while the rest of the code is loaded.
     const faults = await programFaults(options.env["GUILD_FAULTS"]);
-    const storage = import("../storage/index.ts").then(({ openStorage }) =>
-      openStorage({
-        dataDir: paths.data,
-        runtimeDir: paths.runtime,
-        ...faults,
-        ...(settings.database.url === "" ? {} : { databaseUrl: settings.database.url }),
-      }),
+    const storage = import("../storage/index.ts").then(({ openStorage, storagePlace }) =>
+      openStorage({ ...storagePlace(paths, settings), ...faults }),
     );
     const ready = Promise.withResolvers<RequestHandler>();
     // Their failures are thrown below, where they are awaited; until then nobody listens.

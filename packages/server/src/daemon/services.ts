@@ -171,7 +171,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     journal,
   );
   const seams = options.seams ?? {};
-  const checkpointStores = seams.checkpoints ?? createCheckpointStores(join(paths.data, "checkpoints"));
+  const checkpointStores = seams.checkpoints ?? createCheckpointStores(join(paths.data, "checkpoints"), storage.checkpoints);
   const openCheckpointer = async (sandbox: Sandbox, apart = ""): Promise<Checkpointer> => {
     const { createCheckpointer } = await import("@guildhall/sandbox");
     return createCheckpointer({

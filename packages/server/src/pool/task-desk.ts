@@ -32,6 +32,8 @@ export interface TaskDeskDeps {
 /** Takes in tasks: everything that can be refused is refused before anything is stored. */
 export class TaskDesk {
   readonly #deps: TaskDeskDeps;
+  /** When uploads that no task waits with were last removed. */
+  #tidied = 0;
 
   constructor(deps: TaskDeskDeps) {
     this.#deps = deps;
@@ -89,7 +91,16 @@ export class TaskDesk {
 
   /** Takes in the files of a workspace; see {@link receiveUpload}. */
   async upload(requests: AsyncIterable<UploadWorkspaceRequest>): Promise<{ upload: string; files: number; bytes: bigint }> {
-    const { upload, files, bytes } = await receiveUpload(await this.#deps.result.checkpoints(UPLOADS), requests);
+    const { store: rows, tenant, result, now } = this.#deps;
+    const uploads = await result.checkpoints(UPLOADS);
+    const { upload, files, bytes } = await receiveUpload(uploads, requests);
+    if (now().getTime() - this.#tidied > TIDY_MS) {
+      this.#tidied = now().getTime();
+      const open = (await rows.open(tenant)).flatMap(({ spec: { workspace } }) =>
+        workspace?.source.case === "upload" ? [workspace.source.value] : [],
+      );
+      await uploads.collect([upload, ...open]);
+    }
     return { upload, files, bytes: BigInt(bytes) };
   }
 
@@ -118,3 +129,5 @@ export class TaskDesk {
     return await this.#deps.dispatcher.setPriority(id, priority);
   }
 }
+
+const TIDY_MS = 3_600_000;

@@ -17,9 +17,8 @@ export async function serveKnowledge(
   { paths, log, env }: DaemonOptions,
   settings: () => Settings,
 ): Promise<{ routes(router: ConnectRouter): void; end(): Promise<void> }> {
-  const { openStorage } = await import("../storage/index.ts");
-  const { url } = settings().database;
-  const storage = await openStorage({ dataDir: paths.data, runtimeDir: paths.runtime, ...(url === "" ? {} : { databaseUrl: url }) });
+  const { openStorage, storagePlace } = await import("../storage/index.ts");
+  const storage = await openStorage(storagePlace(paths, settings()));
   const clock = systemClock();
   let models: Promise<ModelProvider> | undefined;
   const person = `person:${userInfo().username}`;

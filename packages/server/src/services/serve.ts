@@ -184,13 +184,9 @@ async function orchestrator(names: ReadonlySet<ServiceName>, { options, settings
   const { paths } = options;
   const own = settings.database.url === "";
   const lock = own ? takeLock(paths.lock) : undefined;
-  const { openStorage } = await import("../storage/index.ts");
+  const { openStorage, storagePlace } = await import("../storage/index.ts");
   const { SCHEMA_VERSION } = await import("../storage/migrations.ts");
-  const storage = await openStorage({
-    dataDir: paths.data,
-    runtimeDir: paths.runtime,
-    ...(own ? {} : { databaseUrl: settings.database.url }),
-  });
+  const storage = await openStorage(storagePlace(paths, settings));
   const models = settings.services.models === "" || names.has("models") ? undefined : reach(settings.services.models);
   const seams: ServiceSeams = {
     ...(names.has("worker") ? {} : { role: "orchestrator" as const }),

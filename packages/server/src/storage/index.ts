@@ -2,3 +2,4 @@
 export { STORAGE_FAULT_POINTS, type StorageFaultPoint } from "./fault-points.ts";
 export type { ImportSummary } from "./import-database.ts";
 export { openStorage, type Storage, type StorageDescription, type StorageOptions } from "./open-storage.ts";
+export { storagePlace } from "./storage-place.ts";

@@ -1,11 +1,13 @@
 import { join } from "node:path";
 
-import type { BlobStore, Clock, EventLog, FaultPoints, OperationStore } from "@guildhall/core";
+import type { BlobStore, CheckpointStore, Clock, EventLog, FaultPoints, OperationStore } from "@guildhall/core";
 import type { ClientConfig } from "pg";
 
 import { type BorderLog, createBorderLog } from "../knowledge/border-log.ts";
 import { FileBlobStore } from "./blob-store.ts";
 import { type BudgetLedger, createBudgetLedger } from "./budget-ledger.ts";
+import { DatabaseBlobStore } from "./database-blob-store.ts";
+import { DatabaseCheckpointStore } from "./database-checkpoint-store.ts";
 import { Database } from "./database.ts";
 import { PostgresEventLog } from "./event-log.ts";
 import type { ImportSummary } from "./import-database.ts";
@@ -21,6 +23,8 @@ export interface StorageOptions {
   runtimeDir: string;
   /** A PostgreSQL server of one's own; without it Guildhall runs one. */
   databaseUrl?: string;
+  /** Where blobs and checkpoints are; default: files for a database of our own, the database for one that others may use too. */
+  objects?: "files" | "database";
   clock?: Pick<Clock, "now">;
   faults?: FaultPoints;
 }
@@ -29,6 +33,8 @@ export interface StorageOptions {
 export interface Storage {
   log: EventLog;
   blobs: BlobStore;
+  /** Git objects of a workspace, where the database holds them. */
+  checkpoints?: (workspace: string) => CheckpointStore;
   tasks: TaskStore;
   budgets: BudgetLedger;
   /** What is known, as operations. */
@@ -74,12 +80,14 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const log = new PostgresEventLog({ ...options, database });
   // Ahead of the first append; whoever appends hears of a failure then.
   log.connect().catch(() => undefined);
-  const blobs = new FileBlobStore({ ...options, directory: join(options.dataDir, "blobs") });
+  const inDatabase = (options.objects ?? (options.databaseUrl === undefined ? "files" : "database")) === "database";
+  const blobs = inDatabase ? new DatabaseBlobStore(database) : new FileBlobStore({ ...options, directory: join(options.dataDir, "blobs") });
   const tasks = new TaskStore(database, (client, session) => log.createSessionWithin(client, session));
   const budgetOf = async (tenant: string, session: string) => (await tasks.ofSession(tenant, session))?.spec.project ?? "";
   return {
     log,
     blobs,
+    ...(inDatabase ? { checkpoints: (store: string) => new DatabaseCheckpointStore({ database, store }) } : {}),
     tasks,
     budgets: createBudgetLedger(database, budgetOf),
     knowledge: new PostgresOperationStore(database),
