@@ -1,18 +1,19 @@
-import { body, type Clock, type EventLog, GuildError, type Ids, type NewSession } from "@guildhall/core";
-import { decide, TaskQueue, whyImpossible, type Worker as PoolWorker } from "@guildhall/orchestrator";
+import { type Clock, type EventLog, GuildError, type Ids, type NewSession } from "@guildhall/core";
+import { decide, TaskQueue, type Worker as PoolWorker } from "@guildhall/orchestrator";
 import { type TaskSpec, TaskState } from "@guildhall/protocol";
 import type { Hello, JoinRequest, RunOver } from "@guildhall/protocol/internal";
 
 import type { Log } from "../daemon/log.ts";
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
+import { cancelSessions } from "./cancel-sessions.ts";
 import { closeTurn } from "./close-turn.ts";
 import { endDelivery } from "./end-delivery.ts";
 import { GraphKeeper } from "./graph-keeper.ts";
-import { lastTree } from "./last-tree.ts";
+import { offerOf } from "./offer-of.ts";
 import { asSchedulerWorker, checkHello, type Member, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
-import { asRunning, isOverdue, POLICY, type Running } from "./running-task.ts";
-import { asQueued, needsOf, sharedPath } from "./task-terms.ts";
+import { asRunning, compareRows, overdue, POLICY, type Running } from "./running-task.ts";
+import { asQueued, checkPossible, sharedPath } from "./task-terms.ts";
 
 export interface DispatcherDeps {
   tenant: string;
@@ -58,7 +59,9 @@ export class Dispatcher {
 
   /** Takes up what is stored. */
   async start(): Promise<void> {
-    for (const task of await this.#deps.store.open(this.#deps.tenant)) if (task.state === TaskState.QUEUED) this.#enqueue(task);
+    const open = await this.#deps.store.open(this.#deps.tenant);
+    for (const task of open) if (task.state === TaskState.QUEUED) this.#enqueue(task);
+    await this.#advanceAll(open);
     const failed = (error: unknown): void => this.#deps.journal.error("the pool cannot be watched", error);
     this.#tick = setInterval(() => void this.#watch().catch(failed), 1_000);
     this.#tick.unref();
@@ -88,16 +91,18 @@ export class Dispatcher {
     return undefined;
   }
 
-  /** Throws `failed_precondition` with the reason when no worker of the pool can ever take such a task; an empty pool may still grow. */
-  checkPossible(spec: TaskSpec): void {
-    const workers = this.#workers();
-    if (workers.length === 0) return;
-    const reason = whyImpossible(needsOf(spec), workers);
-    if (reason === undefined) return;
-    throw new GuildError("failed_precondition", `no worker can ever take this task: ${reason}`, {
-      subject: spec.name,
-      remedy: "ask for less, or let a larger worker join: guild pool list",
-    });
+  /**
+   * Throws `failed_precondition` with the reason when no worker of the pool can ever take such a task; an empty pool may still grow. Where workers may
+   * have joined another orchestrator the reason is returned instead.
+   */
+  checkPossible(spec: TaskSpec): string | undefined {
+    try {
+      checkPossible(spec, this.#workers());
+      return undefined;
+    } catch (error) {
+      if (this.#deps.shared && GuildError.is(error)) return error.message;
+      throw error;
+    }
   }
 
   /** Rows that were just stored as queued. */
@@ -113,14 +118,8 @@ export class Dispatcher {
     const { store, tenant, log } = this.#deps;
     const task = await store.get(tenant, id);
     const changed = await this.#graphs.cancel(task);
-    for (const one of changed) {
-      this.#dequeue(one.id);
-      const running = this.#running.get(one.id);
-      if (one.session === undefined) continue;
-      // Its run records the end of the turn itself; where nobody runs it, the next one does.
-      const interrupt = body.controlRequested({ control: 1, reason: "the task was cancelled" });
-      if (running !== undefined) await log.appendInput({ tenant, session: one.session }, "system", [interrupt]);
-    }
+    for (const one of changed) this.#dequeue(one.id);
+    await cancelSessions(log, this.id, changed);
     return changed;
   }
 
@@ -169,8 +168,10 @@ export class Dispatcher {
     const held = new Set(hello.held.map(({ taskId }) => taskId));
     for (const task of await store.open(tenant)) {
       if (task.state === TaskState.RUNNING && task.worker === member.id && !held.has(task.id))
-        await this.#release(task, "its worker gave it up", true);
+        await this.#release(task, "its worker gave it up", true, { owner: task.claimOwner ?? "" });
     }
+    // Told while its connection was broken: what it did not hear of is found in the row.
+    for (const task of this.tasksOf(member.id)) if (!held.has(task.id)) await this.#settled(task);
     this.#decideSoon();
     return member;
   }
@@ -179,6 +180,7 @@ export class Dispatcher {
   async heard(member: Member, { kind }: JoinRequest): Promise<void> {
     member.heard = this.#deps.clock.monotonic();
     if (kind.case === "heartbeat") {
+      member.heard -= kind.value.silentMs;
       member.load = kind.value.load;
       member.warm = new Set(kind.value.warm);
       member.send?.({ kind: { case: "seen", value: {} } });
@@ -296,28 +298,9 @@ export class Dispatcher {
     }
     this.#running.set(task.id, { task: claimed, member: worker, yielding: false });
     const key = { tenant, session: claimed.session ?? "" };
-    const { spec } = claimed;
-    const own = sharedPath(spec) === "" && session === undefined;
-    const [record, tree] = await Promise.all([log.getSession(key), own ? lastTree(log, key) : ""]);
-    const send = this.#members.get(worker)?.send;
+    const message = await offerOf(log, claimed, { fresh: session !== undefined, unattended: !this.#attended.has(key.session) });
     // Where it has just gone, its silence is found out.
-    send?.({
-      kind: {
-        case: "offer",
-        value: {
-          taskId: task.id,
-          epoch: claimed.epoch,
-          session: key,
-          directory: record.workspace,
-          tree,
-          resultBranch: spec.resultBranch,
-          unattended: !this.#attended.has(key.session),
-          base: claimed.base ?? "",
-          ...(spec.workspace === undefined ? {} : { workspace: spec.workspace }),
-          ...(spec.needs === undefined ? {} : { needs: spec.needs }),
-        },
-      },
-    });
+    this.#members.get(worker)?.send?.(message);
   }
 
   async #over(running: Running, { ended, yielded, reason, undelivered }: RunOver): Promise<void> {
@@ -340,15 +323,24 @@ export class Dispatcher {
   }
 
   /** Back into the queue, or to its end when too many workers were lost with it. */
-  async #release(task: TaskRecord, reason: string, lost: boolean): Promise<void> {
+  async #release(task: TaskRecord, reason: string, lost: boolean, of: { owner: string } | "abandoned" = { owner: this.id }): Promise<void> {
     const { store, journal } = this.#deps;
     const most = task.spec.maxAttempts || 3;
     this.#running.delete(task.id);
     if (lost) journal.warn(`${task.id}: ${reason} (attempt ${task.attempt} of ${most})`);
     if (lost && task.attempt >= most) return await this.#giveUp(task, `${reason}; that was attempt ${task.attempt} of ${most}`);
-    const waiting = await store.release(task, reason, lost);
+    const waiting = await store.release(task, reason, lost, of);
     if (waiting !== undefined) this.#enqueue(waiting);
-    else await this.#ended(task);
+    else await this.#settled(task);
+  }
+
+  /** A task that is not ours to place any more: it has ended, or another orchestrator has it. */
+  async #settled(task: TaskRecord): Promise<void> {
+    const { state, claimOwner } = await this.#deps.store.get(this.#deps.tenant, task.id);
+    if (state === TaskState.RUNNING && claimOwner === this.id) return;
+    this.#running.delete(task.id);
+    this.#breathe();
+    if (state > TaskState.HELD) await this.#ended(task);
   }
 
   /** Ends the session's turn for a task that nobody can work on; its row follows in the same statement. */
@@ -369,20 +361,32 @@ export class Dispatcher {
       this.#deps.journal.warn(`worker ${member.id} is gone: silent for ${Math.round((now - member.heard) / 100) / 10} s`);
       for (const task of this.tasksOf(member.id)) await this.#release(task, "its worker was lost", true);
     }
-    for (const { task } of this.#running.values()) if (isOverdue(task)) await this.cancel(task.id);
-    for (const task of this.#waiting.values()) if (isOverdue(task)) await this.cancel(task.id);
+    const known = [...[...this.#running.values()].map(({ task }) => task), ...this.#waiting.values()];
+    for (const { id } of await overdue(store, known)) await this.cancel(id);
     if (this.#queue.size > 0) this.#decideSoon();
     if (++this.#ticks % 3 !== 0) return;
     const ids = [...this.#running.keys()];
-    if (ids.length > 0) await store.renew(tenant, this.id, ids, this.#times.claimMs);
+    const ours = new Set(ids.length === 0 ? [] : (await store.renew(tenant, this.id, ids, this.#times.claimMs)).map(({ id }) => id));
+    for (const id of ids) {
+      const lost = ours.has(id) ? undefined : this.#running.get(id);
+      const row = lost === undefined ? undefined : await store.get(tenant, id);
+      // Ended with its turn: its worker is about to say so. Running for another: the worker has joined that one.
+      if (row?.state === TaskState.RUNNING && row.claimOwner !== this.id) this.#running.delete(id);
+    }
     if (!shared && this.#ticks % 6 !== 0) return;
     for (const task of await store.abandoned(tenant))
-      if (!this.#running.has(task.id)) await this.#release(task, "its orchestrator was lost", true);
+      if (!this.#running.has(task.id)) await this.#release(task, "its orchestrator was lost", true, "abandoned");
     if (!shared) return;
-    for (const task of await store.open(tenant)) {
-      const known = this.#waiting.has(task.id) || this.#running.has(task.id);
-      if (!known && task.state === TaskState.QUEUED) this.#enqueue(task);
-      if (this.#waiting.has(task.id) && task.state !== TaskState.QUEUED) this.#dequeue(task.id);
-    }
+    const open = await store.open(tenant);
+    const { taken, left } = compareRows(open, this.#waiting, this.#running);
+    for (const task of left) this.#enqueue(task);
+    for (const id of taken) this.#dequeue(id);
+    if (this.#ticks % 6 === 0) await this.#advanceAll(open);
+  }
+
+  /** Whoever saw the last task of theirs end may have died before it could say what follows. */
+  async #advanceAll(open: readonly TaskRecord[]): Promise<void> {
+    const graphs = new Set(open.flatMap(({ state, graph }) => (state === TaskState.WAITING ? [graph] : [])));
+    for (const graph of graphs) this.added(await this.#graphs.advance(graph));
   }
 }

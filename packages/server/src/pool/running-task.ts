@@ -1,6 +1,7 @@
 import type { Policy, RunningTask } from "@guildhall/orchestrator";
+import { TaskState } from "@guildhall/protocol";
 
-import type { TaskRecord } from "../storage/task-store.ts";
+import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
 import { needsOf, sharedPath } from "./task-terms.ts";
 
 /** A task that a worker has been given. */
@@ -19,8 +20,25 @@ export const POLICY: Omit<Policy, "groupLimits"> = {
   maxPlacements: 64,
 };
 
-export function isOverdue({ spec, submitted }: TaskRecord): boolean {
-  return spec.deadlineSeconds > 0 && Date.now() - submitted.getTime() > spec.deadlineSeconds * 1_000;
+/** Tasks whose time is over, by the clock of the database: a jump of this process's ends none. */
+export async function overdue(store: Pick<TaskStore, "now">, tasks: readonly TaskRecord[]): Promise<TaskRecord[]> {
+  const limited = tasks.filter(({ spec }) => spec.deadlineSeconds > 0);
+  if (limited.length === 0) return [];
+  const now = (await store.now()).getTime();
+  return limited.filter(({ spec, submitted }) => now - submitted.getTime() > spec.deadlineSeconds * 1_000);
+}
+
+/** What other orchestrators have left for us (`left`: new, or of another priority) and `taken`, by the rows of all open tasks. */
+export function compareRows(
+  rows: readonly TaskRecord[],
+  waiting: ReadonlyMap<string, TaskRecord>,
+  running: ReadonlyMap<string, Running>,
+): { taken: string[]; left: TaskRecord[] } {
+  const queued = new Map(rows.flatMap((task) => (task.state === TaskState.QUEUED ? [[task.id, task]] : [])));
+  return {
+    taken: [...waiting.keys()].filter((id) => !queued.has(id)),
+    left: [...queued.values()].filter(({ id, priority }) => !running.has(id) && waiting.get(id)?.priority !== priority),
+  };
 }
 
 /** As the scheduler sees it. */

@@ -47,9 +47,11 @@ export class TaskDesk {
     );
     const graph = asGraph(specs);
     validateGraph(graph);
+    const doubts = new Map<string, string>();
     for (const spec of specs) {
       checkSpec(spec);
-      dispatcher.checkPossible(spec);
+      const doubt = dispatcher.checkPossible(spec);
+      if (doubt !== undefined) doubts.set(spec.name, `${doubt}, of those that this orchestrator knows`);
     }
     const terms = new Map(
       specs.map((spec) => [
@@ -71,7 +73,7 @@ export class TaskDesk {
         graph: graphId,
         spec,
         state,
-        reason: state === TaskState.QUEUED ? "" : reason,
+        reason: state === TaskState.QUEUED ? (doubts.get(spec.name) ?? "") : reason,
         priority: spec.priority,
         attempt: 0,
         epoch: 0,

@@ -1,6 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { GuildError } from "@guildhall/core";
-import { type GraphTask, type Needs as SchedulerNeeds, type QueuedTask, type TaskState as GraphState } from "@guildhall/orchestrator";
+import {
+  type GraphTask,
+  type Needs as SchedulerNeeds,
+  type QueuedTask,
+  type TaskState as GraphState,
+  whyImpossible,
+  type Worker,
+} from "@guildhall/orchestrator";
 import { type Needs, NeedsSchema, OnFailure, type TaskSpec, TaskState } from "@guildhall/protocol";
 
 import type { TaskRecord } from "../storage/task-store.ts";
@@ -19,6 +26,16 @@ export function needsOf(spec: TaskSpec): SchedulerNeeds {
     labels: needs.labels,
     environmentKind: needs.environmentKind,
   };
+}
+
+/** Throws `failed_precondition` with the reason when none of these workers can ever take such a task; none at all may still grow. */
+export function checkPossible(spec: TaskSpec, workers: readonly Worker[]): void {
+  const reason = workers.length === 0 ? undefined : whyImpossible(needsOf(spec), workers);
+  if (reason === undefined) return;
+  throw new GuildError("failed_precondition", `no worker can ever take this task: ${reason}`, {
+    subject: spec.name,
+    remedy: "ask for less, or let a larger worker join: guild pool list",
+  });
 }
 
 /** Directory that the task works in where it is a shared one; empty: one of its own. */

@@ -58,6 +58,7 @@ export class WorkerAgent {
   #outbox: Outbox<Message> | undefined;
   #heard = 0;
   #fenceMs = POOL_TIMES.fenceMs;
+  #heartbeatMs = POOL_TIMES.heartbeatMs;
   #draining = false;
   #idle = Promise.withResolvers<void>();
 
@@ -128,11 +129,14 @@ export class WorkerAgent {
         this.#heard = this.#deps.clock.monotonic();
         if (message.kind.case === "welcome") {
           this.#fenceMs = message.kind.value.fenceMs;
+          this.#heartbeatMs = message.kind.value.heartbeatMs;
           this.#outbox = outbox;
           this.#deps.journal.info(`${this.id} has joined ${message.kind.value.orchestratorId}`);
           beat ??= setInterval(() => {
             if (this.#deps.clock.monotonic() - this.#heard > this.#fenceMs) silent.abort();
-            outbox.push({ kind: { case: "heartbeat", value: { load: this.#cpu(), warm: this.#warm() } } });
+            // An answer is as old as the heartbeat before: only what is beyond that is silence.
+            const silentMs = Math.round(Math.max(0, this.#deps.clock.monotonic() - this.#heard - this.#heartbeatMs));
+            outbox.push({ kind: { case: "heartbeat", value: { load: this.#cpu(), warm: this.#warm(), silentMs } } });
           }, message.kind.value.heartbeatMs);
         }
         this.#receive(message, outbox);

@@ -71,6 +71,7 @@ export class DatabaseCheckpointStore implements CheckpointStore {
     });
     if (row === undefined) throw new GuildError("not_found", `the checkpoint store has no object ${id}`, { subject: id });
     const kind: GitObjectKind = row.kind === "tree" ? "tree" : "blob";
+    // What cannot be inflated is as wrong as what has another name.
     const content = await inflated(row.content).catch(() => undefined);
     if (content !== undefined && gitObjectId(kind, content) === id) return { kind, content };
     throw new GuildError("corrupt", `an object of the checkpoint store is not what it should be: ${id}`, { subject: id });

@@ -83,10 +83,11 @@ describe("tasks in the database", () => {
     const running = await tasks.claim(one, { ...claim, claimMs: 1 }, session(freshName("ses")));
     assert.ok(running !== undefined);
     assert.ok((await tasks.abandoned(tenant)).some(({ id }) => id === one.id));
-    const waiting = await tasks.release(running, "its worker was lost", true);
+    assert.equal(await tasks.release(running, "not ours to say", true, { owner: "orc_2" }), undefined);
+    const waiting = await tasks.release(running, "its orchestrator was lost", true, "abandoned");
     assert.equal(waiting?.state, TaskState.QUEUED);
     assert.equal(waiting?.attempt, 1);
-    assert.equal(await tasks.release(running, "again", true), undefined);
+    assert.equal(await tasks.release(running, "again", true, { owner: "orc_1" }), undefined);
     const second = await tasks.claim(waiting ?? one, claim);
     assert.equal(second?.epoch, 2);
     assert.equal(second?.session, running.session);

@@ -65,9 +65,10 @@ export class TaskStore {
         );
         if (rows.length > 0) return rows.map(toRecord);
       }
+      const stored: TaskRecord[] = [];
       for (let from = 0; from < tasks.length; from += BATCH) {
         const part = tasks.slice(from, from + BATCH);
-        await client.query({
+        const { rows } = await client.query<{ submitted_at: Date }>({
           text: INSERT,
           values: [
             tenant,
@@ -81,12 +82,13 @@ export class TaskStore {
             part.map(({ priority }) => priority),
             part.map(({ session }) => session ?? null),
             requestId === "" ? null : requestId,
-            part.map(({ submitted }) => submitted),
             part.map(({ spec }) => spec.resultBranch !== ""),
           ],
         });
+        // One clock for all orchestrators: ageing and deadlines count from it.
+        stored.push(...part.map((task) => ({ ...task, submitted: rows[0]?.submitted_at ?? task.submitted })));
       }
-      return [...tasks];
+      return stored;
     });
   }
 
@@ -110,6 +112,12 @@ export class TaskStore {
   async ofSession(tenant: string, session: string): Promise<TaskRecord | undefined> {
     const [task] = await this.#select("tenant_id = $1 AND session_id = $2 ORDER BY submitted_at DESC LIMIT 1", [tenant, session]);
     return task;
+  }
+
+  /** The present by the clock that all orchestrators share. */
+  async now(): Promise<Date> {
+    const [row] = await this.#database.read<{ now: Date }>({ name: "guildhall-now", text: "SELECT now() AS now" });
+    return row?.now ?? new Date();
   }
 
   /** Every task that has not ended, oldest first. */
@@ -158,12 +166,16 @@ export class TaskStore {
     return rows.map((row) => ({ id: row.task_id, state: Number(row.state) as TaskState }));
   }
 
-  /** Takes a running task from its worker: it waits again, with the reason. Undefined when it is no longer running under that epoch. */
-  async release(task: TaskRecord, reason: string, lost: boolean): Promise<TaskRecord | undefined> {
+  /**
+   * Takes a running task from its worker: it waits again, with the reason. `of`: the orchestrator that must still answer for it, or nobody any more.
+   * Undefined when it is no longer running under that epoch, or somebody else answers for it.
+   */
+  async release(task: TaskRecord, reason: string, lost: boolean, of: { owner: string } | "abandoned"): Promise<TaskRecord | undefined> {
     const rows = await this.#database.write<TaskRow>({
       text: `UPDATE guildhall.task SET state = 2, reason = $4, worker_id = NULL, claim_owner = NULL, claim_expires_at = NULL, attempt = attempt - $5::int
-        WHERE tenant_id = $1 AND task_id = $2 AND epoch = $3 AND state = 3 RETURNING ${COLUMNS}`,
-      values: [task.tenant, task.id, task.epoch, textColumn(reason), lost ? 0 : 1],
+        WHERE tenant_id = $1 AND task_id = $2 AND epoch = $3 AND state = 3
+          AND CASE WHEN $6::text IS NULL THEN claim_expires_at < now() ELSE claim_owner = $6::text END RETURNING ${COLUMNS}`,
+      values: [task.tenant, task.id, task.epoch, textColumn(reason), lost ? 0 : 1, of === "abandoned" ? null : of.owner],
     });
     return rows[0] === undefined ? undefined : toRecord(rows[0]);
   }
@@ -219,9 +231,10 @@ const INSERT = `
   INSERT INTO guildhall.task (tenant_id, task_id, graph_id, name, project, spec, state, reason, priority, attempt, epoch, session_id,
     request_id, submitted_at, delivers)
   SELECT $1::text, t.id, t.graph, t.name, t.project, decode(t.spec, 'base64'), t.state, t.reason, t.priority, 0, 0, t.session, $11::text,
-    t.submitted, t.delivers
-  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::int[], $10::text[], $12::timestamptz[],
-    $13::boolean[]) AS t(id, graph, name, project, spec, state, reason, priority, session, submitted, delivers)`;
+    now(), t.delivers
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::int[], $10::text[], $12::boolean[])
+    AS t(id, graph, name, project, spec, state, reason, priority, session, delivers)
+  RETURNING submitted_at`;
 
 const CLAIM = `
   UPDATE guildhall.task SET state = 3, reason = '', epoch = epoch + 1, attempt = attempt + 1, worker_id = $4, claim_owner = $5,
