@@ -331,7 +331,11 @@ export async function composeServices(options: ServicesOptions): Promise<Service
           },
           stop: options.stop,
           exportDatabase: () => storage.exportDatabase(),
-          importDatabase: (chunks) => storage.importDatabase(chunks),
+          importDatabase: async (chunks) => {
+            const summary = await storage.importDatabase(chunks);
+            await knowledge.global.refresh();
+            return summary;
+          },
         }),
       );
     },

@@ -89,6 +89,12 @@ export class GlobalKnowledge {
     return { ...added, heldBack: items.length - passed.length };
   }
 
+  /** Takes in what others wrote into the same database, where anybody has asked for what is known yet. */
+  async refresh(): Promise<void> {
+    const opened = await this.#opening;
+    await opened?.replica.refresh();
+  }
+
   /** A text without secrets and personal data, as everything is that leaves a session. */
   async redact(text: string): Promise<string> {
     const { redact } = await import("@guildhall/knowledge");

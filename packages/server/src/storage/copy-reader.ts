@@ -1,4 +1,4 @@
-import { damaged, type PortableEvent, type PortableLine, readHeader, readLine } from "./portable-copy.ts";
+import { damaged, type PortableEvent, type PortableLine, type PortableOperation, readHeader, readLine } from "./portable-copy.ts";
 
 const LONGEST_LINE = 256 << 20;
 
@@ -31,6 +31,16 @@ export class CopyReader {
       this.#ahead = undefined;
     }
     return events;
+  }
+
+  /** The next lines as far as they are operations of what is known, at most `limit`. */
+  async operations(limit: number): Promise<PortableOperation[]> {
+    const operations: PortableOperation[] = [];
+    for (let line = await this.#peek(); line?.is === "operation" && operations.length < limit; line = await this.#peek()) {
+      operations.push(line);
+      this.#ahead = undefined;
+    }
+    return operations;
   }
 
   /** The next lines as far as they are chunks of a blob. */

@@ -2,6 +2,7 @@ import type { BlobStore } from "@guildhall/core";
 
 import type { Database } from "./database.ts";
 import { PORTABLE_FORMAT, type PortableEvent, type PortableSession } from "./portable-copy.ts";
+import { knowledgeRows } from "./portable-knowledge.ts";
 
 const SESSIONS = 100;
 const EVENTS = 256;
@@ -11,7 +12,7 @@ const EVENTS = 256;
  * every blob that its events name comes after them.
  */
 export async function* exportDatabase(database: Database, blobs: BlobStore): AsyncGenerator<Uint8Array> {
-  const counts = { sessions: 0, events: 0, blobs: 0 };
+  const counts = { sessions: 0, events: 0, blobs: 0, operations: 0, crossings: 0 };
   yield line({ guildhall: "export", format: PORTABLE_FORMAT, created: new Date().toISOString() });
   for await (const session of sessions(database)) {
     counts.sessions++;
@@ -25,6 +26,11 @@ export async function* exportDatabase(database: Database, blobs: BlobStore): Asy
     counts.blobs++;
     yield line({ blob: digest, size });
     for await (const chunk of blobs.get(digest)) yield line({ chunk: Buffer.from(chunk).toString("base64") });
+  }
+  for await (const row of knowledgeRows(database)) {
+    if ("operation" in row) counts.operations++;
+    else counts.crossings++;
+    yield line(row);
   }
   yield line({ end: counts });
 }

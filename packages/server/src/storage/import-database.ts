@@ -7,6 +7,7 @@ import { CopyReader } from "./copy-reader.ts";
 import type { Database } from "./database.ts";
 import { storedKey } from "./event-codec.ts";
 import { damaged, type PortableEvent, type PortableSession } from "./portable-copy.ts";
+import { importCrossing, importOperations } from "./portable-knowledge.ts";
 
 const PAGE = 256;
 
@@ -15,6 +16,9 @@ export interface ImportSummary {
   sessions: number;
   events: number;
   blobs: number;
+  /** Of what is known. */
+  operations: number;
+  crossings: number;
   newEvents: number;
   newBlobs: number;
 }
@@ -27,7 +31,7 @@ export interface ImportSummary {
  * sessions before the damage are here then), and `already_exists` for a session that went another way here.
  */
 export async function importDatabase(database: Database, blobs: BlobStore, source: AsyncIterable<Uint8Array>): Promise<ImportSummary> {
-  const summary: ImportSummary = { sessions: 0, events: 0, blobs: 0, newEvents: 0, newBlobs: 0 };
+  const summary: ImportSummary = { sessions: 0, events: 0, blobs: 0, operations: 0, crossings: 0, newEvents: 0, newBlobs: 0 };
   const copy = new CopyReader(source);
   await copy.header();
   for (;;) {
@@ -43,8 +47,15 @@ export async function importDatabase(database: Database, blobs: BlobStore, sourc
         summary.newBlobs += await importBlob(blobs, line, copy);
         summary.blobs++;
         break;
+      case "operation":
+        summary.operations += await importOperations(database, line, copy);
+        break;
+      case "crossing":
+        await importCrossing(database, line);
+        summary.crossings++;
+        break;
       case "end":
-        for (const name of ["sessions", "events", "blobs"] as const) {
+        for (const name of ["sessions", "events", "blobs", "operations", "crossings"] as const) {
           if (line.end[name] !== summary[name]) throw damaged(`it should hold ${line.end[name]} ${name}, not ${summary[name]}`);
         }
         return summary;

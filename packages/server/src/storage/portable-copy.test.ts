@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 
-import { toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { type ErrorCode, GuildError, type SessionKey } from "@guildhall/core";
 import { appendNotices, digestOf, freshName, message, notice, readAll, started, startLeased, turnEnd } from "@guildhall/core/testing";
-import { EventSchema, TurnEndReason } from "@guildhall/protocol";
+import { EventSchema, OperationSchema, TurnEndReason } from "@guildhall/protocol";
 
 import type { Storage } from "./open-storage.ts";
 import { temporaryStorage, type TemporaryStorage } from "./testing/temporary-storage.ts";
@@ -23,7 +23,7 @@ describe("portable copy", () => {
 
   it("brings sessions, events and blobs to an empty database exactly as they were", async () => {
     const summary = await there.storage.importDatabase(here.storage.exportDatabase());
-    assert.deepEqual(summary, { sessions: 3, events: 607, blobs: 2, newEvents: 607, newBlobs: 2 });
+    assert.deepEqual(summary, { sessions: 3, events: 607, blobs: 2, operations: 700, crossings: 2, newEvents: 607, newBlobs: 2 });
     for (const key of keys) {
       const [from, to] = await Promise.all([here.storage.log.getSession(key), there.storage.log.getSession(key)]);
       assert.deepEqual(to, { ...from, leaseOwner: undefined, leaseExpires: undefined });
@@ -35,12 +35,30 @@ describe("portable copy", () => {
     const bytes = Buffer.concat(await Array.fromAsync(there.storage.blobs.get(digestOf(large))));
     assert.ok(bytes.equals(large));
     assert.deepEqual(await text(there.storage.exportDatabase()), await text(here.storage.exportDatabase()));
+    assert.equal((await there.storage.border.report("local", { since: 0, session: "" })).redacted, 1n);
+    assert.notEqual(await there.storage.knowledge.replica("local"), await here.storage.knowledge.replica("local"), "both may go on");
+  });
+
+  it("reads copies of before what is known was in them", async () => {
+    const target = await temporaryStorage();
+    try {
+      const old = (await text(here.storage.exportDatabase()))
+        .replace('"format":2', '"format":1')
+        .split("\n")
+        .filter((line) => !/^\{"(?:operation|crossing)"/.test(line))
+        .join("\n")
+        .replace(/,"operations":\d+,"crossings":\d+/, "");
+      const { sessions, operations } = await target.storage.importDatabase(bytesOf(old));
+      assert.deepEqual([sessions, operations], [3, 0]);
+    } finally {
+      await target.close();
+    }
   });
 
   it("changes nothing when it is taken in again", async () => {
     await there.storage.importDatabase(here.storage.exportDatabase());
     const summary = await there.storage.importDatabase(here.storage.exportDatabase());
-    assert.deepEqual(summary, { sessions: 3, events: 607, blobs: 2, newEvents: 0, newBlobs: 0 });
+    assert.deepEqual(summary, { sessions: 3, events: 607, blobs: 2, operations: 700, crossings: 2, newEvents: 0, newBlobs: 0 });
   });
 
   it("adds what a session has grown by, and a repeated input is still known there", async () => {
@@ -85,7 +103,7 @@ describe("portable copy", () => {
       await rejects("invalid_argument", take(""));
       await rejects("invalid_argument", take("SELECT 1;\n"));
       await rejects("invalid_argument", take('{"event":1,"data":""}\n'));
-      await rejects("version_mismatch", take(whole.replace('"format":1', '"format":2')));
+      await rejects("version_mismatch", take(whole.replace('"format":2', '"format":3')));
       const lines = whole.split("\n");
       for (const kept of [1, 2, 3, 40, lines.length - 6, lines.length - 2]) {
         await rejects("corrupt", take(lines.slice(0, kept).join("\n")));
@@ -101,7 +119,7 @@ describe("portable copy", () => {
   });
 });
 
-async function fill({ log, blobs }: Storage, large: Uint8Array): Promise<SessionKey[]> {
+async function fill({ log, blobs, knowledge, border }: Storage, large: Uint8Array): Promise<SessionKey[]> {
   const first = { tenant: "local", session: freshName("ses") };
   await log.createSession({
     ...first,
@@ -127,7 +145,29 @@ async function fill({ log, blobs }: Storage, large: Uint8Array): Promise<Session
   });
   await blobs.put(large, "text/plain");
   await blobs.put(Buffer.from("small"), "text/plain");
+  await fillKnowledge({ knowledge, border }, third.tenant);
   return [first, second, third];
+}
+
+async function fillKnowledge({ knowledge, border }: Pick<Storage, "knowledge" | "border">, other: string): Promise<void> {
+  for (const [tenant, many] of [
+    ["local", 650],
+    [other, 50],
+  ] as const) {
+    const replica = await knowledge.replica(tenant);
+    const operations = Array.from({ length: many }, (_, at) =>
+      create(OperationSchema, {
+        id: freshName("kop"),
+        replica,
+        seq: BigInt(at + 1),
+        time: { wallMs: BigInt(at), counter: 0 },
+        actor: "person:ada",
+        change: { case: "put", value: { id: `kno_${at}`, text: `Fact ${at}.` } },
+      }),
+    );
+    await knowledge.append(tenant, operations);
+    await border.record(tenant, [{ id: freshName("kop"), session: "ses_1", outcome: "redacted", reasons: new Map([["secret:x", 2]]) }]);
+  }
 }
 
 async function encoded({ log }: Storage, key: SessionKey): Promise<string[]> {
