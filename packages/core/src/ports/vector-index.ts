@@ -18,7 +18,10 @@ export interface VectorIndex {
   /** Which implementation it is: `faiss`, `milvus`, `exact`. */
   readonly kind: string;
   size(): Promise<number>;
-  add(items: ReadonlyArray<{ id: string; vector: Float32Array }>): Promise<void>;
+  /** `mark`: what the vector was made from, for those that keep it (`marks`). */
+  add(items: ReadonlyArray<{ id: string; vector: Float32Array; mark?: string }>): Promise<void>;
+  /** Of an index that outlives its process: the marks of those of the ids that it has, so that only what has changed is made again. */
+  marks?(ids: readonly string[]): Promise<Map<string, string>>;
   remove(ids: readonly string[]): Promise<void>;
   search(query: Float32Array, limit: number, allowed?: ReadonlySet<string>): Promise<VectorHit[]>;
   /** Writes everything to a directory, so that `open` with it finds it again; atomic. */

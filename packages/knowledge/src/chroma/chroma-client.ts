@@ -14,7 +14,9 @@ export interface ChromaClient {
   count(id: string): Promise<number>;
   /** Vectors of those of the ids that it holds. */
   vectors(id: string, ids: readonly string[]): Promise<Array<{ id: string; vector: Float32Array }>>;
-  upsert(id: string, items: ReadonlyArray<{ id: string; vector: Float32Array }>): Promise<void>;
+  /** Marks of those of the ids that it holds with one. */
+  marks(id: string, ids: readonly string[]): Promise<Map<string, string>>;
+  upsert(id: string, items: ReadonlyArray<{ id: string; vector: Float32Array; mark?: string }>): Promise<void>;
   remove(id: string, ids: readonly string[]): Promise<void>;
   /** Ids with their cosine distances, nearest first. */
   query(id: string, vector: Float32Array, limit: number): Promise<Array<{ id: string; distance: number }>>;
@@ -70,10 +72,26 @@ export function chromaClient(address: ChromaAddress): ChromaClient {
       }
       return found;
     },
+    async marks(id, ids) {
+      const found = new Map<string, string>();
+      for (let from = 0; from < ids.length; from += BATCH) {
+        const answer = await ask("POST", `${base}/${id}/get`, { ids: ids.slice(from, from + BATCH), include: ["metadatas"] });
+        const { ids: known, metadatas } = answer as { ids: string[]; metadatas: Array<{ mark?: unknown } | null> };
+        for (const [at, one] of known.entries()) {
+          const mark = metadatas[at]?.mark;
+          if (typeof mark === "string" && mark !== "") found.set(one, mark);
+        }
+      }
+      return found;
+    },
     async upsert(id, items) {
       for (let from = 0; from < items.length; from += BATCH) {
         const batch = items.slice(from, from + BATCH);
-        await ask("POST", `${base}/${id}/upsert`, { ids: batch.map((one) => one.id), embeddings: batch.map((one) => [...one.vector]) });
+        await ask("POST", `${base}/${id}/upsert`, {
+          ids: batch.map((one) => one.id),
+          embeddings: batch.map((one) => [...one.vector]),
+          metadatas: batch.map(({ mark = "" }) => ({ mark })),
+        });
       }
     },
     async remove(id, ids) {

@@ -11,31 +11,34 @@ import type { ChromaClient } from "./chroma-client.ts";
  * Vectors in a collection of Chroma, one a tenant and model: `name` tells tenants apart, and a model's vectors never meet another's. Chroma's search is approximate (HNSW); where few
  * vectors are allowed they are compared one by one. Never the only copy: it is filled again from the rows.
  */
-export async function openChromaIndex(client: ChromaClient, model: EmbeddingModel, name: string): Promise<VectorIndex> {
+export async function openChromaIndex(
+  client: ChromaClient,
+  model: EmbeddingModel,
+  name: string,
+  /** All vectors are gone, or were another model's and were dropped: whoever has the rows fills it again. */
+  lost: (why: string) => void = () => undefined,
+): Promise<VectorIndex> {
   const digest = createHash("sha256").update(`${name}\0${model.id}\0${model.dimension}`).digest("hex");
   const title = `guildhall-${digest.slice(0, 40)}`;
   const open = () => client.collection(title, { model: model.id, dimension: model.dimension });
   let collection = await open();
-  if (collection.metadata["dimension"] !== model.dimension || collection.metadata["model"] !== model.id) {
-    throw new GuildError("failed_precondition", "a collection of Chroma holds vectors of another model", {
-      subject: title,
-      remedy: "guild knowledge rebuild",
-    });
-  }
+  let beginning: Promise<void> | undefined;
+  if (collection.metadata["dimension"] !== model.dimension || collection.metadata["model"] !== model.id)
+    await begin(collection.id, "it held vectors of another model");
   const version = await client.version();
   /** What the next message brings: the last that was asked for each id; undefined: it goes. Small changes travel together. */
-  let pending = new Map<string, Float32Array | undefined>();
+  let pending = new Map<string, Change | undefined>();
   let changes: Promise<unknown> = Promise.resolve();
   let next: Promise<void> | undefined;
 
-  function change(items: Iterable<readonly [string, Float32Array | undefined]>): Promise<void> {
-    for (const [id, vector] of items) pending.set(id, vector);
+  function change(items: Iterable<readonly [string, Change | undefined]>): Promise<void> {
+    for (const [id, to] of items) pending.set(id, to);
     next ??= changes.then(async () => {
       const batch = pending;
       pending = new Map();
       next = undefined;
-      const added = [...batch].flatMap(([id, vector]) => (vector === undefined ? [] : [{ id, vector }]));
-      const removed = [...batch].flatMap(([id, vector]) => (vector === undefined ? [id] : []));
+      const added = [...batch].flatMap(([id, to]) => (to === undefined ? [] : [{ id, ...to }]));
+      const removed = [...batch].flatMap(([id, to]) => (to === undefined ? [id] : []));
       if (added.length > 0) await again(() => client.upsert(collection.id, added));
       if (removed.length > 0) await again(() => client.remove(collection.id, removed));
     });
@@ -44,13 +47,27 @@ export async function openChromaIndex(client: ChromaClient, model: EmbeddingMode
     return next;
   }
 
-  /** A directory that was put back or cleared has lost the collection: it is made anew, and filled by what comes. */
+  /** Drops the collection that failed and begins anew; once for all that fail with it. */
+  async function begin(failed: string, why: string): Promise<void> {
+    if (collection.id !== failed) return;
+    beginning ??= (async () => {
+      await client.drop(title);
+      collection = await open();
+      lost(why);
+    })().finally(() => (beginning = undefined));
+    await beginning;
+  }
+
+  /** A directory that was put back or cleared has lost the collection; one that somebody else wrote to may have another dimension. It is made anew, and filled by what comes. */
   async function again<T>(work: () => Promise<T>): Promise<T> {
+    const { id } = collection;
     try {
       return await work();
     } catch (error) {
-      if (!GuildError.is(error, "not_found")) throw error;
-      collection = await open();
+      if (GuildError.is(error, "not_found")) await begin(id, "its collection was gone");
+      else if (GuildError.is(error, "failed_precondition") && /dimension/i.test(error.message))
+        await begin(id, "its vectors had another dimension");
+      else throw error;
       return await work();
     }
   }
@@ -67,7 +84,11 @@ export async function openChromaIndex(client: ChromaClient, model: EmbeddingMode
         model,
         items.map((item) => item.vector),
       );
-      await change(items.map(({ id, vector }) => [id, vector] as const));
+      await change(items.map(({ id, ...to }) => [id, to] as const));
+    },
+    async marks(ids) {
+      await changes;
+      return await again(() => client.marks(collection.id, ids));
     },
     async remove(ids) {
       if (ids.length > 0) await change(ids.map((id) => [id, undefined] as const));
@@ -95,4 +116,9 @@ export async function openChromaIndex(client: ChromaClient, model: EmbeddingMode
       await changes;
     },
   };
+}
+
+interface Change {
+  vector: Float32Array;
+  mark?: string;
 }

@@ -147,6 +147,7 @@ export function chromaServer(options: ChromaServerOptions): ChromaServer {
       collection: (...args) => asked(() => inner.collection(...args)),
       count: (...args) => asked(() => inner.count(...args)),
       vectors: (...args) => asked(() => inner.vectors(...args)),
+      marks: (...args) => asked(() => inner.marks(...args)),
       upsert: (...args) => asked(() => inner.upsert(...args)),
       remove: (...args) => asked(() => inner.remove(...args)),
       query: (...args) => asked(() => inner.query(...args)),

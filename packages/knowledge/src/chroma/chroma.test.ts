@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -6,9 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
-import { type EmbeddingModel, GuildError } from "@guildhall/core";
+import { type Embedder, type EmbeddingModel, GuildError } from "@guildhall/core";
 import { vectorIndexContract } from "@guildhall/core/testing";
 
+import { HybridIndex } from "../retrieval/hybrid-index.ts";
 import { chromaClient } from "./chroma-client.ts";
 import { openChromaIndex } from "./chroma-index.ts";
 import { type ChromaServer, chromaServer } from "./chroma-server.ts";
@@ -49,6 +51,55 @@ describe("Chroma as a child of ours", () => {
     assert.equal(hit?.id, "a");
     assert.notEqual(server.pid, pid);
     assert.match(one.kind, /^chroma 1\./);
+  });
+
+  it("is filled with what changed alone when it is opened again, and whole when its vectors are gone or were another model's", async () => {
+    const embedded: string[] = [];
+    const embedder: Embedder = {
+      model,
+      embed: async (texts) => {
+        embedded.push(...texts);
+        return texts.map((text) => vector(...[text.length % 7, 1, 2, 3].map((value, _, all) => value / Math.hypot(...all))));
+      },
+      close: () => Promise.resolve(),
+    };
+    const place: { index?: HybridIndex } = {};
+    const lost: string[] = [];
+    const opened = async (texts: Record<string, string>): Promise<number> => {
+      const before = embedded.length;
+      delete place.index;
+      const vectors = await openChromaIndex(server.client(), model, "again", (why) => {
+        lost.push(why);
+        place.index?.refill();
+      });
+      const index = new HybridIndex({ profile: "prose", embedder, vectors });
+      place.index = index;
+      index.add(Object.entries(texts).map(([id, text]) => ({ id, text })));
+      await index.settled();
+      assert.equal(await vectors.size(), Object.keys(texts).length);
+      return embedded.length - before;
+    };
+    const texts = Object.fromEntries(Array.from({ length: 130 }, (_, at) => [`n${at}`, `Note number ${at}.`]));
+    assert.equal(await opened(texts), 130);
+    assert.equal(await opened({ ...texts, n7: "Another text.", more: "One more." }), 2);
+    // The collection goes from below it, as when the directory was damaged and set aside.
+    const title = `guildhall-${createHash("sha256").update(`again\0${model.id}\0${model.dimension}`).digest("hex").slice(0, 40)}`;
+    await server.client().drop(title);
+    place.index?.add([{ id: "last", text: "The last one." }]);
+    await place.index?.settled();
+    await place.index?.settled();
+    assert.deepEqual([lost, place.index?.lag], [["its collection was gone"], 0]);
+    // Somebody else has put vectors of three numbers there, under another model's name.
+    await server.client().drop(title);
+    const foreign = await server.client().collection(title, { model: "other", dimension: 3 });
+    await server.client().upsert(foreign.id, [{ id: "n1", vector: vector(1, 0, 0) }]);
+    assert.equal(await opened(texts), 130);
+    // And once more under this model's name.
+    await server.client().drop(title);
+    const wrong = await server.client().collection(title, { model: model.id, dimension: model.dimension });
+    await server.client().upsert(wrong.id, [{ id: "n1", vector: vector(1, 0, 0) }]);
+    await opened(texts);
+    assert.deepEqual(lost.slice(1), ["it held vectors of another model", "its vectors had another dimension"]);
   });
 
   it("is out of reach but through its socket, and ends with it", async () => {

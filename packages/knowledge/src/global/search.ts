@@ -70,6 +70,11 @@ export class GlobalSearch {
     await this.#index.settled();
   }
 
+  /** The vectors are gone: they are made again from the rows, behind the words. */
+  refill(): void {
+    this.#index.refill();
+  }
+
   /** Indexes items again from the ledger, and waits for their vectors. */
   async rebuild(ids: readonly string[]): Promise<void> {
     await this.#index.remove(ids);

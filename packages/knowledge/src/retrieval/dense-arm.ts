@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 import type { Embedder, VectorIndex } from "@guildhall/core";
 
 import type { Hit } from "../lexical/bm25.ts";
@@ -7,6 +9,20 @@ import type { Threads } from "./threads.ts";
 
 /** Documents that go to the embedder at once. */
 const BATCH = 64;
+/** Documents of which it is asked at once whether their vectors are there already. */
+const ASKED = 1_000;
+
+interface Waiting {
+  document: RetrievalDocument;
+  text: string;
+  /** The index has been asked whether its vector is there. */
+  asked: boolean;
+}
+
+interface Fresh {
+  vector: Float32Array;
+  mark: string;
+}
 
 /** Keeps a vector index in step with the documents, behind the lexical one by what the embedder needs. */
 export class DenseArm {
@@ -14,7 +30,7 @@ export class DenseArm {
   readonly #vectors: VectorIndex;
   readonly #threads: Threads;
   /** Waiting to be embedded, in order. */
-  readonly #waiting = new Map<string, { document: RetrievalDocument; text: string }>();
+  readonly #waiting = new Map<string, Waiting>();
   /** Own vectors of pieces of threads: a neighbour's coming changes how they are mixed, not them. */
   readonly #own = new Map<string, { document: RetrievalDocument; vector: Float32Array }>();
   readonly #pace: () => Promise<void>;
@@ -32,7 +48,7 @@ export class DenseArm {
   }
 
   add(document: RetrievalDocument, text: string): void {
-    this.#waiting.set(document.id, { document, text });
+    this.#waiting.set(document.id, { document, text, asked: false });
     // Whoever waits for it (`settled`) is told of a failure; until then the documents stay waiting.
     this.settled().catch(() => undefined);
   }
@@ -71,9 +87,11 @@ export class DenseArm {
     await Promise.resolve();
     while (this.#waiting.size > 0) {
       await this.#pace();
-      const batch = [...this.#waiting.values()].slice(0, BATCH);
+      await this.#passKnown();
+      const batch = firstOf(this.#waiting.values(), BATCH);
+      if (batch.length === 0) return;
       const vectors = await this.#embedder.embed(batch.map((one) => one.text));
-      const fresh = new Map<string, Float32Array>();
+      const fresh = new Map<string, Fresh>();
       const touched = new Set<string>();
       for (const [at, one] of batch.entries()) {
         const { id } = one.document;
@@ -81,7 +99,7 @@ export class DenseArm {
         // Removed or replaced meanwhile.
         if (vector === undefined || this.#waiting.get(id) !== one) continue;
         this.#waiting.delete(id);
-        fresh.set(id, vector);
+        fresh.set(id, { vector, mark: markOf(one.text) });
         touched.add(id);
         if (one.document.thread === undefined || one.document.order === undefined) continue;
         this.#own.set(id, { document: one.document, vector });
@@ -91,12 +109,30 @@ export class DenseArm {
     }
   }
 
-  async #store(ids: Iterable<string>, fresh: ReadonlyMap<string, Float32Array>): Promise<void> {
-    const items: Array<{ id: string; vector: Float32Array }> = [];
+  /** An index that outlives its process has most vectors already: what has not changed since waits no longer. */
+  async #passKnown(): Promise<void> {
+    if (this.#vectors.marks === undefined) return;
+    const asked = firstOf(this.#unasked(), ASKED);
+    if (asked.length === 0) return;
+    const known = await this.#vectors.marks?.(asked.map((one) => one.document.id));
+    for (const one of asked) {
+      one.asked = true;
+      const { id } = one.document;
+      if (this.#waiting.get(id) === one && known?.get(id) === markOf(one.text)) this.#waiting.delete(id);
+    }
+  }
+
+  /** Vectors of pieces of threads depend on their neighbours: they are always made. */
+  *#unasked(): Generator<Waiting> {
+    for (const one of this.#waiting.values()) if (!one.asked && one.document.thread === undefined) yield one;
+  }
+
+  async #store(ids: Iterable<string>, fresh: ReadonlyMap<string, Fresh>): Promise<void> {
+    const items: Array<{ id: string; vector: Float32Array; mark?: string }> = [];
     for (const id of ids) {
       const own = this.#own.get(id);
-      const vector = own === undefined ? fresh.get(id) : this.#withNeighbours(own.document, own.vector);
-      if (vector !== undefined) items.push({ id, vector });
+      const made = own === undefined ? fresh.get(id) : { vector: this.#withNeighbours(own.document, own.vector) };
+      if (made !== undefined) items.push({ id, ...made });
     }
     if (items.length > 0) await this.#vectors.add(items);
   }
@@ -114,4 +150,18 @@ export class DenseArm {
     const length = Math.sqrt(square);
     return length > 0 ? mixed.map((value) => value / length) : mixed;
   }
+}
+
+/** Of what a vector is made; the model is the index's own. */
+function markOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url").slice(0, 22);
+}
+
+function firstOf<T>(values: Iterable<T>, count: number): T[] {
+  const found: T[] = [];
+  for (const value of values) {
+    if (found.length === count) break;
+    found.push(value);
+  }
+  return found;
 }

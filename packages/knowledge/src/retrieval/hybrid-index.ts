@@ -116,6 +116,11 @@ export class HybridIndex {
     await this.#dense?.settled();
   }
 
+  /** All vectors are gone: they are made again, behind the words. */
+  refill(): void {
+    for (const { document } of this.#documents.values()) this.#dense?.add(document, analyse(document).dense);
+  }
+
   /** A document in another state (uses, importance): no words changed, so nothing is indexed again. */
   update(id: string, change: Partial<Pick<RetrievalDocument, "importance" | "uses">>): void {
     const known = this.#documents.get(id);

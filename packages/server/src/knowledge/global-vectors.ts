@@ -14,6 +14,8 @@ export interface GlobalVectorsOptions {
   runtimeDir: string;
   settings: Settings["knowledge"];
   journal: Log;
+  /** All vectors are gone: whoever has the rows makes them again. */
+  lost(): void;
 }
 
 /**
@@ -43,6 +45,11 @@ export function openGlobalVectors(options: GlobalVectorsOptions): VectorIndex {
     },
     size: async () => (empty() ? 0 : await (await open()).size()),
     add: async (items) => (items.length === 0 ? undefined : await (await open()).add(items)),
+    async marks(ids) {
+      if (empty()) return new Map();
+      const index = await open();
+      return (await index.marks?.(ids)) ?? new Map();
+    },
     remove: async (ids) => (empty() || ids.length === 0 ? undefined : await (await open()).remove(ids)),
     search: async (query, limit, allowed) => (empty() ? [] : await (await open()).search(query, limit, allowed)),
     save: async (to) => await (await open()).save(to),
@@ -62,12 +69,17 @@ interface Opened {
 async function choose(options: GlobalVectorsOptions, directory: string): Promise<Opened> {
   const { tenant, model, runtimeDir, settings, journal } = options;
   const { chromaClient, chromaServer, openChromaIndex, openVectorIndex } = await import("@guildhall/knowledge");
+  const lost = (why: string): void => {
+    journal.warn(`knowledge: the vectors are made again: ${why}`);
+    options.lost();
+  };
   const { chroma_url: url, chroma_token: token, chroma_tenant: chromaTenant, chroma_database: database } = settings;
   if (settings.vectors === "memory") return { index: await openVectorIndex(model) };
-  if (url !== "") return { index: await openChromaIndex(chromaClient({ url, token, tenant: chromaTenant, database }), model, tenant) };
+  if (url !== "")
+    return { index: await openChromaIndex(chromaClient({ url, token, tenant: chromaTenant, database }), model, tenant, lost) };
   const server = chromaServer({ directory, runtimeDir, warn: (line) => journal.warn(`knowledge: ${line}`) });
   try {
-    return { index: await openChromaIndex(server.client(), model, tenant), server };
+    return { index: await openChromaIndex(server.client(), model, tenant, lost), server };
   } catch (error) {
     await server.close();
     journal.warn(`knowledge: vectors are in memory: ${GuildError.from(error).line}`);

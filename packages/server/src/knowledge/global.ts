@@ -19,7 +19,7 @@ export interface GlobalDeps {
   settings(): Settings["knowledge"];
   embedder(): Promise<CachedEmbedder>;
   /** Where the vectors are. */
-  vectors(embedder: CachedEmbedder): VectorIndex;
+  vectors(embedder: CachedEmbedder, lost: () => void): VectorIndex;
   pace?(): Promise<void>;
   /** Whether a model judges contradictions before they are settled. */
   judged(): boolean;
@@ -137,7 +137,7 @@ export class GlobalKnowledge {
       },
       graceMs: settings().grace_days * 24 * 60 * 60 * 1000,
     });
-    const vectors = this.#deps.vectors(embedder);
+    const vectors = this.#deps.vectors(embedder, () => place.search?.refill());
     const search = new GlobalSearch({
       ledger: replica.ledger,
       clock,

@@ -72,7 +72,7 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     ...options,
     embedder,
     evidence,
-    vectors: ({ model }) => openGlobalVectors({ ...options, model, settings: settings() }),
+    vectors: ({ model }, lost) => openGlobalVectors({ ...options, model, settings: settings(), lost }),
     pace: () => shared.wait(closed.signal),
     judged: () => contradictions.judges(),
     changed: (ids) => contradictions.later(ids),
