@@ -27,6 +27,8 @@ export {
 } from "./event-log.samples.ts";
 export * from "./event-log.ts";
 export * from "./fake-bedrock-server.ts";
+export type { FakeProcess, FakeProgram } from "./fake-execution.ts";
+export { FakeSandbox, FakeSandboxProvider } from "./fake-sandbox.ts";
 export * from "./fault-points.ts";
 export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";

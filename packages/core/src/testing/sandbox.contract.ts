@@ -1,6 +1,7 @@
 import { after, before, describe } from "node:test";
 
 import type { Sandbox, SandboxProvider, SandboxSpec } from "../ports/sandbox.ts";
+import { sandboxBasicsContract } from "./sandbox-basics.contract.ts";
 import { sandboxChangesContract } from "./sandbox-changes.contract.ts";
 import { sandboxExecutionContract } from "./sandbox-execution.contract.ts";
 import { sandboxFilesContract } from "./sandbox-files.contract.ts";
@@ -27,15 +28,17 @@ export interface Sandboxes {
 
 /**
  * Every promise of the Sandbox port. `isolated: false` leaves out what only a wall can promise; `sample` what another suite of the same provider
- * shows of the same init (files, changes). Programs used inside: those of the toolkit and of a POSIX system.
+ * shows of the same init (files, changes). Programs used inside: those of the toolkit and of a POSIX system; `shell: false` leaves out what needs a
+ * real shell: only the fake may have none.
  */
 export function sandboxContract(
   name: string,
   makeFixture: () => Promise<SandboxFixture>,
-  options: { isolated: boolean; sample?: boolean },
+  options: { isolated: boolean; sample?: boolean; shell?: false },
 ): void {
-  const suites = [sandboxExecutionContract, sandboxLimitsContract, sandboxLifeContract];
-  if (options.sample !== true) suites.push(sandboxFilesContract, sandboxChangesContract);
+  const suites = [sandboxBasicsContract];
+  if (options.shell !== false) suites.push(sandboxExecutionContract, sandboxLimitsContract, sandboxLifeContract);
+  if (options.shell !== false && options.sample !== true) suites.push(sandboxFilesContract, sandboxChangesContract);
   if (options.isolated) suites.push(sandboxIsolationContract);
   describe(`${name}: sandbox`, () => {
     for (const suite of suites) {

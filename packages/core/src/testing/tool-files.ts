@@ -14,6 +14,12 @@ interface Node {
   links: number;
 }
 
+/** Who is told of changed paths (absolute, links resolved), and asked before each access: it throws when there is none any more. */
+export interface FileWatch {
+  touched(path: string): void;
+  guard(): void;
+}
+
 /**
  * A file tree in memory with the semantics of the port: writes in place, links followed, hard links shared. For unit tests of what works
  * through `SandboxFiles`. There are no owners, and permissions stop nobody.
@@ -23,9 +29,11 @@ export class MemoryFiles implements SandboxFiles {
   readonly #root: Node;
   #inodes = 0n;
   #time = 0;
+  readonly #watch: FileWatch;
 
-  constructor(workspace: string) {
+  constructor(workspace: string, watch: FileWatch = { touched: () => undefined, guard: () => undefined }) {
     this.#workspace = workspace;
+    this.#watch = watch;
     this.#root = this.#node("directory", 0o755);
     let here = this.#root;
     for (const name of workspace.split("/").filter(Boolean)) {
@@ -64,11 +72,12 @@ export class MemoryFiles implements SandboxFiles {
       if (found.node.kind !== "file") throw wrongKind(path);
       found.node.bytes = Uint8Array.from(bytes);
       found.node.mtimeMs = this.#tick();
+      this.#watch.touched(found.path);
       return;
     }
     const node = this.#node("file", options.mode ?? 0o644);
     node.bytes = Uint8Array.from(bytes);
-    this.#parent(found.path).children.set(posix.basename(found.path), node);
+    this.#put(found.path, node);
   }
 
   async list(path: string): Promise<DirectoryEntry[]> {
@@ -85,7 +94,7 @@ export class MemoryFiles implements SandboxFiles {
       throw new GuildError("already_exists", `${path} is there already`, { subject: path });
     }
     if (options?.parents === true) await this.mkdir(posix.dirname(found.path), options);
-    this.#parent(found.path).children.set(posix.basename(found.path), this.#node("directory", options?.mode ?? 0o755));
+    this.#put(found.path, this.#node("directory", options?.mode ?? 0o755));
   }
 
   async remove(path: string, options?: { recursive?: boolean }): Promise<void> {
@@ -95,14 +104,14 @@ export class MemoryFiles implements SandboxFiles {
       throw new GuildError("failed_precondition", `${path} is not empty`, { subject: path });
     }
     found.node.links -= 1;
-    this.#parent(found.path).children.delete(posix.basename(found.path));
+    this.#take(found.path);
   }
 
   async rename(from: string, to: string): Promise<void> {
     const [source, target] = [this.#find(from, false), this.#find(to, false)];
     if (source.node === undefined) throw missing(from);
-    this.#parent(target.path).children.set(posix.basename(target.path), source.node);
-    this.#parent(source.path).children.delete(posix.basename(source.path));
+    this.#take(source.path);
+    this.#put(target.path, source.node);
   }
 
   async symlink(target: string, path: string): Promise<void> {
@@ -127,17 +136,22 @@ export class MemoryFiles implements SandboxFiles {
   }
 
   async chmod(path: string, mode: number): Promise<void> {
-    const { node } = this.#find(path, true);
+    const { node, path: real } = this.#find(path, true);
     if (node === undefined) throw missing(path);
     node.mode = mode;
+    this.#watch.touched(real);
   }
 
   async *walk(path: string, options?: { skip?: string[] }): AsyncGenerator<Array<{ path: string; stat: FileStat }>> {
-    for (const { name, kind } of await this.list(path)) {
-      const child = posix.join(path, name);
-      yield [{ path: name, stat: await this.stat(child) }];
-      if (kind !== "directory" || options?.skip?.includes(name) === true) continue;
-      for await (const batch of this.walk(child, options)) yield batch.map((one) => ({ ...one, path: `${name}/${one.path}` }));
+    yield* this.#walk(path, "", options?.skip ?? []);
+  }
+
+  async *#walk(top: string, below: string, skip: readonly string[]): AsyncGenerator<Array<{ path: string; stat: FileStat }>> {
+    const entries = (await this.list(posix.join(top, below))).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    for (const { name, kind } of entries) {
+      const path = posix.join(below, name);
+      yield [{ path, stat: await this.stat(posix.join(top, path)) }];
+      if (kind === "directory" && ![name, path, `/${path}`].some((one) => skip.includes(one))) yield* this.#walk(top, path, skip);
     }
   }
 
@@ -158,7 +172,17 @@ export class MemoryFiles implements SandboxFiles {
   #add(path: string, node: Node): void {
     const found = this.#find(path, false);
     if (found.node !== undefined) throw new GuildError("already_exists", `${path} is there already`, { subject: path });
-    this.#parent(found.path).children.set(posix.basename(found.path), node);
+    this.#put(found.path, node);
+  }
+
+  #put(real: string, node: Node): void {
+    this.#parent(real).children.set(posix.basename(real), node);
+    this.#watch.touched(real);
+  }
+
+  #take(real: string): void {
+    this.#parent(real).children.delete(posix.basename(real));
+    this.#watch.touched(real);
   }
 
   #parent(real: string): Node {
@@ -170,6 +194,10 @@ export class MemoryFiles implements SandboxFiles {
 
   /** The real path, its last part perhaps not there, and the node. Throws `not_found` when a directory on the way is missing. */
   #find(path: string, follow: boolean, depth = 0): { path: string; node: Node | undefined } {
+    this.#watch.guard();
+    if (path === "" || path.includes("\0") || path.length > 4096) {
+      throw new GuildError("invalid_argument", "this is no path", { subject: path.slice(0, 100) });
+    }
     if (depth > 40) throw new GuildError("failed_precondition", `too many links in ${path}`, { subject: path });
     const parts = this.#absolute(path).split("/").filter(Boolean);
     let here = this.#root;

@@ -1,9 +1,9 @@
-import { GuildError } from "../errors.ts";
 import type { Masker } from "../ports/safety.ts";
-import type { Sandbox, SandboxFiles } from "../ports/sandbox.ts";
+import type { Sandbox } from "../ports/sandbox.ts";
 import type { ToolContext, ToolSession } from "../ports/tool.ts";
 import { MemoryBlobStore } from "./blob-store.ts";
-import { MemoryFiles } from "./tool-files.ts";
+import { FakeSandbox } from "./fake-sandbox.ts";
+import type { MemoryFiles } from "./tool-files.ts";
 
 /** A tool session over files in memory, for unit tests of tools that start no process. */
 export class FakeToolSession implements ToolSession {
@@ -14,9 +14,9 @@ export class FakeToolSession implements ToolSession {
   readonly #values = new Map<string, { close?(): Promise<void> }>();
 
   constructor(options: { workspace?: string; masker?: Masker } = {}) {
-    const workspace = options.workspace ?? "/w";
-    this.files = new MemoryFiles(workspace);
-    this.sandbox = fileSandbox(workspace, this.files);
+    const sandbox = new FakeSandbox({ id: "files", workspace: options.workspace ?? "/w" });
+    this.sandbox = sandbox;
+    this.files = sandbox.files;
     if (options.masker !== undefined) this.masker = options.masker;
   }
 
@@ -32,23 +32,4 @@ export class FakeToolSession implements ToolSession {
   context(options: Partial<Pick<ToolContext, "callId" | "signal" | "progress">> = {}): ToolContext {
     return { session: this, callId: "call_1", signal: new AbortController().signal, progress: () => undefined, ...options };
   }
-}
-
-function fileSandbox(workspace: string, files: SandboxFiles): Sandbox {
-  const no = async (): Promise<never> => {
-    throw new GuildError("unsupported", "this sandbox has files only");
-  };
-  return {
-    id: "files",
-    workspace,
-    provider: "files",
-    files,
-    changes: { track: no, changes: no },
-    exec: no,
-    connect: no,
-    usage: no,
-    renew: async () => undefined,
-    gone: Promise.withResolvers<string>().promise,
-    dispose: async () => undefined,
-  };
 }

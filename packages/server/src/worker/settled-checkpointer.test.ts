@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import type { Checkpointer, Sandbox } from "@guildhall/core";
+import { FakeSandbox } from "@guildhall/core/testing";
 
 import { settledCheckpointer } from "./settled-checkpointer.ts";
 
@@ -20,12 +21,11 @@ const checkpointer: Checkpointer = {
 };
 
 it("brings a copy home around checkpoints and tells of conflicts", async () => {
-  const sandbox = {
-    settle: async () => {
-      happened.push("settle");
-      return [{ path: "a", kept: "/state/a" }];
-    },
-  } as unknown as Sandbox; // of a sandbox only this is used
+  const sandbox: Sandbox = new FakeSandbox({ id: "copied", workspace: "/w" });
+  sandbox.settle = async () => {
+    happened.push("settle");
+    return [{ path: "a", kept: "/state/a" }];
+  };
   const settled = settledCheckpointer(checkpointer, sandbox);
   const { omitted } = await settled.capture();
   assert.equal(omitted, "build: too large; what the sandbox wrote to a, which was changed from outside too: kept as /state/a");
@@ -34,5 +34,5 @@ it("brings a copy home around checkpoints and tells of conflicts", async () => {
 });
 
 it("is the checkpointer itself where there is no copy", () => {
-  assert.equal(settledCheckpointer(checkpointer, {} as unknown as Sandbox), checkpointer);
+  assert.equal(settledCheckpointer(checkpointer, new FakeSandbox({ id: "direct", workspace: "/w" })), checkpointer);
 });
