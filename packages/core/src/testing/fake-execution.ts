@@ -34,8 +34,10 @@ export class FakeExecution implements Execution {
   readonly #killed = new AbortController();
   readonly #ended = Promise.withResolvers<ExitStatus>();
   readonly #started = performance.now();
+  #onEnd: (() => void) | undefined;
 
-  constructor(pid: number, spec: ExecSpec, program: FakeProgram, place: Pick<FakeProcess, "cwd" | "env" | "files">) {
+  /** `onEnd` is called once. */
+  constructor(pid: number, spec: ExecSpec, program: FakeProgram, place: Pick<FakeProcess, "cwd" | "env" | "files">, onEnd: () => void) {
     this.pid = pid;
     this.#spec = spec;
     this.output = this.#output;
@@ -53,13 +55,18 @@ export class FakeExecution implements Execution {
     };
     const wall = spec.limits?.wallSeconds;
     const timer = wall === undefined ? undefined : setTimeout(() => this.#end(undefined, "SIGKILL", "wall"), wall * 1000);
-    void this.exit.then(() => clearTimeout(timer));
-    void Promise.resolve()
+    this.#onEnd = () => {
+      clearTimeout(timer);
+      onEnd();
+    };
+    // A program that throws ends with its error on standard error, and 1.
+    Promise.resolve()
       .then(() => program(self))
       .then(
         (code) => this.#end(code),
         (error: unknown) => {
-          if (!this.#killed.signal.aborted) void self.write("stderr", `${GuildError.from(error).line}\n`);
+          const bytes = Buffer.from(`${GuildError.from(error).line}\n`);
+          if (!this.#killed.signal.aborted) this.#output.force({ stream: "stderr", bytes });
           this.#end(1);
         },
       );
@@ -101,6 +108,8 @@ export class FakeExecution implements Execution {
     this.#output.end();
     const cpuMs = performance.now() - this.#started;
     this.#ended.resolve({ code, signal, limit, cpuMs, maxRssBytes: 1 });
+    this.#onEnd?.();
+    this.#onEnd = undefined;
   }
 }
 
@@ -127,6 +136,12 @@ class BoundedQueue<T> implements AsyncIterable<T> {
   async put(value: T): Promise<void> {
     while (this.#held >= BUFFERED && this.#state === "open") await this.#changed.promise;
     if (this.#state !== "open") throw new GuildError("failed_precondition", "nobody reads this any more");
+    this.force(value);
+  }
+
+  /** Puts without waiting, though too much lies there already. */
+  force(value: T): void {
+    if (this.#state !== "open") return;
     this.#waiting.push(value);
     this.#held += this.#size(value);
     this.#wake();

@@ -59,14 +59,14 @@ export class FakeSandbox implements Sandbox {
     const program = this.#programs.get(/^(?:\/bin\/|\/usr\/bin\/)?([^/]+)$/.exec(spec.argv[0])?.[1] ?? spec.argv[0]);
     if (program === undefined) throw new GuildError("not_found", `there is no ${spec.argv[0]}`, { subject: spec.argv[0] });
     const env = { ...this.#spec.env, ...spec.env };
-    const execution = new FakeExecution((this.#pids += 1), spec, program, { cwd, env, files: this.files });
-    this.#running.add(execution);
-    const abort = () => execution.kill();
-    signal?.addEventListener("abort", abort, { once: true });
-    void execution.exit.then(() => {
+    const place = { cwd, env, files: this.files };
+    const execution = new FakeExecution((this.#pids += 1), spec, program, place, () => {
       this.#running.delete(execution);
       signal?.removeEventListener("abort", abort);
     });
+    const abort = () => execution.kill();
+    this.#running.add(execution);
+    signal?.addEventListener("abort", abort, { once: true });
     return execution;
   }
 
