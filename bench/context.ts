@@ -120,7 +120,10 @@ async function session(options: {
           requests.push(request);
           const call = step < options.steps ? { tool: "run", arguments: JSON.stringify({ step }) } : { tool: "finish", arguments: "{}" };
           step += 1;
-          return { text: `Now step ${step}.`, toolCalls: [{ $typeName: "guildhall.v1.ToolCall", callId: `c${step}`, ...call }] };
+          return {
+            text: `Now step ${step}.`,
+            toolCalls: [{ $typeName: "guildhall.v1.ToolCall", callId: `c${step}`, masked: false, ...call }],
+          };
         }),
       ...(summarise === undefined ? {} : { openSummariser: async () => model((request) => ({ text: summarise(request) })) }),
     },

@@ -136,10 +136,13 @@ export async function firstSnapshot(run: Run): Promise<EventBody[]> {
 }
 
 function replied(run: Run, reply: ModelReply, seenSeq: number, now: SessionState): EventBody {
-  const mask = (text: string) => run.deps.masker?.mask(text) ?? text;
+  const { masked } = run;
   const step = now.steps + 1;
-  const toolCalls = uniqueCalls(reply.toolCalls, now, step);
-  return body.modelReplied({ ...reply, text: mask(reply.text), reasoning: mask(reply.reasoning), step, seenSeq, toolCalls });
+  const toolCalls = masked.hidden(uniqueCalls(reply.toolCalls, now, step));
+  // Signatures over arguments that are no longer these would be refused by their provider.
+  const changed = toolCalls.some((call) => call.masked) ? { providerData: "" } : {};
+  const [text, reasoning] = [masked.mask(reply.text), masked.mask(reply.reasoning)];
+  return body.modelReplied({ ...reply, ...changed, text, reasoning, step, seenSeq, toolCalls });
 }
 
 /** The provider's ids where they are of use; local servers repeat theirs, or give none. */

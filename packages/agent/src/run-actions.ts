@@ -59,7 +59,7 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
   await faults?.hit("tool:before" satisfies FaultPoint);
   if (run.recorded !== undefined) return run.recorded.perform(call);
   if (signal.aborted) return { event: notRun(call), finish: undefined };
-  run.waiting(`tool ${call.tool.name}${subject(call.input)}`);
+  run.waiting(`tool ${call.tool.name}${subject(call.input, (text) => run.masked.mask(text))}`);
   const stream = masker?.stream();
   const show = (text: string) => text !== "" && listener?.output?.(callId, text);
   const progress = (text: string) => show(stream?.push(text) ?? text);
@@ -67,7 +67,7 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
   const action = { callId, tool: call.tool.name, input: call.input };
   const perform = async (): Promise<ToolResult> => {
     const refused = await run.parts.refusal(action, signal);
-    if (refused !== undefined) return { status: "error", output: refused };
+    if (refused !== undefined) return { status: "error", output: run.masked.mask(refused) };
     return run.parts.added(action, await runPrepared(call, { session, callId, signal, progress }), signal);
   };
   const result = await patiently(clock, signal, perform());
@@ -150,9 +150,9 @@ function writes(call: PreparedCall): boolean {
 }
 
 /** What a call is about, for a person who waits: its first argument that is text, on one line. */
-function subject(input: unknown): string {
+function subject(input: unknown, mask: (text: string) => string): string {
   const first = typeof input === "object" && input !== null ? Object.values(input).find((value) => typeof value === "string") : undefined;
   if (first === undefined) return "";
-  const line = String(first).trim().replaceAll(/\s+/g, " ");
+  const line = mask(String(first)).trim().replaceAll(/\s+/g, " ");
   return `: ${line.length > 80 ? `${line.slice(0, 79)}…` : line}`;
 }

@@ -8,6 +8,7 @@ import {
   GuildError,
   ModelError,
   type ModelListener,
+  type OpenCall,
   type SessionState,
   type ToolResult,
 } from "@guildhall/core";
@@ -17,6 +18,7 @@ import { condense, type ContextBudget, contextBudget } from "./condense.ts";
 import { decide, type Next, type Rules, turnEnd } from "./decide.ts";
 import { Journal } from "./journal.ts";
 import { JudgedActions } from "./judged-actions.ts";
+import { LOST, MaskedCalls } from "./masked-calls.ts";
 import { RESTART_NOTICE } from "./notices.ts";
 import { OpenedModel } from "./opened-model.ts";
 import type { RunDeps } from "./run-deps.ts";
@@ -49,6 +51,7 @@ export class Run {
   readonly opened = new OpenedTools();
   readonly parts: RunParts;
   readonly assessed: JudgedActions;
+  readonly masked: MaskedCalls;
   /** The end of the turn, once this run has written it. */
   end: TurnEnded | undefined;
   #ownPolicy: Approvals | undefined;
@@ -72,6 +75,7 @@ export class Run {
     this.model = new OpenedModel((wanted) => deps.openModel(wanted));
     this.snapshots = new Snapshots(deps.checkpointer, deps.faults);
     this.parts = new RunParts(deps);
+    this.masked = new MaskedCalls(deps.masker);
     this.assessed = new JudgedActions(recorded === undefined ? deps.actionJudge : undefined);
     // Whoever needs it awaits it; a failure before that must not count as one that nobody saw.
     deps.toolSession.catch(() => undefined);
@@ -82,7 +86,7 @@ export class Run {
     if (!this.journal.state.turn.open) return;
     if (this.journal.state.open.length > 0) {
       await this.judged();
-      await this.assess(this.journal.state.open);
+      await this.assess(this.journal.state.open.flatMap((call) => this.masked.written(call) ?? []));
     }
     const lease = body.leaseTaken({ workerId: this.deps.worker, epoch: this.journal.epoch, unattended: this.deps.unattended });
     const failure = await this.openModel();
@@ -201,6 +205,20 @@ export class Run {
     }));
   }
 
+  #prepare(call: OpenCall): ReturnType<typeof prepareCall> {
+    const written = this.masked.written(call);
+    if (written === undefined) return { refused: { status: "error", output: LOST } };
+    const outcome = this.assessed.applied(prepareCall(this.deps.tools, written, this.#judge));
+    if ("refused" in outcome) return { refused: { ...outcome.refused, output: this.masked.mask(outcome.refused.output) } };
+    // Whoever takes over cannot run it again.
+    return call.masked === true ? { prepared: { ...outcome.prepared, repeatable: false } } : outcome;
+  }
+
+  /** A reason may quote what it is about. */
+  #shown(verdict: ReturnType<Approvals["judge"]>): ReturnType<Approvals["judge"]> {
+    return "reason" in verdict ? { ...verdict, reason: this.masked.mask(verdict.reason) } : verdict;
+  }
+
   #rules(): Rules {
     const { deps, journal, model, context, recorded } = this;
     return {
@@ -209,9 +227,9 @@ export class Run {
       now: deps.clock.now().getTime(),
       unattended: deps.unattended,
       draining: this.#draining,
-      prepare: (call) => recorded?.prepare(call) ?? this.assessed.applied(prepareCall(deps.tools, call, this.#judge)),
+      prepare: (call) => recorded?.prepare(call) ?? this.#prepare(call),
       held: (call) => recorded?.held(call) ?? false,
-      approvals: deps.approvals ?? this.#policy(),
+      approvals: { judge: (action) => this.#shown((deps.approvals ?? this.#policy()).judge(action)) },
       approvalTtlMs: deps.approvalTtlMs ?? 24 * 3_600_000,
       priceKnown: model.info?.price !== undefined,
       condense: (state) =>

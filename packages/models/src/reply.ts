@@ -102,6 +102,7 @@ export async function collectReply(
             callId: part.toolCallId,
             tool: part.toolName,
             arguments: part.input,
+            masked: false,
           };
           const metadata = part.providerMetadata === undefined ? undefined : merged(undefined, part.providerMetadata);
           parts.push({ type: "call", call, ...(metadata === undefined ? {} : { metadata }) });

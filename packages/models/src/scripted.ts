@@ -146,6 +146,7 @@ function replyOf(
       callId: call.id ?? `call_${number}_${index + 1}`,
       tool: call.tool,
       arguments: filled(args, number),
+      masked: false,
     };
   });
   const toolCalls = withOwnIds(calls, request.messages, (call, time) => `${call.callId}_${time + 1}`);

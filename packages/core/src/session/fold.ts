@@ -157,9 +157,9 @@ function controlled(state: SessionState, seq: number, { control, reason, limits 
 function replied(state: SessionState, seq: number, value: ModelReplied): SessionState {
   const calls: Call[] = [];
   let known = state.calls;
-  for (const { callId, tool, arguments: args } of value.toolCalls) {
+  for (const { callId, tool, arguments: args, masked } of value.toolCalls) {
     if (callId === "" || known.has(callId)) continue;
-    const call = { callId, tool, arguments: args };
+    const call = { callId, tool, arguments: args, ...(masked ? { masked: true as const } : {}) };
     calls.push(call);
     known = known.push(call, callId);
   }

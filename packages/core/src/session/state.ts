@@ -117,6 +117,8 @@ export interface Call {
   readonly tool: string;
   /** JSON text as the model wrote it, perhaps invalid. */
   readonly arguments: string;
+  /** But for secrets, which were taken out of it. */
+  readonly masked?: true;
 }
 
 export interface Observation {

@@ -85,6 +85,7 @@ export function withPrintedCalls(reply: ModelReply, request: ModelRequest): Mode
 function identified(calls: ParsedText["calls"], messages: readonly PromptMessage[]): ToolCall[] {
   const replies = messages.filter((message) => message.toolCalls.length > 0).length;
   const named = calls.map((call, index): ToolCall => ({
+    masked: false,
     $typeName: "guildhall.v1.ToolCall",
     callId: `text_${replies + 1}_${index + 1}`,
     ...call,
