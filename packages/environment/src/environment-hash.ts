@@ -3,7 +3,10 @@ import { hash } from "node:crypto";
 import { canonicalJson, type Environment } from "@guildhall/core";
 
 /** What of an environment decides how commands behave in it. */
-export type HashedEnvironment = Pick<Environment, "kind" | "variables" | "path" | "pure" | "mounts" | "shellHook" | "tools">;
+export type HashedEnvironment = Pick<
+  Environment,
+  "kind" | "variables" | "path" | "pure" | "mounts" | "shellHook" | "tools" | "setup" | "image"
+>;
 
 /**
  * `sha256:…` of an environment: equal for equal variables, search path, hook and tool versions, on whatever machine. `home`: the home
@@ -11,7 +14,7 @@ export type HashedEnvironment = Pick<Environment, "kind" | "variables" | "path" 
  */
 export function environmentHash(environment: HashedEnvironment, home: string): string {
   const portable = (text: string) => (home === "" || home === "/" ? text : text.replaceAll(home, "~"));
-  const { kind, variables, path, pure, mounts, shellHook, tools } = environment;
+  const { kind, variables, path, pure, mounts, shellHook, tools, setup, image } = environment;
   const content = {
     format: 1,
     kind,
@@ -20,6 +23,8 @@ export function environmentHash(environment: HashedEnvironment, home: string): s
     path: path.map(portable),
     mounts: mounts.map(({ at }) => portable(at)),
     shellHook,
+    ...(setup === undefined ? {} : { setup: setup.map(({ name, argv }) => [name, ...argv.map(portable)]) }),
+    ...(image === undefined ? {} : { image }),
     tools: tools.map(({ name, version }) => [name, version]).toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1)),
   };
   return `sha256:${hash("sha256", canonicalJson(content), "hex")}`;

@@ -19,7 +19,7 @@ import { findHierarchies, type Hierarchies } from "./cgroup/hierarchies.ts";
 import { diskOptions, withDefaults } from "./default-limits.ts";
 import { CONNECTION_FD, startInit } from "./init-process.ts";
 import { InitSandbox } from "./init-sandbox.ts";
-import { checkedWorkspace, refuseSource, searchPath } from "./sandbox-paths.ts";
+import { checkedWorkspace, refuseImage, refuseSource, searchPath } from "./sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, TOOLKIT_REMEDY } from "./toolkit.ts";
 
 /**
@@ -142,6 +142,7 @@ function refuseUnenforceable(limits: SandboxLimits, hierarchies: Hierarchies): v
 
 /** Nothing is mounted here: what stands elsewhere inside, or hides the machine's programs, cannot be had. */
 function refuseMounts(toolchain: SandboxToolchain | undefined): void {
+  refuseImage(toolchain);
   const moved = toolchain?.mounts.find(({ source, at }) => source !== at);
   if (moved === undefined && toolchain?.pure !== true) return;
   throw new GuildError("unsupported", "the host sandbox cannot show an environment that has to be mounted", {

@@ -6,6 +6,7 @@ export { diffTrees, type FileDifference } from "./checkpoint/tree-diff.ts";
 export { applyChanges, type Applied } from "./results/apply-changes.ts";
 export { showChanges } from "./results/show-changes.ts";
 export { writePatch } from "./results/write-patch.ts";
+export { DockerImages } from "./docker/images.ts";
 export { createSandboxProvider, sandboxProviderNames } from "./create-provider.ts";
 export { Broker, type BrokerOptions, type WayOut } from "./network/broker.ts";
 export type { WayOutRules } from "./network/broker-messages.ts";

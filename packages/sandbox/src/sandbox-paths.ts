@@ -64,6 +64,12 @@ export function refuseSource(spec: SandboxSpec, provider: string): void {
 
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** Providers that show the machine's system have no other one. Throws `unsupported`. */
+export function refuseImage(toolchain: SandboxToolchain | undefined): void {
+  if (toolchain?.image === undefined) return;
+  throw new GuildError("unsupported", "this sandbox has no images", { subject: toolchain.image, remedy: "use --sandbox docker" });
+}
+
 /** Where programs are looked for: the toolchain's directories, the system's unless it is pure, the toolkit's. */
 export function searchPath(toolchain: SandboxToolchain | undefined, toolkit: string, system = SYSTEM_PATH): string {
   return [...(toolchain?.path ?? []), ...(toolchain?.pure === true ? [] : [system]), toolkit].join(":");

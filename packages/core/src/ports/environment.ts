@@ -64,6 +64,13 @@ export interface EnvironmentMount {
   at: string;
 }
 
+/** One thing that a project wants done when its environment begins. */
+export interface SetupCommand {
+  /** `postCreateCommand`, … */
+  name: string;
+  argv: readonly [string, ...string[]];
+}
+
 /** Where an environment comes from. */
 export type EnvironmentKind = "nix" | "devcontainer" | "toolchain" | "host";
 
@@ -90,6 +97,10 @@ export interface Environment {
   mounts: readonly EnvironmentMount[];
   /** Shell code that runs once in the sandbox, before the first command; what it exports counts. Empty: none. */
   shellHook: string;
+  /** What runs in the sandbox after the hook, one after another, before the first command. */
+  setup?: readonly SetupCommand[];
+  /** Image whose system sandboxes have, named by its content; undefined: the provider's own. */
+  image?: string;
   /** Files that keep what it is made of from being collected; not part of the hash. */
   roots?: readonly string[];
   tools: readonly ToolVersion[];

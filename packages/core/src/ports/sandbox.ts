@@ -55,6 +55,8 @@ export interface SandboxToolchain {
   mounts: ReadonlyArray<{ source: string; at: string }>;
   /** Nothing of the machine's own programs is to be seen: `path`, what is mounted and the toolkit are all there is. Throws `unsupported` where that cannot be. */
   pure: boolean;
+  /** Image whose system the sandbox has, by a name that the provider knows. A provider without images throws `unsupported`. */
+  image?: string;
 }
 
 export interface ExecSpec {

@@ -24,6 +24,7 @@ const environmentSchema = z.strictObject({
   mounts: z.array(z.strictObject({ source: z.string(), at: z.string() })),
   shellHook: z.string(),
   roots: z.array(z.string()).optional(),
+  setup: z.array(z.strictObject({ name: z.string(), argv: z.tuple([z.string()], z.string()) })).optional(),
   image: z.string().optional(),
   tools: z.array(tool),
   differences: z.array(z.string()),

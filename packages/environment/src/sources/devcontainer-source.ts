@@ -1,108 +1,78 @@
-import { type EnvironmentSource, GuildError, type ProjectFiles } from "@guildhall/core";
+import { type EnvironmentSource, GuildError } from "@guildhall/core";
 
-import { Data, withoutComments } from "../project/read-data.ts";
+import { type BuildFiles, featureBuild } from "./devcontainer-features.ts";
+import { DEVCONTAINER_FILES, readDevcontainer, substituted } from "./read-devcontainer.ts";
 
-export interface DevcontainerOptions {
-  /** Sandbox provider that the environment is for, and the image that it makes its sandboxes from; empty: none. */
-  sandbox: { provider: string; image: string };
+/** Images as a sandbox provider has them. */
+export interface SandboxImages {
+  /** Undefined: it is not there. Nothing is fetched. */
+  facts(name: string): Promise<{ id: string; platform: string; env: Readonly<Record<string, string>> } | undefined>;
+  /** Builds one without a network, or takes the one that was built from the same before; resolves to its name. */
+  build(from: BuildFiles): Promise<string>;
 }
 
-const FILES = [".devcontainer/devcontainer.json", ".devcontainer.json"] as const;
-
-/** What a devcontainer.json asks for, as far as it is understood. */
-interface Wanted {
-  file: string;
-  image: string;
-  /** It is built from a Dockerfile or a Compose project. */
-  built: boolean;
-  features: string[];
-  /** `postCreateCommand: npm ci`, … in the order in which they run. */
-  lifecycle: string[];
-  variables: Record<string, string>;
+export interface DevcontainerOptions {
+  /** Undefined: sandboxes have no images. */
+  images: SandboxImages | undefined;
+  /** `linux/amd64`: what images are to be for. */
+  platform: string;
 }
 
 /**
- * devcontainer.json through the `docker` provider: its image is the sandbox's, its variables are the environment's. Features are not built into the image and lifecycle
- * commands are not run: both are told as differences, with what would have run.
+ * devcontainer.json through a sandbox provider with images (`docker`): its image, with the features that lie in the project built in, is the
+ * sandbox's system; its variables are the environment's; its lifecycle commands run inside, each time a sandbox begins. What needs a registry, and what would
+ * widen the sandbox, is told as a difference.
  */
-export function devcontainerSource(options: DevcontainerOptions): EnvironmentSource {
+export function devcontainerSource({ images, platform }: DevcontainerOptions): EnvironmentSource {
   return {
     kind: "devcontainer",
     async claims({ files }) {
-      for (const file of FILES) if ((await files.read(file)) !== undefined) return file;
+      for (const file of DEVCONTAINER_FILES) if ((await files.read(file)) !== undefined) return file;
       return undefined;
     },
-    async resolve({ files, workspace, trusted }) {
-      const wanted = await readWanted(files, workspace);
+    async resolve({ files, workspace, trusted, progress }) {
+      const wanted = await readDevcontainer(files);
+      const { file, image } = wanted;
       if (!trusted) {
-        throw new GuildError("failed_precondition", `${wanted.file} is not trusted`, {
-          remedy: `read it, then: guild trust add ${workspace}`,
-        });
+        throw new GuildError("failed_precondition", `${file} is not trusted`, { remedy: `read it, then: guild trust add ${workspace}` });
       }
       if (wanted.built) {
-        throw new GuildError("unsupported", `${wanted.file} builds its own image`, {
-          remedy: "build it, and name it with the setting sandbox.docker_image",
+        throw new GuildError("unsupported", `${file} builds its own image`, { remedy: "build it, and name it there as image" });
+      }
+      if (images === undefined) {
+        throw new GuildError("failed_precondition", `${file} asks for the image ${image}`, { remedy: "use --sandbox docker" });
+      }
+      const base = await images.facts(image);
+      if (base === undefined) {
+        throw new GuildError("not_found", `the Docker engine has no image ${image}`, { remedy: `docker pull ${image}` });
+      }
+      const other = [wanted.platform, base.platform].find((one) => one !== undefined && one !== platform);
+      if (other !== undefined) {
+        throw new GuildError("unsupported", `${file} is for ${other}, and this machine is ${platform}`, {
+          remedy: `name an image for ${platform}`,
         });
       }
-      const { provider, image } = options.sandbox;
-      if (provider !== "docker" || image !== wanted.image) {
-        throw new GuildError("failed_precondition", `${wanted.file} asks for the image ${wanted.image}`, {
-          remedy: `set sandbox.docker_image to it, and use --sandbox docker`,
-        });
-      }
-      const differences = [
-        ...(wanted.features.length === 0 ? [] : [`features are not added to the image: ${wanted.features.join(", ")}`]),
-        ...(wanted.lifecycle.length === 0 ? [] : [`lifecycle commands are not run by themselves: ${wanted.lifecycle.join("; ")}`]),
-      ];
+      const { build, left } = await featureBuild(wanted, base.id, files);
+      if (build !== undefined)
+        progress(`building ${image} with ${build.files.filter(({ path }) => path.endsWith("/install.sh")).length} features`);
+      const name = build === undefined ? base.id : await images.build(build);
+      const env = build === undefined ? base.env : ((await images.facts(name))?.env ?? base.env);
+      const { PATH, ...rest } = Object.fromEntries(
+        Object.entries(wanted.variables).map(([variable, value]) => [variable, substituted(value, workspace, env)]),
+      );
+      const own = (env["PATH"] ?? "").split(":");
       return {
         kind: "devcontainer",
-        source: wanted.file,
-        variables: wanted.variables,
-        path: [],
+        source: file,
+        variables: rest,
+        path: (PATH ?? "").split(":").filter((directory) => directory.startsWith("/") && !own.includes(directory)),
         pure: false,
         mounts: [],
         shellHook: "",
-        differences,
+        setup: wanted.lifecycle,
+        image: name,
+        differences: [...wanted.refused, ...(left.length === 0 ? [] : [`features of a registry are not fetched: ${left.join(", ")}`])],
       };
     },
   };
-}
-
-async function readWanted(files: ProjectFiles, workspace: string): Promise<Wanted> {
-  for (const file of FILES) {
-    const text = await files.read(file);
-    if (text === undefined) continue;
-    let data: Data;
-    try {
-      data = new Data(JSON.parse(withoutComments(text)));
-    } catch (error) {
-      throw new GuildError("invalid_argument", `${file} is no JSON: ${error instanceof Error ? error.message : ""}`, { cause: error });
-    }
-    const image = data.at("image").text ?? "";
-    const built = data.at("build").present || data.at("dockerFile").present || data.at("dockerComposeFile").present;
-    if (image === "" && !built) throw new GuildError("invalid_argument", `${file} names neither an image nor how to build one`);
-    const given = { ...data.at("containerEnv").texts, ...data.at("remoteEnv").texts };
-    const entries = Object.entries(given).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && name !== "PATH");
-    const variables = Object.fromEntries(entries.map(([name, value]) => [name, substituted(value, workspace)]));
-    return { file, image, built, features: data.at("features").keys, lifecycle: lifecycleOf(data), variables };
-  }
-  throw new GuildError("not_found", "there is no devcontainer.json", { subject: workspace });
-}
-
-const LIFECYCLE = ["onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand"];
-
-function lifecycleOf(data: Data): string[] {
-  return LIFECYCLE.flatMap((name) => {
-    const command = data.at(name);
-    const words = command.items.map((item) => item.text ?? "").join(" ");
-    const text = command.text ?? (words === "" ? Object.values(command.texts).join(" & ") : words);
-    return text === "" ? [] : [`${name}: ${text.replaceAll(/\s+/g, " ").slice(0, 120)}`];
-  });
-}
-
-/** Variables of the specification that mean something here; others stay as they are. */
-function substituted(value: string, workspace: string): string {
-  return value
-    .replaceAll(/\$\{(?:local|container)WorkspaceFolder\}/g, () => workspace)
-    .replaceAll(/\$\{(?:local|container)WorkspaceFolderBasename\}/g, () => workspace.slice(workspace.lastIndexOf("/") + 1));
 }

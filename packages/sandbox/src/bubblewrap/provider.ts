@@ -19,7 +19,7 @@ import { InitSandbox } from "../init-sandbox.ts";
 import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
 import { sandboxEnvironment } from "../sandbox-environment.ts";
-import { checkedWorkspace } from "../sandbox-paths.ts";
+import { refuseImage, checkedWorkspace } from "../sandbox-paths.ts";
 import { sandboxUser } from "../sandbox-user.ts";
 import { findToolkit } from "../toolkit.ts";
 import { WorkspaceHolds } from "../workspace-holds.ts";
@@ -118,6 +118,7 @@ export class BubblewrapProvider implements SandboxProvider {
       spec.leaseMs === undefined ? [] : ["--lease-ms", String(spec.leaseMs)],
     ].flat();
     const given = { wayOut: spec.wayOut?.directory, toolchain: [...(spec.toolchain?.mounts ?? [])] };
+    refuseImage(spec.toolchain);
     const pure = spec.toolchain?.pure === true;
     const cold = async (group: SandboxGroup): Promise<InitProcess> => {
       const places = asRoot

@@ -47,6 +47,13 @@ export class DockerEngine {
     return this.#call("DELETE", path, {});
   }
 
+  /** The text of an answer that is a stream of objects, one a line. */
+  async lines(path: string, options: EngineRequest): Promise<string> {
+    const { status, text } = await this.#exchange("POST", path, options);
+    if (status >= 400) throw refusal(status, text, `POST ${path.split("?")[0]}`);
+    return text;
+  }
+
   async #call(method: string, path: string, options: EngineRequest): Promise<unknown> {
     const { status, text } = await this.#exchange(method, path, options);
     if (status >= 400) throw refusal(status, text, `${method} ${path.split("?")[0]}`);

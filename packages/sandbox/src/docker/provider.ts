@@ -95,6 +95,7 @@ export class DockerProvider implements SandboxProvider {
     if (spec.toolchain?.pure === true) {
       throw new GuildError("unsupported", "a container cannot hide its image's programs", { remedy: "use --sandbox bubblewrap" });
     }
+    const image = spec.toolchain?.image === undefined ? ready.image : await sandboxImage(ready.engine, spec.toolchain.image);
     const ids = sandboxUser(this.#options.user);
     const held = await this.#workspaces.hold(source, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
     let listener: InitListener | undefined;
@@ -107,7 +108,7 @@ export class DockerProvider implements SandboxProvider {
       listener = await InitListener.open(this.#stateDir);
       const placed = asRoot && !copied;
       const request = containerRequest({
-        image: ready.image,
+        image,
         ids,
         labels: sandboxLabels(spec.id, this.#stateDir),
         limits,
@@ -138,7 +139,7 @@ export class DockerProvider implements SandboxProvider {
         provider: this.name,
         connection,
         workspace: workspace.path,
-        env: sandboxEnvironment(spec, ready.image.env),
+        env: sandboxEnvironment(spec, image.env),
         limits,
         wayOut: spec.wayOut === undefined ? undefined : INNER_WAY_OUT,
         leaseMs: spec.leaseMs,

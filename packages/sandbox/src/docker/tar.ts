@@ -1,27 +1,33 @@
-/** A directory (`mode`) or a symbolic link (`link`); names of at most a hundred bytes. */
-export type TarEntry = { name: string; mode: number } | { name: string; link: string };
+/** A directory (`mode`), a file (`content`) or a symbolic link (`link`); names of at most a hundred bytes. */
+export type TarEntry = { name: string; mode: number; content?: Buffer } | { name: string; link: string };
 
 const BLOCK = 512;
 
-/** A tar archive (POSIX ustar) of entries without content, owned by root, the same bytes for the same entries. */
+/** A tar archive (POSIX ustar), owned by root, the same bytes for the same entries. */
 export function tar(entries: readonly TarEntry[]): Buffer {
-  return Buffer.concat([...entries.map(header), Buffer.alloc(2 * BLOCK)]);
+  return Buffer.concat([...entries.flatMap((entry) => [header(entry), ...blocks(entry)]), Buffer.alloc(2 * BLOCK)]);
+}
+
+function blocks(entry: TarEntry): Buffer[] {
+  if (!("content" in entry) || entry.content === undefined) return [];
+  return [entry.content, Buffer.alloc((BLOCK - (entry.content.length % BLOCK)) % BLOCK)];
 }
 
 function header(entry: TarEntry): Buffer {
   const block = Buffer.alloc(BLOCK);
   const link = "link" in entry;
+  const content = "content" in entry ? entry.content : undefined;
   block.write(entry.name, 0, 100, "utf8");
   for (const [at, width, value] of [
     [100, 8, link ? 0o777 : entry.mode],
     [108, 8, 0],
     [116, 8, 0],
-    [124, 12, 0],
+    [124, 12, content?.length ?? 0],
     [136, 12, 0],
   ] as const) {
     block.write(`${value.toString(8).padStart(width - 1, "0")}\0`, at, "latin1");
   }
-  block.write(link ? "2" : "5", 156, "latin1");
+  block.write(link ? "2" : content === undefined ? "5" : "0", 156, "latin1");
   if (link) block.write(entry.link, 157, 100, "utf8");
   block.write("ustar\u000000", 257, "latin1");
   // The sum is taken with its own field filled with blanks.

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { type Environment, GuildError, type Ids, type ProjectFacts, type SandboxProvider } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
-import type { Generation, Generations, NixSetup } from "@guildhall/environment";
+import type { Generation, Generations, NixSetup, SandboxImages } from "@guildhall/environment";
 
 import { availableServers, findServers, type FoundServer } from "./found-servers.ts";
 import { nixSetup } from "./nix-setup.ts";
@@ -140,7 +140,7 @@ export class Environments {
     const chosen = await chooseEnvironment(
       [
         nixSource({ setup: this.nix(), cacheFile, sandbox }),
-        devcontainerSource({ sandbox: { provider, image: settings().sandbox.docker_image } }),
+        devcontainerSource({ images: await this.#images(provider), platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}` }),
         toolchainSource({ home }),
         hostSource,
       ],
@@ -188,9 +188,13 @@ export class Environments {
   }
 
   /** What the settings say now of sessions' environments. */
-  get terms(): { strict: boolean; advisories: string } {
-    const { strict, advisories } = this.#options.settings().environment;
-    return { strict, advisories: advisories === "" ? join(this.#options.dataDir, "advisories") : advisories };
+  get terms(): { strict: boolean; advisories: string; setupSeconds: number } {
+    const { strict, advisories, timeout_seconds } = this.#options.settings().environment;
+    return {
+      strict,
+      setupSeconds: timeout_seconds,
+      advisories: advisories === "" ? join(this.#options.dataDir, "advisories") : advisories,
+    };
   }
 
   nix(): NixSetup {
@@ -201,6 +205,13 @@ export class Environments {
   /** Name of a place among generations: sandboxes of different providers can show different things. */
   project(place: EnvironmentPlace): string {
     return `${this.#providerOf(place)}:${place.workspace}`;
+  }
+
+  /** Loaded where sandboxes have images. */
+  async #images(provider: string): Promise<SandboxImages | undefined> {
+    if (provider !== "docker") return undefined;
+    const { DockerImages } = await import("@guildhall/sandbox");
+    return new DockerImages(this.#options.settings().sandbox.docker_host);
   }
 
   #providerOf({ provider }: EnvironmentPlace): string {

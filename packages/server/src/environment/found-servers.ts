@@ -39,7 +39,7 @@ export function findServers(kinds: readonly Kind[], facts: ProjectFacts, environ
   if (languages.size === 0) return [];
   const programs = serverPrograms();
   const own = ["node_modules/.bin", ".venv/bin"].map((directory) => join(workspace, directory));
-  const directories = [...own, ...environment.path, ...(environment.pure ? [] : SYSTEM)];
+  const directories = [...own, ...environment.path, ...(environment.pure || environment.image !== undefined ? [] : SYSTEM)];
   return kinds
     .filter(({ name }) => languages.has(name))
     .map(({ name, commands, remedy }) => {

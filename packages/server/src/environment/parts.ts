@@ -8,7 +8,11 @@ import { statePart } from "./state-part.ts";
 
 /** What joins every session on account of its environment. */
 export function environmentParts(environments: Environments): PartFactory[] {
-  const options = { strict: () => environments.terms.strict, advisories: () => environments.terms.advisories };
+  const options = {
+    strict: () => environments.terms.strict,
+    setupSeconds: () => environments.terms.setupSeconds,
+    advisories: () => environments.terms.advisories,
+  };
   let programs: Readonly<Record<string, string>> | undefined;
   const found = () => (programs ??= serverPrograms());
   return [

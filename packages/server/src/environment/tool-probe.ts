@@ -29,22 +29,32 @@ export class ToolProbe {
     how: { anew: boolean },
   ): Promise<readonly ToolVersion[]> {
     const { stateDir, ids } = this.#options;
-    const { path, mounts, pure, variables } = environment;
+    const { path, mounts, pure, variables, image } = environment;
+    const system = image === undefined ? {} : { image };
     const chosen = await this.#options.provider(provider);
-    const inside = [...path, ...(pure ? [] : SYSTEM_DIRECTORIES)];
+    const inside = [...path, ...(pure || image !== undefined ? [] : SYSTEM_DIRECTORIES)];
     const onHost = inside.map((directory) => {
       const mount = mounts.find(({ at }) => directory === at || directory.startsWith(`${at}/`));
       return mount === undefined ? directory : mount.source + directory.slice(mount.at.length);
     });
-    const stamp = stampOf(names, onHost, [chosen.name, path, pure, variables, FORMAT]);
+    const stamp = stampOf(names, onHost, [chosen.name, path, pure, variables, FORMAT, ...(image === undefined ? [] : [image])]);
     const known = how.anew ? undefined : this.#known.get(stamp);
     if (known !== undefined) return known;
     const { probeTools } = await import("@guildhall/environment");
     const workspace = join(stateDir, "probe");
     mkdirSync(workspace, { recursive: true, mode: 0o700 });
-    const sandbox = await chosen.create({ id: ids.next("sbx"), workspace, env: { ...variables }, toolchain: { path, mounts, pure } });
+    const sandbox = await chosen.create({
+      id: ids.next("sbx"),
+      workspace,
+      env: { ...variables },
+      toolchain: { path, mounts, pure, ...system },
+    });
     try {
-      const tools: ToolVersion[] = await probeTools(sandbox, names, { shell: "/run/guildhall/bin/bash", pure });
+      const tools: ToolVersion[] = await probeTools(sandbox, names, {
+        shell: "/run/guildhall/bin/bash",
+        // What the system of an image has is not known.
+        pure: pure || image !== undefined,
+      });
       this.#known.set(stamp, tools);
       return tools;
     } finally {

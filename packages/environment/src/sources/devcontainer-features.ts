@@ -1,0 +1,75 @@
+import { GuildError, type ProjectFiles } from "@guildhall/core";
+
+import { Data, withoutComments } from "../project/read-data.ts";
+import type { Devcontainer } from "./read-devcontainer.ts";
+
+export interface BuildFiles {
+  dockerfile: string;
+  files: Array<{ path: string; text: string; mode: number }>;
+}
+
+const MOST_FILES = 200;
+const PLACE = "/tmp/guildhall-features";
+
+/**
+ * What an image with a devcontainer's own features is built from: those that lie in the project beside its file (`./name`), in the order in
+ * which they are listed. Features of a registry are not fetched, and returned as `left`. Throws `invalid_argument` for one without
+ * `install.sh`.
+ */
+export async function featureBuild(
+  { file, features }: Devcontainer,
+  base: string,
+  files: ProjectFiles,
+): Promise<{ build: BuildFiles | undefined; left: string[] }> {
+  const own = features.filter(({ id }) => /^\.\/[\w./-]+$/.test(id) && !id.includes(".."));
+  const left = features.filter((one) => !own.includes(one)).map(({ id }) => id);
+  if (own.length === 0) return { build: undefined, left };
+  const beside = file.includes("/") ? file.slice(0, file.lastIndexOf("/") + 1) : "";
+  const lines = [`FROM ${base}`];
+  const copied: BuildFiles["files"] = [];
+  for (const [index, { id, options }] of own.entries()) {
+    const directory = `${beside}${id.slice(2)}`.replace(/\/$/, "");
+    const found = await filesBelow(files, directory);
+    if (!found.some(({ path }) => path === "install.sh")) {
+      throw new GuildError("invalid_argument", `the feature ${id} has no install.sh`, { subject: `${directory}/install.sh` });
+    }
+    const about = new Data(JSON.parse(withoutComments(found.find(({ path }) => path === "devcontainer-feature.json")?.text ?? "{}")));
+    const defaults = about.at("options").entries.flatMap(([name, option]) => {
+      const { value } = option.at("default");
+      return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? [[name, String(value)] as const] : [];
+    });
+    const given = Object.entries({ ...Object.fromEntries(defaults), ...options, _REMOTE_USER: "root", _CONTAINER_USER: "root" });
+    const variables = given.map(([name, value]) => `${name.replaceAll(/\W/g, "_").toUpperCase()}=${quoted(value)}`);
+    for (const { path, text } of found) {
+      copied.push({ path: `f${index}/${path}`, text, mode: path.endsWith(".sh") ? 0o755 : 0o644 });
+    }
+    lines.push(`COPY f${index}/ ${PLACE}/${index}/`, `RUN cd ${PLACE}/${index} && ${variables.join(" ")} ./install.sh`);
+    for (const [name, value] of Object.entries(about.at("containerEnv").texts)) {
+      if (/^[A-Za-z_]\w*$/.test(name)) lines.push(`ENV ${name}=${JSON.stringify(value)}`);
+    }
+  }
+  return { build: { dockerfile: `${lines.join("\n")}\n`, files: copied }, left };
+}
+
+/** A word for a shell, on one line. */
+function quoted(value: string): string {
+  return `'${value.replaceAll(/[\r\n]+/g, " ").replaceAll("'", String.raw`'\''`)}'`;
+}
+
+async function filesBelow(files: ProjectFiles, directory: string): Promise<Array<{ path: string; text: string }>> {
+  const found: Array<{ path: string; text: string }> = [];
+  const waiting = [""];
+  for (const at of waiting) {
+    for (const { name, kind } of await files.list(at === "" ? directory : `${directory}/${at}`)) {
+      const path = at === "" ? name : `${at}/${name}`;
+      if (kind === "directory") waiting.push(path);
+      if (kind !== "file") continue;
+      const text = await files.read(`${directory}/${path}`);
+      if (text !== undefined) found.push({ path, text });
+      if (found.length > MOST_FILES || path.length > 80) {
+        throw new GuildError("invalid_argument", "a feature has too many files, or names that are too long", { subject: directory });
+      }
+    }
+  }
+  return found;
+}

@@ -1,0 +1,88 @@
+import { GuildError, type ProjectFiles, type SetupCommand } from "@guildhall/core";
+
+import { Data, withoutComments } from "../project/read-data.ts";
+
+export const DEVCONTAINER_FILES = [".devcontainer/devcontainer.json", ".devcontainer.json"] as const;
+
+/** What a devcontainer.json asks for, as far as it is understood. */
+export interface Devcontainer {
+  file: string;
+  image: string;
+  /** It is built from a Dockerfile or a Compose project. */
+  built: boolean;
+  /** `linux/arm64`, where it names one. */
+  platform: string | undefined;
+  features: ReadonlyArray<{ id: string; options: Readonly<Record<string, string>> }>;
+  /** In the order in which they run. */
+  lifecycle: SetupCommand[];
+  /** Not yet substituted. */
+  variables: Record<string, string>;
+  /** What it asks for and cannot have: one line each. */
+  refused: string[];
+}
+
+/** In the specification's order; `initializeCommand` would run outside the container, and never does. */
+const LIFECYCLE = ["onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand"];
+const WIDER = ["mounts", "privileged", "capAdd", "securityOpt", "workspaceMount", "initializeCommand"];
+
+/** Reads the specification's file; throws `invalid_argument` for what is wrong in it, `not_found`. Runs nothing. */
+export async function readDevcontainer(files: ProjectFiles): Promise<Devcontainer> {
+  for (const file of DEVCONTAINER_FILES) {
+    const text = await files.read(file);
+    if (text === undefined) continue;
+    let data: Data;
+    try {
+      data = new Data(JSON.parse(withoutComments(text)));
+    } catch (error) {
+      throw new GuildError("invalid_argument", `${file} is no JSON: ${error instanceof Error ? error.message : ""}`, { cause: error });
+    }
+    const image = data.at("image").text ?? "";
+    const built = data.at("build").present || data.at("dockerFile").present || data.at("dockerComposeFile").present;
+    if (image === "" && !built) throw new GuildError("invalid_argument", `${file} names neither an image nor how to build one`);
+    const given = { ...data.at("containerEnv").texts, ...data.at("remoteEnv").texts };
+    const asked = data.at("runArgs").items.map((item) => item.text ?? "");
+    const user = data.at("remoteUser").text ?? data.at("containerUser").text;
+    const wider = WIDER.filter((name) => data.at(name).present);
+    const other = asked.filter((argument) => !argument.startsWith("--platform"));
+    return {
+      file,
+      image,
+      built,
+      platform: /--platform[= ](\S+)/.exec(asked.join(" "))?.[1],
+      features: data.at("features").entries.map(([id, options]) => ({ id, options: optionsOf(options) })),
+      lifecycle: LIFECYCLE.flatMap((name) => commandsOf(name, data.at(name))),
+      variables: Object.fromEntries(Object.entries(given).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))),
+      refused: [
+        ...(wider.length + other.length === 0
+          ? []
+          : [`not taken of ${file}: ${[...wider, ...(other.length === 0 ? [] : ["runArgs"])].join(", ")}`]),
+        ...(user === undefined ? [] : [`${file} asks for the user ${user.slice(0, 40)}: commands run as the sandbox's own`]),
+      ],
+    };
+  }
+  throw new GuildError("not_found", "there is no devcontainer.json");
+}
+
+function optionsOf(options: Data): Record<string, string> {
+  if (options.text !== undefined) return { version: options.text };
+  return Object.fromEntries(
+    options.entries.flatMap(([name, { value }]) => (["string", "number", "boolean"].includes(typeof value) ? [[name, String(value)]] : [])),
+  );
+}
+
+/** A line for a shell, a list of words, or several of either by name. */
+function commandsOf(name: string, command: Data): SetupCommand[] {
+  if (command.text !== undefined) return [{ name, argv: ["/bin/sh", "-c", command.text] }];
+  const [program, ...args] = command.items.flatMap((item) => item.text ?? []);
+  if (program !== undefined) return [{ name, argv: [program, ...args] }];
+  return command.entries.flatMap(([part, one]) => commandsOf(`${name} ${part}`, one));
+}
+
+/** Variables of the specification that mean something here; of those of the person's own machine, their defaults. */
+export function substituted(value: string, workspace: string, image: Readonly<Record<string, string>>): string {
+  return value
+    .replaceAll(/\$\{(?:local|container)WorkspaceFolder\}/g, () => workspace)
+    .replaceAll(/\$\{(?:local|container)WorkspaceFolderBasename\}/g, () => workspace.slice(workspace.lastIndexOf("/") + 1))
+    .replaceAll(/\$\{containerEnv:(\w+)(?::([^}]*))?\}/g, (_, name: string, other: string = "") => image[name] ?? other)
+    .replaceAll(/\$\{localEnv:\w+(?::([^}]*))?\}/g, (_, other: string = "") => other);
+}
