@@ -20,6 +20,11 @@ export function addResults(session: Command, context: Context, run: Run): void {
     .option("--paths <path...>", "only these files and directories")
     .addOption(json())
     .action((id, options) => run(commands().then((module) => module.apply(context, id, options))));
+  session
+    .command("discard <id>")
+    .description("give up the session's changes that are not applied; the copy that it worked in goes")
+    .addOption(json())
+    .action((id, options) => run(commands().then((module) => module.discard(context, id, options))));
   const ports = () => import("./commands/ports.ts");
   session
     .command("ports <id>")

@@ -52,6 +52,20 @@ export function apply(context: Context, id: string, options: Options): Promise<n
   });
 }
 
+/** `guild session discard`: gives up what has not been applied. */
+export function discard(context: Context, id: string, options: Pick<Options, "json">): Promise<number> {
+  return withConnection(context, async ({ results }) => {
+    const { discarded } = await results.discardSession({ sessionId: id });
+    for (const path of discarded) {
+      context.stdout.write(
+        options.json === true ? `${JSON.stringify({ id: `${id}/${path}`, type: "discarded", path })}\n` : `discarded ${path}\n`,
+      );
+    }
+    if (discarded.length === 0 && options.json !== true) context.stdout.write("nothing to discard\n");
+    return exitCode.done;
+  });
+}
+
 function coloured(context: Context, text: string): string {
   const style = createStyle(context.color);
   return text

@@ -124,6 +124,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     log,
     checkpointStore: (workspace) => checkpointStores.open(workspace),
     isRunning: (session) => host.isRunning(session),
+    rest: (session) => host.cool(session),
     now: () => clock.now().getTime(),
   });
   const extensions = createExtensions({

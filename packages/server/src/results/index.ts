@@ -16,6 +16,8 @@ export interface ResultsOptions {
   log: EventLog;
   checkpointStore(workspace: string): Promise<CheckpointStore>;
   isRunning(session: string): boolean;
+  /** Closes what a resting session keeps open: its sandbox works in the copy. */
+  rest(session: string): Promise<void>;
   /** Milliseconds since 1970. */
   now(): number;
 }
@@ -36,10 +38,10 @@ export interface Results {
 export function createResults(options: ResultsOptions): Results {
   const { directory, now } = options;
   const held = new HeldFiles(directory);
-  const copies = new ReviewCopies(join(directory, "copies"));
+  const copies = new ReviewCopies(join(directory, "copies"), { inUse: (session) => options.isRunning(session), now });
   return {
     held,
-    results: new SessionResults({ ...options, held }),
+    results: new SessionResults({ ...options, held, copies, rest: (session) => options.rest(session) }),
     workbench({ session, workspace }, apply, provider, unprotected) {
       if (apply === "review") {
         if (provider === "host") {

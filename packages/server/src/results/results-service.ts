@@ -14,5 +14,8 @@ export function resultsService({ results }: { results: SessionResults }): Servic
     async applySession({ sessionId, paths }) {
       return await results.apply(keyOf(sessionId), paths);
     },
+    async discardSession({ sessionId }) {
+      return { discarded: await results.discard(keyOf(sessionId)) };
+    },
   };
 }

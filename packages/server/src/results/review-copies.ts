@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -8,23 +8,44 @@ import { GuildError } from "@guildhall/core";
 
 const run = promisify(execFile);
 
-/** Copies of workspaces in which sessions work whose results are reviewed before they are applied; one a session, kept until it is removed. */
+/** A copy in which nobody has worked for so long goes when another is made: what was changed in it is in the checkpoints. */
+const KEPT_DAYS = 14;
+
+/**
+ * Copies of workspaces in which sessions work whose results are reviewed before they are applied; one a session. It goes when all was applied or
+ * the rest given up, and otherwise after two weeks without work in it.
+ */
 export class ReviewCopies {
   readonly #directory: string;
+  readonly #inUse: (session: string) => boolean;
+  readonly #now: () => number;
 
   /** `directory`: ours, on a file system with room for the workspaces. */
-  constructor(directory: string) {
+  constructor(directory: string, options: { inUse(session: string): boolean; now(): number }) {
     this.#directory = directory;
+    this.#inUse = (session) => options.inUse(session);
+    this.#now = () => options.now();
   }
 
   /**
    * The session's copy, made when there is none: owners, modes, links and times as they are, content shared with the original where the file
-   * system can. Throws `storage_full`, `failed_precondition`.
+   * system can. Throws `storage_full`; `failed_precondition`,
+   * among others for a session whose copy has gone with changes in it that nobody has decided upon.
    */
   async open(session: string, workspace: string): Promise<string> {
     const own = join(this.#directory, session);
     const files = join(own, "files");
-    if (existsSync(files)) return files;
+    if (existsSync(files)) {
+      await this.#touch(own);
+      return files;
+    }
+    if (existsSync(join(own, EXPIRED))) {
+      throw new GuildError("failed_precondition", `the copy in which the session worked was removed after ${KEPT_DAYS} days`, {
+        subject: session,
+        remedy: `its changes are kept: guild session apply ${session}, or guild session discard ${session}, then it goes on from your files`,
+      });
+    }
+    await this.#expire();
     if (`${own}/`.startsWith(`${workspace}/`)) {
       throw new GuildError("failed_precondition", "the copy for review would lie within the workspace", {
         subject: workspace,
@@ -51,6 +72,32 @@ export class ReviewCopies {
       );
     }
     await rename(making, files);
+    await this.#touch(own);
     return files;
   }
+
+  /** Removes the session's copy; the next `open` makes one of the workspace as it is then. */
+  async remove(session: string): Promise<void> {
+    await rm(join(this.#directory, session), { recursive: true, force: true });
+  }
+
+  /** Removes copies in which nobody has worked for long. */
+  async #expire(): Promise<void> {
+    for (const session of await readdir(this.#directory).catch(() => [])) {
+      const own = join(this.#directory, session);
+      const used = (await stat(own).catch(() => undefined))?.mtimeMs; // removed meanwhile
+      if (used === undefined || used > this.#now() - KEPT_DAYS * 86_400_000 || this.#inUse(session)) continue;
+      if (existsSync(join(own, EXPIRED))) continue;
+      await writeFile(join(own, EXPIRED), "", { mode: 0o600 });
+      await rm(join(own, "files"), { recursive: true, force: true });
+    }
+  }
+
+  async #touch(own: string): Promise<void> {
+    const now = new Date(this.#now());
+    await utimes(own, now, now);
+  }
 }
+
+/** Stands where a copy was that went by itself. */
+const EXPIRED = "expired";

@@ -7,6 +7,7 @@ import type { FileDifference } from "@guildhall/sandbox";
 import { checkWorkspace } from "../worker/workspace.ts";
 import { AppliedVersions } from "./applied-versions.ts";
 import type { HeldFiles } from "./held-files.ts";
+import type { ReviewCopies } from "./review-copies.ts";
 
 export interface SessionResultsDeps {
   log: EventLog;
@@ -14,7 +15,10 @@ export interface SessionResultsDeps {
   held: HeldFiles;
   /** Data of sessions' results. */
   directory: string;
+  copies: ReviewCopies;
   isRunning(session: string): boolean;
+  /** Closes what a resting session keeps open. */
+  rest(session: string): Promise<void>;
 }
 
 /** A change of a session, and how far it is. */
@@ -40,13 +44,8 @@ export class SessionResults {
 
   /** Throws `failed_precondition` while the session runs, or when there is nothing to apply. */
   async apply(key: SessionKey, paths: readonly string[]): Promise<{ applied: string[]; conflicts: Array<{ path: string; kept: string }> }> {
-    if (this.#deps.isRunning(key.session)) {
-      throw new GuildError("failed_precondition", "the session is running", {
-        subject: key.session,
-        remedy: `wait for its end, or stop it: guild session interrupt ${key.session}`,
-      });
-    }
-    const { record, store, changes, versions } = await this.#changes(key, paths);
+    this.#refuseRunning(key);
+    const { record, store, apply, changes, versions } = await this.#changes(key, paths);
     const wanted = changes.filter((change) => !change.applied);
     const [first] = paths;
     if (wanted.length === 0 && first !== undefined) {
@@ -67,10 +66,39 @@ export class SessionResults {
     await versions.add(result.applied);
     const done = new Set(result.applied.map(({ path }) => path));
     for (const change of wanted) if (change.held && done.has(change.path)) await this.#deps.held.release(key.session, change.path);
+    if (apply === "review" && result.conflicts.length === 0) {
+      const left = paths.length === 0 ? [] : (await this.#changes(key, [])).changes.filter((change) => !change.applied);
+      if (left.length === 0) await this.#settle(record, versions);
+    }
     return {
       applied: [...done],
       conflicts: result.conflicts.map(({ path, kept }) => ({ path, kept: kept ?? "" })),
     };
+  }
+
+  /** Gives up what has not been applied; returns the paths. Throws `failed_precondition` while the session runs. */
+  async discard(key: SessionKey): Promise<string[]> {
+    this.#refuseRunning(key);
+    const { record, apply, changes, versions } = await this.#changes(key, []);
+    const open = changes.filter((change) => !change.applied);
+    for (const change of open) if (change.held) await this.#deps.held.release(key.session, change.path);
+    if (apply === "review") await this.#settle(record, versions);
+    return open.map(({ path }) => path);
+  }
+
+  /** The copy has served; a session that goes on begins with the workspace as it is then. */
+  async #settle(record: SessionRecord, versions: AppliedVersions): Promise<void> {
+    await this.#deps.rest(record.session);
+    await versions.settle(record.lastSeq);
+    await this.#deps.copies.remove(record.session);
+  }
+
+  #refuseRunning(key: SessionKey): void {
+    if (!this.#deps.isRunning(key.session)) return;
+    throw new GuildError("failed_precondition", "the session is running", {
+      subject: key.session,
+      remedy: `wait for its end, or stop it: guild session interrupt ${key.session}`,
+    });
   }
 
   async #changes(
@@ -85,11 +113,11 @@ export class SessionResults {
   }> {
     const { log, held, directory } = this.#deps;
     const record = await log.getSession(key);
-    const { apply, first, last } = await checkpointsOf(log, record);
+    const versions = await AppliedVersions.open(join(directory, key.session));
+    const { apply, first, last } = await checkpointsOf(log, record, versions.settled);
     const store = await this.#deps.checkpointStore(record.workspace);
     const { diffTrees } = await import("@guildhall/sandbox");
     const between = first === undefined || last === undefined ? [] : await diffTrees(store, first, last);
-    const versions = await AppliedVersions.open(join(directory, key.session));
     const changes = between.map((change): ResultChange => {
       // What was applied before is what the person's file is compared with now.
       const before = versions.of(change.path);
@@ -116,27 +144,36 @@ export class SessionResults {
   }
 }
 
-/** The trees of a session's first checkpoint and its last, and how its results are applied. */
+/**
+ * The trees of a session's first checkpoint (behind what is settled) and its last, and how its results are applied. Where work went on in a new
+ * copy, that copy's own first checkpoint, made before any action, is the first; there is none when it was as the last one before.
+ */
 async function checkpointsOf(
   log: EventLog,
   record: SessionRecord,
+  settled: number,
 ): Promise<{ apply: "direct" | "review"; first: string | undefined; last: string | undefined }> {
   let apply: "direct" | "review" = "direct";
   let first: string | undefined;
   let last: string | undefined;
+  let open = settled === 0;
   for (let from = 1; from <= record.lastSeq;) {
     const page = await log.read(record, from, 500);
     if (page.length === 0) break;
-    for (const { body } of page) {
+    for (const { seq, body } of page) {
+      if (!open && seq > settled && (body.case === "actionStarted" || body.case === "checkpointMade")) {
+        open = true;
+        first = body.case === "checkpointMade" ? body.value.tree : last;
+      }
       if (body.case === "sessionStarted" && body.value.apply === "review") apply = "review";
       if (body.case === "checkpointMade" || body.case === "sessionRewound") {
         last = body.value.tree;
-        first ??= last;
+        if (open) first ??= last;
       }
     }
     from += page.length;
   }
-  return { apply, first, last };
+  return { apply, first: open ? first : last, last };
 }
 
 function isWithin(path: string, place: string): boolean {

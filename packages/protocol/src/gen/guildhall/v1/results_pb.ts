@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/results.proto.
  */
 export const file_guildhall_v1_results: GenFile = /*@__PURE__*/
-  fileDesc("ChpndWlsZGhhbGwvdjEvcmVzdWx0cy5wcm90bxIMZ3VpbGRoYWxsLnYxIjcKEkRpZmZTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg0KBXBhdGhzGAIgAygJIlwKE0RpZmZTZXNzaW9uUmVzcG9uc2USDQoFYXBwbHkYASABKAkSKAoFZmlsZXMYAiADKAsyGS5ndWlsZGhhbGwudjEuQ2hhbmdlZEZpbGUSDAoEZGlmZhgDIAEoCSJKCgtDaGFuZ2VkRmlsZRIMCgRwYXRoGAEgASgJEg4KBmNoYW5nZRgCIAEoCRIMCgRoZWxkGAMgASgIEg8KB2FwcGxpZWQYBCABKAgiOAoTQXBwbHlTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg0KBXBhdGhzGAIgAygJIlcKFEFwcGx5U2Vzc2lvblJlc3BvbnNlEg8KB2FwcGxpZWQYASADKAkSLgoJY29uZmxpY3RzGAIgAygLMhsuZ3VpbGRoYWxsLnYxLkFwcGx5Q29uZmxpY3QiKwoNQXBwbHlDb25mbGljdBIMCgRwYXRoGAEgASgJEgwKBGtlcHQYAiABKAkyuwEKDlJlc3VsdHNTZXJ2aWNlElIKC0RpZmZTZXNzaW9uEiAuZ3VpbGRoYWxsLnYxLkRpZmZTZXNzaW9uUmVxdWVzdBohLmd1aWxkaGFsbC52MS5EaWZmU2Vzc2lvblJlc3BvbnNlElUKDEFwcGx5U2Vzc2lvbhIhLmd1aWxkaGFsbC52MS5BcHBseVNlc3Npb25SZXF1ZXN0GiIuZ3VpbGRoYWxsLnYxLkFwcGx5U2Vzc2lvblJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChpndWlsZGhhbGwvdjEvcmVzdWx0cy5wcm90bxIMZ3VpbGRoYWxsLnYxIjcKEkRpZmZTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg0KBXBhdGhzGAIgAygJIlwKE0RpZmZTZXNzaW9uUmVzcG9uc2USDQoFYXBwbHkYASABKAkSKAoFZmlsZXMYAiADKAsyGS5ndWlsZGhhbGwudjEuQ2hhbmdlZEZpbGUSDAoEZGlmZhgDIAEoCSJKCgtDaGFuZ2VkRmlsZRIMCgRwYXRoGAEgASgJEg4KBmNoYW5nZRgCIAEoCRIMCgRoZWxkGAMgASgIEg8KB2FwcGxpZWQYBCABKAgiOAoTQXBwbHlTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg0KBXBhdGhzGAIgAygJIlcKFEFwcGx5U2Vzc2lvblJlc3BvbnNlEg8KB2FwcGxpZWQYASADKAkSLgoJY29uZmxpY3RzGAIgAygLMhsuZ3VpbGRoYWxsLnYxLkFwcGx5Q29uZmxpY3QiKwoVRGlzY2FyZFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiKwoWRGlzY2FyZFNlc3Npb25SZXNwb25zZRIRCglkaXNjYXJkZWQYASADKAkiKwoNQXBwbHlDb25mbGljdBIMCgRwYXRoGAEgASgJEgwKBGtlcHQYAiABKAkymAIKDlJlc3VsdHNTZXJ2aWNlElIKC0RpZmZTZXNzaW9uEiAuZ3VpbGRoYWxsLnYxLkRpZmZTZXNzaW9uUmVxdWVzdBohLmd1aWxkaGFsbC52MS5EaWZmU2Vzc2lvblJlc3BvbnNlElUKDEFwcGx5U2Vzc2lvbhIhLmd1aWxkaGFsbC52MS5BcHBseVNlc3Npb25SZXF1ZXN0GiIuZ3VpbGRoYWxsLnYxLkFwcGx5U2Vzc2lvblJlc3BvbnNlElsKDkRpc2NhcmRTZXNzaW9uEiMuZ3VpbGRoYWxsLnYxLkRpc2NhcmRTZXNzaW9uUmVxdWVzdBokLmd1aWxkaGFsbC52MS5EaXNjYXJkU2Vzc2lvblJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message guildhall.v1.DiffSessionRequest
@@ -158,6 +158,42 @@ export const ApplySessionResponseSchema: GenMessage<ApplySessionResponse> = /*@_
   messageDesc(file_guildhall_v1_results, 4);
 
 /**
+ * @generated from message guildhall.v1.DiscardSessionRequest
+ */
+export type DiscardSessionRequest = Message<"guildhall.v1.DiscardSessionRequest"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message guildhall.v1.DiscardSessionRequest.
+ * Use `create(DiscardSessionRequestSchema)` to create a new message.
+ */
+export const DiscardSessionRequestSchema: GenMessage<DiscardSessionRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_results, 5);
+
+/**
+ * @generated from message guildhall.v1.DiscardSessionResponse
+ */
+export type DiscardSessionResponse = Message<"guildhall.v1.DiscardSessionResponse"> & {
+  /**
+   * Relative paths.
+   *
+   * @generated from field: repeated string discarded = 1;
+   */
+  discarded: string[];
+};
+
+/**
+ * Describes the message guildhall.v1.DiscardSessionResponse.
+ * Use `create(DiscardSessionResponseSchema)` to create a new message.
+ */
+export const DiscardSessionResponseSchema: GenMessage<DiscardSessionResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_results, 6);
+
+/**
  * A file that the person has changed too: it stays as the person has it.
  *
  * @generated from message guildhall.v1.ApplyConflict
@@ -181,7 +217,7 @@ export type ApplyConflict = Message<"guildhall.v1.ApplyConflict"> & {
  * Use `create(ApplyConflictSchema)` to create a new message.
  */
 export const ApplyConflictSchema: GenMessage<ApplyConflict> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_results, 5);
+  messageDesc(file_guildhall_v1_results, 7);
 
 /**
  * What a session has changed, for the person whose workspace it is.
@@ -206,6 +242,16 @@ export const ResultsService: GenService<{
     methodKind: "unary";
     input: typeof ApplySessionRequestSchema;
     output: typeof ApplySessionResponseSchema;
+  },
+  /**
+   * Gives up what has not been applied; the session goes on, if it does, from the workspace as it is then.
+   *
+   * @generated from rpc guildhall.v1.ResultsService.DiscardSession
+   */
+  discardSession: {
+    methodKind: "unary";
+    input: typeof DiscardSessionRequestSchema;
+    output: typeof DiscardSessionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_guildhall_v1_results, 0);
