@@ -63,6 +63,22 @@ describe("a run of twenty steps, killed", () => {
     }
   }
 
+  for (const point of full ? (["input:before", "input:after"] as const) : (["input:after"] as const)) {
+    it(`in the daemon at ${point} of a message sent meanwhile, goes on: what is stored is there once`, async () => {
+      verifies("A6", "B5");
+      await bench.home.guild(["down", "--now"]);
+      const { workspace, run } = bench.start({ env: { GUILD_FAULTS: `${point}@1=kill` } });
+      const told = await run.until(/Step 5\./);
+      const session = /ses_\w+/.exec(told)?.[0] ?? "";
+      const sent = await bench.home.guild(["session", "send", session, "A word in between."]);
+      assert.notEqual(sent.code, 0, "it was not acknowledged");
+      const finished = await run.finished;
+      await bench.resumeAndCheck(workspace, finished, point);
+      const { stdout } = await bench.home.guild(["session", "events", session, "--json"]);
+      assert.equal(stdout.split("A word in between.").length - 1, point === "input:after" ? 1 : 0);
+    });
+  }
+
   for (const seed of full ? [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] : [1]) {
     const step = 1 + seededRandom(seed).below(20);
     const reached = new RegExp(`Step ${step}\\.`);
