@@ -215,14 +215,18 @@ export class Journal {
   async #renew(): Promise<void> {
     const { log, leaseMs, clock } = this.#options;
     const { signal } = this.#end;
+    // By the monotonic clock: the other one may jump.
+    let renewed = clock.monotonic();
     while (!signal.aborted) {
       await clock.sleep(leaseMs / 3, signal).catch(ignoreAbort(signal));
       if (signal.aborted) return;
       try {
+        const asked = clock.monotonic();
         this.#lease = await log.renewLease(this.#lease, leaseMs);
+        renewed = asked;
       } catch (error) {
         // A store that is away for a moment is asked again at the next third; a lease that is over is not.
-        if (GuildError.is(error, "lease_lost") || clock.now() >= this.#lease.expires) return this.#break(error);
+        if (GuildError.is(error, "lease_lost") || clock.monotonic() - renewed >= leaseMs) return this.#break(error);
       }
     }
   }

@@ -202,7 +202,6 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     journal,
     busy: options.busy,
     keepWarmMs: settings().sandbox.idle_seconds * 1000,
-    ...(seams.leaseMs === undefined ? {} : { leaseMs: seams.leaseMs }),
     createMasker: (credentials) => screen.masker(Object.values(credentials)),
     openWorkbench: async (record, masker) => {
       const [first] = await log.read(record, 1, 1);

@@ -168,7 +168,7 @@ export class Dispatcher {
     const held = new Set(hello.held.map(({ taskId }) => taskId));
     for (const task of await store.open(tenant)) {
       if (task.state === TaskState.RUNNING && task.worker === member.id && !held.has(task.id))
-        await this.#release(task, "its worker gave it up", true, { owner: task.claimOwner ?? "" });
+        await this.#release(task, "its worker gave it up", false, { owner: task.claimOwner ?? "" });
     }
     // Told while its connection was broken: what it did not hear of is found in the row.
     for (const task of this.tasksOf(member.id)) if (!held.has(task.id)) await this.#settled(task);
@@ -310,7 +310,11 @@ export class Dispatcher {
       this.#running.delete(task.id);
       await this.#ended(task);
     } else {
-      await this.#release(task, yielded ? "made room for another" : reason === "" ? "its worker gave it up" : reason, !yielded);
+      await this.#release(
+        task,
+        yielded && reason === "" ? "made room for another" : reason === "" ? "its worker gave it up" : reason,
+        !yielded,
+      );
     }
   }
 

@@ -4,7 +4,7 @@ export interface PoolTimes {
   heartbeatMs: number;
   /** A worker that hears nothing for this long ends what it works on: somebody else is about to take it. */
   fenceMs: number;
-  /** Of sessions and sandboxes at workers: a sandbox whose worker is suspended kills itself after that. */
+  /** Of sandboxes at workers: one whose worker is suspended kills itself after that. */
   leaseMs: number;
   /** A worker that was silent for this long is gone. Longer than the two above, so that nothing of it is left by then. */
   goneMs: number;
@@ -12,4 +12,4 @@ export interface PoolTimes {
   claimMs: number;
 }
 
-export const POOL_TIMES: PoolTimes = { heartbeatMs: 1_000, fenceMs: 4_000, leaseMs: 6_000, goneMs: 7_500, claimMs: 12_000 };
+export const POOL_TIMES: PoolTimes = { heartbeatMs: 750, fenceMs: 3_500, leaseMs: 5_000, goneMs: 6_250, claimMs: 12_000 };

@@ -219,7 +219,9 @@ export class WorkerAgent {
         failure = await host.rested(key.session);
       }
       const after = await log.getSession(key);
-      over = { ...over, ended: !after.turnOpen, yielded: work.asked, reason: failure?.line ?? "" };
+      // Late with its lease, or not the one any more: that says nothing against the task.
+      const yielded = work.asked || failure?.code === "lease_lost";
+      over = { ...over, ended: !after.turnOpen, yielded, reason: failure?.line ?? "" };
       if (after.lastTurnEnd?.reason === TurnEndReason.DONE && over.ended) over.undelivered = await this.#deliver(offer, after);
     } catch (error) {
       journal.error(`${taskId}: cannot be worked on`, error);
@@ -259,7 +261,11 @@ export class WorkerAgent {
       if (work.fenced) continue;
       work.fenced = true;
       this.#deps.journal.warn(`${work.offer.taskId}: given up, no orchestrator is heard of`);
-      this.#leave(work.offer, true);
+      work.asked = true;
+      const { taskId, session } = work.offer;
+      this.#deps.host
+        .abandon(session?.session ?? "")
+        .catch((error: unknown) => this.#deps.journal.error(`${taskId}: its sandbox did not end well`, error));
     }
   }
 }

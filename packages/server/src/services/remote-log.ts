@@ -6,6 +6,7 @@ import { type Event, EventSchema } from "@guildhall/protocol";
 import { type LeaseMessage, LogService, type RecordMessage } from "@guildhall/protocol/internal";
 
 import { fromStatus } from "../rpc/from-status.ts";
+import { patiently } from "./patiently.ts";
 
 export interface RemoteLogOptions {
   /** For messages: where the log is. */
@@ -15,8 +16,8 @@ export interface RemoteLogOptions {
 }
 
 /**
- * The event log of another process, over the wire. Keeps the port's promises as long as that process does; an append that meets a lost
- * connection is in the log whole or not at all, as a read will tell. A watch whose connection breaks goes on by itself where it was, for as
+ * The event log of another process, over the wire. Keeps the port's promises as long as that process does; calls that meet a lost connection are
+ * made again for a while, an append after a look whether it is there. A watch whose connection breaks goes on by itself where it was, for as
  * long as the other side comes back within `timeoutMs`.
  */
 export function remoteLog(transport: Transport, options: RemoteLogOptions): EventLog {
@@ -31,6 +32,16 @@ export function remoteLog(transport: Transport, options: RemoteLogOptions): Even
       throw meaning(error);
     }
   };
+  const again = <T>(call: () => Promise<T>): Promise<T> => patiently(() => ask(call()), closed.signal);
+  const page = async (key: SessionKey, fromSeq: number, limit: number): Promise<Event[]> => {
+    const events: Event[] = [];
+    try {
+      for await (const part of client.read({ ref: refOf(key), fromSeq, limit }, callOptions)) events.push(...part.events);
+    } catch (error) {
+      throw meaning(error);
+    }
+    return events;
+  };
   const meaning = (error: unknown): Error =>
     closed.signal.aborted ? new GuildError("unavailable", "the event log is closed", { cause: error }) : fromStatus(error, peer);
 
@@ -40,25 +51,24 @@ export function remoteLog(transport: Transport, options: RemoteLogOptions): Even
       const request = { ref, title, workspace, parent, actor, events: wrap(events), requestId };
       return toRecord((await ask(client.createRecord(request, callOptions))).record);
     },
-    getSession: async (key) => toRecord((await ask(client.getRecord({ ref: refOf(key) }, callOptions))).record),
-    listSessions: async (query) => (await ask(client.listRecords(query, callOptions))).records.map(toRecord),
+    getSession: async (key) => toRecord((await again(() => client.getRecord({ ref: refOf(key) }, callOptions))).record),
+    listSessions: async (query) => (await again(() => client.listRecords(query, callOptions))).records.map(toRecord),
     async append({ expectedSeq, epoch, actor, events, ...key }) {
       const request = { ref: refOf(key), expectedSeq, epoch, actor, events: wrap(events) };
-      const stored = (await ask(client.append(request, callOptions))).events;
+      let open = false;
+      const stored = await patiently(async () => {
+        // Of an epoch there is one writer: what stands there under ours is what was sent when the line broke.
+        const there = open ? await page(key, expectedSeq + 1, events.length) : [];
+        if (there[0]?.epoch === epoch) return there;
+        open = true;
+        return (await ask(client.append(request, callOptions))).events;
+      }, closed.signal);
       for (const [index, event] of stored.entries()) event.body = events[index] ?? event.body;
       return stored;
     },
     appendInput: async (key, actor, events) =>
       (await ask(client.appendInput({ ref: refOf(key), actor, events: wrap(events) }, callOptions))).events,
-    async read(key, fromSeq, limit) {
-      const events: Event[] = [];
-      try {
-        for await (const page of client.read({ ref: refOf(key), fromSeq, limit }, callOptions)) events.push(...page.events);
-      } catch (error) {
-        throw meaning(error);
-      }
-      return events;
-    },
+    read: (key, fromSeq, limit) => patiently(() => page(key, fromSeq, limit), closed.signal),
     async *watch(key, fromSeq, signal) {
       const either = AbortSignal.any([signal, closed.signal]);
       for (let next = Math.max(1, fromSeq), since = performance.now(); !signal.aborted;) {
@@ -79,7 +89,7 @@ export function remoteLog(transport: Transport, options: RemoteLogOptions): Even
       }
     },
     async acquireLease(key, owner, ttlMs, { takeover = false } = {}) {
-      return toLease((await ask(client.acquireLease({ ref: refOf(key), owner, ttlMs, takeover }, callOptions))).lease);
+      return toLease((await again(() => client.acquireLease({ ref: refOf(key), owner, ttlMs, takeover }, callOptions))).lease);
     },
     async renewLease(lease, ttlMs) {
       // An answer that comes when the lease is over is of no use.

@@ -4,6 +4,7 @@ import { BlobService, CheckpointService } from "@guildhall/protocol/internal";
 
 import { fromStatus } from "../rpc/from-status.ts";
 import { PIECE } from "./object-services.ts";
+import { patiently } from "./patiently.ts";
 
 const unary = { timeoutMs: 60_000 };
 
@@ -13,26 +14,28 @@ const believedMs = 15_000;
 /** The blob store of another process. */
 export function remoteBlobs(transport: Transport, peer: string): BlobStore {
   const client = createClient(BlobService, transport);
+  const put = async (source: BlobSource, mediaType: string): ReturnType<BlobStore["put"]> => {
+    const pump = pumped(source, mediaType);
+    const { ref } = await client.putBlob(pump.requests).catch((error: unknown) => {
+      // What went wrong while the content was made says more than the broken call that follows from it.
+      throw pump.failure() ?? fromStatus(error, peer);
+    });
+    if (ref === undefined) throw new GuildError("internal", "the answer names no blob");
+    return ref;
+  };
   return {
-    async put(source, mediaType) {
-      const pump = pumped(source, mediaType);
-      const { ref } = await client.putBlob(pump.requests).catch((error: unknown) => {
-        // What went wrong while the content was made says more than the broken call that follows from it.
-        throw pump.failure() ?? fromStatus(error, peer);
-      });
-      if (ref === undefined) throw new GuildError("internal", "the answer names no blob");
-      return ref;
-    },
+    // A stream can be read once.
+    put: (source, mediaType) => (source instanceof Uint8Array ? patiently(() => put(source, mediaType)) : put(source, mediaType)),
     async *get(digest, range) {
       const part = range === undefined ? {} : { offset: BigInt(range.offset), length: BigInt(range.length) };
       yield* translated(client.getBlob({ digest, ...part }), peer, ({ chunk }) => chunk);
     },
-    has: async (digest) => (await asked(client.hasBlob({ digest }, unary), peer)).there,
+    has: async (digest) => (await asked(() => client.hasBlob({ digest }, unary), peer)).there,
     async *list() {
       yield* translated(client.listBlobs({}), peer, ({ digest, size }) => ({ digest, size: Number(size) }));
     },
     async delete(digest) {
-      await asked(client.deleteBlob({ digest }, unary), peer);
+      await asked(() => client.deleteBlob({ digest }, unary), peer);
     },
   };
 }
@@ -45,7 +48,7 @@ export function remoteCheckpoints(transport: Transport, peer: string, workspace:
   return {
     async has(id) {
       if (id === last.id && performance.now() < last.until) return true;
-      const { there } = await asked(client.hasObjects({ workspace, ids: [id] }, unary), peer);
+      const { there } = await asked(() => client.hasObjects({ workspace, ids: [id] }, unary), peer);
       if (there[0] === true) last = { id, until: performance.now() + believedMs };
       return there[0] === true;
     },
@@ -67,20 +70,22 @@ export function remoteCheckpoints(transport: Transport, peer: string, workspace:
         }
         yield { workspace: "", objects: batch, last: true };
       };
-      const { storedBytes } = await asked(client.putObjects(requests()), peer);
+      const { storedBytes } = await asked(() => client.putObjects(requests()), peer);
       return { storedBytes: Number(storedBytes) };
     },
-    async get(id) {
-      const chunks: Uint8Array[] = [];
-      let kind = "";
-      for await (const part of translated(client.getObject({ workspace, id }), peer, (response) => response)) {
-        if (part.kind !== "") kind = part.kind;
-        chunks.push(part.chunk);
-      }
-      return { kind: kind === "tree" ? "tree" : "blob", content: Buffer.concat(chunks) };
-    },
+    get: (id) =>
+      patiently(async () => {
+        const chunks: Uint8Array[] = [];
+        let kind = "";
+        for await (const part of translated(client.getObject({ workspace, id }), peer, (response) => response)) {
+          if (part.kind !== "") kind = part.kind;
+          chunks.push(part.chunk);
+        }
+        return { kind: kind === "tree" ? "tree" : "blob", content: Buffer.concat(chunks) };
+      }),
     async collect(roots) {
-      const { objects, bytes } = await asked(client.collectObjects({ workspace, roots: [...roots] }), peer);
+      const named = [...roots];
+      const { objects, bytes } = await asked(() => client.collectObjects({ workspace, roots: named }), peer);
       return { objects: Number(objects), bytes: Number(bytes) };
     },
   };
@@ -107,12 +112,13 @@ function pumped(
   return { requests: requests(), failure: () => failed };
 }
 
-async function asked<T>(call: Promise<T>, peer: string): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    throw fromStatus(error, peer);
-  }
+/** Nothing that is asked here does harm when it is asked twice. */
+function asked<T>(call: () => Promise<T>, peer: string): Promise<T> {
+  return patiently(() =>
+    call().catch((error: unknown) => {
+      throw fromStatus(error, peer);
+    }),
+  );
 }
 
 async function* translated<T, U>(stream: AsyncIterable<T>, peer: string, map: (item: T) => U): AsyncGenerator<U> {

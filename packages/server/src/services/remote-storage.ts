@@ -5,6 +5,7 @@ import { LedgerService } from "@guildhall/protocol/internal";
 import type { CheckpointStores } from "../daemon/checkpoints.ts";
 import { fromStatus } from "../rpc/from-status.ts";
 import type { Storage } from "../storage/index.ts";
+import { patiently } from "./patiently.ts";
 import { remoteLog } from "./remote-log.ts";
 import { remoteBlobs, remoteCheckpoints } from "./remote-objects.ts";
 
@@ -59,13 +60,16 @@ function remoteBudgets(transport: Transport, peer: string): Budgets {
   return {
     async reserve({ tenant, session, epoch }, wanted) {
       if (free.has(session)) return { id: "" };
-      const { id } = await client.reserve({ session: { tenant, session }, epoch, wanted }, { timeoutMs: 15_000 }).catch(failed);
+      // One that was made and not heard of is held until its time is over.
+      const { id } = await patiently(() =>
+        client.reserve({ session: { tenant, session }, epoch, wanted }, { timeoutMs: 15_000 }).catch(failed),
+      );
       if (free.size > mostRemembered) free.clear();
       if (id === "") free.add(session);
       return { id };
     },
     async settle({ id }, spent) {
-      if (id !== "") await client.settle({ id, spent }, { timeoutMs: 15_000 }).catch(failed);
+      if (id !== "") await patiently(() => client.settle({ id, spent }, { timeoutMs: 15_000 }).catch(failed));
     },
   };
 }

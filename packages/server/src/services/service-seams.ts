@@ -11,7 +11,7 @@ export interface ServiceSeams {
   checkpoints?: CheckpointStores;
   models?(): Promise<ModelProvider>;
   budgets?: Budgets;
-  /** Of sessions and sandboxes, milliseconds. */
+  /** Of sandboxes, milliseconds. A session's may be longer: who takes it over has the pool's word for it. */
   leaseMs?: number;
   /** Where credentials of sessions go. */
   lend?(session: string, credentials: Readonly<Record<string, string>>): Promise<void>;

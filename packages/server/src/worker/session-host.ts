@@ -188,6 +188,13 @@ export class SessionHost {
     else hosted?.drain.abort(reason);
   }
 
+  /** Ends a run whose session is somebody else's by now: its sandbox dies before anything else. */
+  async abandon(session: string): Promise<void> {
+    const dead = this.#hosted.get(session)?.workbench?.kill();
+    this.leave(session, { now: true });
+    await dead;
+  }
+
   /** The sandbox of a session that runs or rests warm; undefined: it has none. */
   sandbox(session: string): Promise<Sandbox> | undefined {
     const workbench = this.#hosted.get(session)?.workbench;

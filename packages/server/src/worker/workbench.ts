@@ -25,6 +25,8 @@ export interface Workbench {
   readonly parts: Promise<readonly SessionPart[]>;
   /** The sandbox has ended, for whatever reason: this workbench is of no more use. */
   readonly broken: boolean;
+  /** Kills every process, at once and before anything is put in order; `close` does the rest. */
+  kill(): Promise<void>;
   /** Kills every process and frees everything. Idempotent. */
   close(): Promise<void>;
 }
@@ -95,6 +97,12 @@ export function openWorkbench(
   // Who awaits them hears of a failure; that nobody may is no fault.
   for (const part of [toolSession, checkpointer, parts]) part.catch(() => undefined);
   return {
+    async kill() {
+      broken = true;
+      // What never was needs no end.
+      const opened = await sandbox.catch(() => undefined);
+      await opened?.dispose();
+    },
     sandbox,
     toolSession,
     checkpointer,

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it, type TestContext } from "node:test";
+
+import { verifies } from "../verifies.ts";
+import type { Cut } from "./cable.ts";
+import { pause, pidOf } from "./system.ts";
+import { marked, Workshop } from "./workshop.ts";
+
+/** Everything, not a sample: `npm run test:full`. */
+const full = process.env["GUILD_TEST_FULL"] !== undefined;
+
+describe("services that die, stop and lose each other", () => {
+  const shop = new Workshop();
+  before(() => shop.start());
+  after(() => shop.close());
+
+  /** A fault at a worker: the other goes on, and when it does nothing of the first is left. */
+  const takenOver = async (t: TestContext, steps: number, fault: (worker: Workshop["workers"][number]) => void) => {
+    const job = await shop.submit(steps);
+    const { session, before: acknowledged, worker } = await shop.under(job, 2);
+    const left = marked(job.mark);
+    assert.equal(left.length, 1, "its first step has left a process");
+    fault(worker);
+    const took = await shop.takeover(session, acknowledged);
+    t.diagnostic(`takeover after ${took} ms`);
+    assert.deepEqual(marked(job.mark), [], "the sandbox of the first is dead");
+    return { job, worker, check: () => shop.check(job, session, acknowledged) };
+  };
+
+  it("go on without a worker that is suspended, which does nothing more when it comes back", async (t) => {
+    verifies("A3");
+    const { worker, check } = await takenOver(t, 4, ({ service }) => process.kill(pidOf(service), "SIGSTOP"));
+    process.kill(pidOf(worker.service), "SIGCONT");
+    await check();
+    await shop.system.workers(2);
+  });
+
+  const cuts: Cut[] = full ? ["both", "up", "down"] : [];
+  for (const cut of cuts) {
+    it(`go on without a worker that is cut off: ${cut}`, async (t) => {
+      const { worker, check } = await takenOver(t, 4, ({ cable }) => (cable.cut = cut));
+      worker.cable.mend();
+      await check();
+      await shop.system.workers(2);
+    });
+  }
+
+  it("go on after the orchestrator was killed, with what runs", async () => {
+    const job = await shop.submit(5);
+    const { session, before: acknowledged } = await shop.under(job, 2);
+    process.kill(pidOf(shop.orchestrator), "SIGKILL");
+    await shop.orchestrator.ended;
+    await shop.startOrchestrator(shop.orchestrator.port);
+    await shop.check(job, session, acknowledged);
+    await shop.system.workers(2);
+  });
+
+  it("go on over lines that hold packets back and break", async () => {
+    const job = await shop.submit(4);
+    const { session, before: acknowledged, worker } = await shop.under(job, 1);
+    for (const { cable } of shop.workers) cable.delayMs = 150;
+    for (let round = 0; round < 6; round++) {
+      await pause(400);
+      worker.cable.tear();
+    }
+    await shop.check(job, session, acknowledged);
+    for (const { cable } of shop.workers) cable.delayMs = 0;
+  });
+
+  if (!full) return;
+
+  it("go on without a worker that is killed", async (t) => {
+    const { worker, check } = await takenOver(t, 4, ({ service }) => process.kill(pidOf(service), "SIGKILL"));
+    await check();
+    worker.service = await shop.startWorker(worker.service.name, worker.cable);
+    await shop.system.workers(2);
+  });
+
+  it("go on after the models service was killed", async () => {
+    const job = await shop.submit(5);
+    const { session, before: acknowledged } = await shop.under(job, 2);
+    process.kill(pidOf(shop.models), "SIGKILL");
+    await shop.models.ended;
+    await pause(1_500);
+    shop.models = await shop.system.start("models", ["models"], { port: shop.models.port });
+    await shop.check(job, session, acknowledged);
+  });
+
+  it("go on after the database was killed", async () => {
+    const job = await shop.submit(5);
+    const { session, before: acknowledged } = await shop.under(job, 2);
+    const file = join(shop.system.home.directory, "orchestrator/data/postgres/postmaster.pid");
+    process.kill(Number(readFileSync(file, "utf8").split("\n")[0]), "SIGKILL");
+    await shop.check(job, session, acknowledged);
+  });
+
+  it("are each started anew while they work, one after the other, and nothing of the work is lost", async () => {
+    const jobs = await Promise.all([shop.submit(8), shop.submit(8), shop.submit(8)]);
+    const seen = await Promise.all(jobs.map((job) => shop.under(job, 1)));
+    for (const worker of shop.workers) {
+      worker.service.child.kill("SIGTERM");
+      await worker.service.ended;
+      worker.service = await shop.startWorker(worker.service.name, worker.cable);
+      await shop.system.workers(2);
+    }
+    shop.models.child.kill("SIGTERM");
+    await shop.models.ended;
+    shop.models = await shop.system.start("models", ["models"], { port: shop.models.port });
+    shop.orchestrator.child.kill("SIGTERM");
+    await shop.orchestrator.ended;
+    await shop.startOrchestrator(shop.orchestrator.port);
+    for (const [index, job] of jobs.entries()) await shop.check(job, seen[index]?.session ?? "", seen[index]?.before ?? []);
+  });
+});

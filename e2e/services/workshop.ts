@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { repository } from "../cli/guild.ts";
+import { Cable } from "./cable.ts";
+import { type EventLine, pause, pidOf, type Service, ServiceSystem, type TaskLine } from "./system.ts";
+
+/** A whole system with two workers, each behind a line of its own, and tasks that show whether anything was lost. */
+export class Workshop {
+  readonly system = new ServiceSystem();
+  readonly workers: Array<{ service: Service; cable: Cable }> = [];
+  models!: Service;
+  orchestrator!: Service;
+  #tasks = 0;
+
+  async start(env: { orchestrator?: Record<string, string> } = {}): Promise<void> {
+    const { system } = this;
+    this.models = await system.start("models", ["models"]);
+    await this.startOrchestrator(undefined, env.orchestrator);
+    for (const name of ["worker-1", "worker-2"]) {
+      const cable = await Cable.to(this.orchestrator.port);
+      this.workers.push({ cable, service: await this.startWorker(name, cable) });
+    }
+    await system.workers(2);
+  }
+
+  /** Starts the orchestrator, with its gateway, or another one in its place. */
+  async startOrchestrator(port?: number, env: Record<string, string> = {}): Promise<void> {
+    this.orchestrator = await this.system.start("orchestrator", ["orchestrator", "gateway"], {
+      ...(port === undefined ? {} : { port }),
+      env: { GUILD_SERVICES_MODELS: this.models.address, ...env },
+    });
+    this.system.gateway = this.orchestrator.address;
+  }
+
+  startWorker(name: string, cable: Cable, env: Record<string, string> = {}): Promise<Service> {
+    return this.system.start(name, ["worker"], {
+      join: cable.address,
+      env: { GUILD_SERVICES_MODELS: this.models.address, GUILD_WORKERS_SLOTS: "2", ...env },
+    });
+  }
+
+  /** A task of `steps` steps of a second on a clone; its first leaves a process running behind it. */
+  async submit(steps: number): Promise<Job> {
+    const { system } = this;
+    const name = `job-${++this.#tasks}`;
+    const origin = join(system.home.directory, name);
+    mkdirSync(origin);
+    repository(origin);
+    // Found again by its odd length.
+    const mark = `${7_000_000 + process.pid}.${this.#tasks}`;
+    const step = (n: number) => {
+      const behind = n === 1 ? `sleep ${mark} >&- 2>&- & ` : "";
+      return `  - say: step ${n}\n    calls:\n      - tool: bash\n        args: { command: "${behind}echo ${n} >> steps.txt; sleep 1" }\n`;
+    };
+    const all = Array.from({ length: steps }, (_, index) => step(index + 1)).join("");
+    const finish = "  - say: done\n    calls:\n      - tool: finish\n        args: { done: true, summary: all is done }\n";
+    const script = system.home.write(`${name}.yaml`, `steps:\n${all}${finish}`);
+    const spec = {
+      goal: name,
+      workspace: { gitUrl: `file://${origin}` },
+      resultBranch: "result",
+      model: `scripted:${script}`,
+      approvalPolicy: "never",
+      priority: 50,
+      project: "org/faults",
+    };
+    const { tasks = [] } = (await system.call("TaskService/SubmitTasks", { tasks: [spec] })) as { tasks?: Array<{ id: string }> };
+    return { id: tasks[0]?.id ?? "", origin, mark, steps };
+  }
+
+  /** Waits until the job has made that many checkpoints; what it has said so far, and who works on it. */
+  async under(
+    job: Job,
+    checkpoints: number,
+  ): Promise<{ session: string; before: EventLine[]; worker: { service: Service; cable: Cable } }> {
+    for (;;) {
+      const task = await this.system.task(job.id, ({ session, worker }) => session !== "" && worker !== "");
+      const session = String(task["session"]);
+      const before = await this.system.events(session);
+      const made = before.filter(({ kind }) => kind === "checkpointMade").length;
+      const worker = this.workers.find(({ service }) => service.errors.includes(`${String(task["worker"])} has joined`));
+      if (made >= checkpoints && worker !== undefined) return { session, before, worker };
+      await pause(100);
+    }
+  }
+
+  /** Milliseconds until somebody writes to the session under a higher epoch. */
+  async takeover(session: string, before: EventLine[]): Promise<number> {
+    const since = performance.now();
+    const epoch = Math.max(...before.map((event) => event.epoch));
+    for (;;) {
+      const events = await this.system.events(session).catch(() => []);
+      if (events.some((event) => event.epoch > epoch)) return Math.round(performance.now() - since);
+      await pause(100);
+    }
+  }
+
+  /** What must hold of a job however it went: its end, its log, its result, its processes, its budget. */
+  async check(job: Job, session: string, before: EventLine[]): Promise<TaskLine> {
+    const task = await this.system.ended(job.id);
+    assert.equal(task.state, "succeeded", String(task["reason"]));
+    const events = await this.system.events(session);
+    assert.deepEqual(events.slice(0, before.length), before, "nothing acknowledged was lost");
+    const steps = execFileSync("git", ["show", "result:steps.txt"], { cwd: job.origin, encoding: "utf8" }).trim().split("\n");
+    const whole = Array.from({ length: job.steps }, (_, index) => String(index + 1));
+    assert.deepEqual(
+      steps,
+      whole.filter((step) => steps.includes(step)),
+      "in order, none twice",
+    );
+    // A step that was under way is undone with the workspace and told to the model, whose script does not repeat it.
+    const interrupted = events.filter((event) => JSON.stringify(event).includes("ACTION_STATUS_INTERRUPTED")).length;
+    assert.ok(whole.length - steps.length <= interrupted, `${steps.join(" ")} of ${job.steps}, ${interrupted} interrupted`);
+    while (marked(job.mark).length > 0) await pause(200);
+    const { budgets = [] } = (await this.system.call("BudgetService/ListBudgets", { path: "org/faults" })) as {
+      budgets?: Array<{ limits?: { steps?: string }; spent?: { steps?: string } }>;
+    };
+    const [budget] = budgets;
+    if (budget !== undefined) assert.ok(Number(budget.spent?.steps ?? 0) <= Number(budget.limits?.steps ?? 0) + 1, JSON.stringify(budget));
+    return task;
+  }
+
+  async close(): Promise<void> {
+    for (const { service } of this.workers) {
+      try {
+        process.kill(pidOf(service), "SIGCONT");
+      } catch {
+        // It is gone.
+      }
+    }
+    await this.system.close();
+    for (const { cable } of this.workers) await cable.close();
+  }
+}
+
+export interface Job {
+  id: string;
+  origin: string;
+  mark: string;
+  steps: number;
+}
+
+/** Processes that a job's first step has left behind. */
+export function marked(mark: string): number[] {
+  return readdirSync("/proc").flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    try {
+      const [name = "", argument = ""] = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
+      return name.endsWith("sleep") && argument === mark ? [Number(entry)] : [];
+    } catch {
+      // It has ended meanwhile.
+      return [];
+    }
+  });
+}
