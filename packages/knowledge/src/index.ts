@@ -6,7 +6,6 @@ export * from "./distill/consolidate.ts";
 export * from "./distill/extract.ts";
 export * from "./distill/transcript.ts";
 export * from "./embed/cached-embedder.ts";
-export * from "./embed/http-embedder.ts";
 export * from "./embed/use-lite.ts";
 export * from "./embed/vector-store.ts";
 export * from "./evaluate/evaluate.ts";

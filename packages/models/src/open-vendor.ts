@@ -66,7 +66,7 @@ export async function openVendor(open: OpenVendor): Promise<Model> {
   });
 }
 
-function checkedUrl(baseUrl: string | undefined, vendor: Vendor, spec: string): string {
+export function checkedUrl(baseUrl: string | undefined, vendor: Vendor, spec: string): string {
   if (baseUrl === undefined || baseUrl === "") {
     throw new GuildError("invalid_argument", `${vendor.title} has no address of its own`, {
       subject: spec,

@@ -21,6 +21,9 @@ export interface Vendor {
   modelRemedy: string;
   /** The model to take when the caller named none; undefined: ask the service. */
   preferred: string | undefined;
+  /** How it gives embeddings: OpenAI's form (at `embeddingsUrl`, else its usual address), or Ollama's own; undefined: it has none. */
+  embeddings?: "openai" | "ollama";
+  embeddingsUrl?: string;
   /** Commands that start such a server on this machine, `<model>` standing for one that can call functions. */
   start?: string[];
 }
@@ -40,6 +43,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "openai",
+    embeddings: "openai",
     title: "OpenAI",
     protocol: "openai-responses",
     keys: ["OPENAI_API_KEY"],
@@ -64,6 +68,8 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "google",
+    embeddings: "openai",
+    embeddingsUrl: "https://generativelanguage.googleapis.com/v1beta/openai",
     title: "Google",
     protocol: "google",
     keys: ["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"],
@@ -76,6 +82,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "openrouter",
+    embeddings: "openai",
     title: "OpenRouter",
     protocol: "compatible",
     keys: ["OPENROUTER_API_KEY"],
@@ -88,6 +95,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "openai-compatible",
+    embeddings: "openai",
     title: "OpenAI-compatible server",
     protocol: "compatible",
     // Never OPENAI_API_KEY: that one is for OpenAI and not for whoever answers at a URL.
@@ -101,6 +109,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "ollama",
+    embeddings: "ollama",
     title: "Ollama",
     protocol: "compatible",
     keys: [],
@@ -114,6 +123,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "azure",
+    embeddings: "openai",
     title: "Azure OpenAI",
     protocol: "azure",
     keys: ["AZURE_OPENAI_API_KEY"],
@@ -138,6 +148,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "llamacpp",
+    embeddings: "openai",
     title: "llama.cpp",
     protocol: "compatible",
     keys: [],
@@ -151,6 +162,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "vllm",
+    embeddings: "openai",
     title: "vLLM",
     protocol: "compatible",
     keys: [],
@@ -164,6 +176,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "lmstudio",
+    embeddings: "openai",
     title: "LM Studio",
     protocol: "compatible",
     keys: [],
@@ -177,6 +190,7 @@ const VENDORS: Vendor[] = [
   },
   {
     name: "tabbyapi",
+    embeddings: "openai",
     title: "TabbyAPI (ExLlama)",
     protocol: "compatible",
     keys: ["TABBY_API_KEY"],

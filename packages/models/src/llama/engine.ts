@@ -15,8 +15,9 @@ export class EngineFailure extends Error {
 }
 
 export interface EngineOptions {
-  file: string;
-  contextTokens: number;
+  /** Takes `EngineRequest` and answers with `EngineAnswer`. */
+  program: URL;
+  arguments: readonly string[];
   /** Milliseconds without a request after which the process, and the model's memory with it, goes; the next request starts another. Default 300,000. */
   idleMs?: number;
 }
@@ -33,17 +34,15 @@ interface Waiting {
   delta: ((text: string) => void) | undefined;
 }
 
-export function llamaEngine(options: EngineOptions): Engine {
-  const { file, contextTokens, idleMs = 300_000 } = options;
+export function modelProcess(options: EngineOptions): Engine {
+  const { program, idleMs = 300_000 } = options;
   const waiting = new Map<number, Waiting>();
   let child: ChildProcess | undefined;
   let idle: NodeJS.Timeout | undefined;
   let last = 0;
 
   function start(): ChildProcess {
-    // One core stays for everybody else: llama.cpp's threads wait for each other actively.
-    const threads = Math.max(1, availableParallelism() - 1);
-    const started = fork(new URL("./engine-process.ts", import.meta.url), [file, String(contextTokens), String(threads)], {
+    const started = fork(program, [...options.arguments], {
       serialization: "advanced",
       execArgv: [],
       env: {},
@@ -119,6 +118,16 @@ export function llamaEngine(options: EngineOptions): Engine {
       return answer.vectors;
     },
   };
+}
+
+/** A GGUF file in llama.cpp. */
+export function llamaEngine({ file, contextTokens }: { file: string; contextTokens: number }): Engine {
+  // One core stays for everybody else: llama.cpp's threads wait for each other actively.
+  const threads = Math.max(1, availableParallelism() - 1);
+  return modelProcess({
+    program: new URL("./engine-process.ts", import.meta.url),
+    arguments: [file, String(contextTokens), String(threads)],
+  });
 }
 
 /** Whether this process waits for the other. */

@@ -48,7 +48,8 @@ function entryOf(model: Provider["models"][number]): PriceEntry[] {
   const rates: Rates[] = [];
   for (const { constraint, prices } of dated as Array<{ constraint?: { start_date?: string }; prices: ModelPrice }>) {
     const input = tiered(prices["input_mtok"]);
-    const output = tiered(prices["output_mtok"]);
+    // Embeddings are paid by what is read alone.
+    const output = tiered(prices["output_mtok"]) ?? (model.id.includes("embed") ? 0 : undefined);
     // Prices by the time of day are left out: the price without a condition is the highest.
     if (input === undefined || output === undefined || (constraint !== undefined && constraint.start_date === undefined)) continue;
     const cachedInput = tiered(prices["cache_read_mtok"]);

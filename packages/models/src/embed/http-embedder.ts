@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { type Embedder, GuildError } from "@guildhall/core";
+import { GuildError } from "@guildhall/core";
+
+import { parseRetryAfter } from "../retry.ts";
+import type { EmbeddingSpend, MeteredEmbedder } from "./metered-embedder.ts";
 
 export interface HttpEmbedderOptions {
   /** `http://127.0.0.1:8080/v1` for an OpenAI-compatible server, `http://127.0.0.1:11434` for Ollama. */
@@ -11,6 +14,12 @@ export interface HttpEmbedderOptions {
   dimension?: number;
   /** Sent as a bearer token. */
   apiKey?: string;
+  /** Sent besides. */
+  headers?: Readonly<Record<string, string>>;
+  /** What the vectors are known by in indices. Default: `<kind>/<model>`. */
+  id?: string;
+  /** USD for a million tokens; undefined: not known. */
+  price?: number;
   /** Texts a request. Default 64. */
   batch?: number;
   /** Texts are cut to so many characters. Default 8,000: within the context of the common models. */
@@ -19,10 +28,12 @@ export interface HttpEmbedderOptions {
   timeoutMs?: number;
   /** Milliseconds before the second attempt; doubles. Default 500. */
   retryMs?: number;
+  /** In [0, 1): jitter of waits. Default: none. */
+  random?(): number;
 }
 
 /** Any server that speaks OpenAI's `POST /embeddings`: OpenAI itself, llama.cpp's `llama-server --embedding`, vLLM, TEI, LM Studio. */
-export function openAiEmbedder(options: HttpEmbedderOptions): Promise<Embedder> {
+export function openAiEmbedder(options: HttpEmbedderOptions): Promise<MeteredEmbedder> {
   return httpEmbedder("openai-compatible", options, {
     path: "/embeddings",
     request: (model, input) => ({ model, input, encoding_format: "float" }),
@@ -33,15 +44,17 @@ export function openAiEmbedder(options: HttpEmbedderOptions): Promise<Embedder> 
         .toSorted((x, y) => x.index - y.index)
         .map((one) => one.embedding);
     },
+    tokens: (answer) => (answer as { usage?: { prompt_tokens?: unknown; total_tokens?: unknown } }).usage?.prompt_tokens,
   });
 }
 
 /** Ollama's own `POST /api/embed`. */
-export function ollamaEmbedder(options: HttpEmbedderOptions): Promise<Embedder> {
+export function ollamaEmbedder(options: HttpEmbedderOptions): Promise<MeteredEmbedder> {
   return httpEmbedder("ollama", options, {
     path: "/api/embed",
     request: (model, input) => ({ model, input, truncate: true }),
     read: (answer) => (answer as { embeddings?: unknown[] }).embeddings,
+    tokens: (answer) => (answer as { prompt_eval_count?: unknown }).prompt_eval_count,
   });
 }
 
@@ -50,14 +63,22 @@ interface Dialect {
   request(model: string, input: readonly string[]): unknown;
   /** One embedding an input, in order; undefined when the answer is of another form. */
   read(answer: unknown): unknown[] | undefined;
+  /** What the server counted. */
+  tokens(answer: unknown): unknown;
 }
 
 const ATTEMPTS = 3;
 
-async function httpEmbedder(kind: string, options: HttpEmbedderOptions, dialect: Dialect): Promise<Embedder> {
+/** Bytes of one answer: 64 vectors of 16,000 numbers as text. */
+const MOST_ANSWER = 32 * 1024 * 1024;
+/** A server that says to come back later than this is not waited for, milliseconds. */
+const LONGEST_WAIT_MS = 30_000;
+
+async function httpEmbedder(kind: string, options: HttpEmbedderOptions, dialect: Dialect): Promise<MeteredEmbedder> {
   const { model, batch = 64, longest = 8_000, timeoutMs = 60_000, retryMs = 500 } = options;
   const url = options.baseUrl.replace(/\/+$/, "") + dialect.path;
   const closed = new AbortController();
+  const spent: EmbeddingSpend = { requests: 0, tokens: 0, costUsd: 0, costKnown: options.price !== undefined };
 
   async function ask(input: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
     const answer = await post(dialect.request(model, input), signal);
@@ -72,6 +93,11 @@ async function httpEmbedder(kind: string, options: HttpEmbedderOptions, dialect:
         },
       );
     }
+    const tokens = dialect.tokens(answer);
+    if (typeof tokens === "number" && Number.isFinite(tokens) && tokens > 0) {
+      spent.tokens += tokens;
+      spent.costUsd += (tokens * (options.price ?? 0)) / 1e6;
+    }
     return embeddings.map((one) => unit(one, url));
   }
 
@@ -80,28 +106,33 @@ async function httpEmbedder(kind: string, options: HttpEmbedderOptions, dialect:
       const failure = await once(body, signal);
       if ("answer" in failure) return failure.answer;
       if (!failure.again || attempt === ATTEMPTS) throw failure.error;
-      await sleep(retryMs * 2 ** (attempt - 1), undefined, { signal });
+      // Those who were refused together do not come back together.
+      await sleep(failure.afterMs + retryMs * 2 ** (attempt - 1) * (1 - (options.random?.() ?? 0) / 2), undefined, { signal });
     }
   }
 
-  async function once(body: unknown, signal: AbortSignal): Promise<{ answer: unknown } | { error: GuildError; again: boolean }> {
+  async function once(body: unknown, signal: AbortSignal): Promise<{ answer: unknown } | Refused> {
+    spent.requests += 1;
     try {
       const response = await fetch(url, {
         method: "POST",
         headers: {
           "content-type": "application/json",
+          ...options.headers,
           ...(options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }),
         },
         body: JSON.stringify(body),
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       });
-      if (response.ok) return { answer: await response.json() };
-      const said = (await response.text()).slice(0, 200);
-      const again = response.status === 429 || response.status >= 500;
-      return { again, error: unavailable(url, `the embedding server answered ${response.status}: ${said}`, undefined) };
+      const text = await bounded(response, url);
+      if (response.ok) return { answer: parsed(text, url) };
+      const afterMs = parseRetryAfter(Object.fromEntries(response.headers), new Date()) ?? 0;
+      const again = (response.status === 429 || response.status >= 500) && afterMs <= LONGEST_WAIT_MS;
+      return { again, afterMs, error: refusedBy(url, response.status, text.slice(0, 200)) };
     } catch (error) {
       signal.throwIfAborted();
-      return { again: true, error: unavailable(url, "the embedding server cannot be reached", error) };
+      if (GuildError.is(error)) return { again: false, afterMs: 0, error };
+      return { again: true, afterMs: 0, error: unavailable(url, "the embedding server cannot be reached", error) };
     }
   }
 
@@ -126,7 +157,8 @@ async function httpEmbedder(kind: string, options: HttpEmbedderOptions, dialect:
 
   const dimension = options.dimension ?? (await ask(["dimension"], closed.signal))[0]?.length ?? 0;
   return {
-    model: { id: `${kind}/${model}`, dimension },
+    model: { id: options.id ?? `${kind}/${model}`, dimension },
+    spent: () => ({ ...spent }),
     embed: (texts, signal) => embed(texts, dimension, signal),
     close: async () => closed.abort(new GuildError("cancelled", "the embedder is closed")),
   };
@@ -139,6 +171,41 @@ function unit(values: unknown, url: string): Float32Array {
   const numbers = values as number[];
   const length = Math.sqrt(numbers.reduce((sum, value) => sum + value * value, 0));
   return Float32Array.from(numbers, (value) => (length > 0 ? value / length : 0));
+}
+
+interface Refused {
+  error: GuildError;
+  /** It may pass. */
+  again: boolean;
+  /** How long the server asks to be left alone. */
+  afterMs: number;
+}
+
+async function bounded(response: Response, url: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > MOST_ANSWER) throw unavailable(url, `the embedding server answers with more than ${MOST_ANSWER} bytes`, undefined);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function parsed(text: string, url: string): unknown {
+  try {
+    const value = JSON.parse(text) as unknown;
+    if (typeof value === "object" && value !== null) return value;
+  } catch (error) {
+    throw unavailable(url, `the embedding server answered with no JSON: ${text.slice(0, 80)}`, error);
+  }
+  throw unavailable(url, "the embedding server answered with something that is no vector", undefined);
+}
+
+function refusedBy(url: string, status: number, said: string): GuildError {
+  const message = `the embedding server answered ${status}: ${said}`;
+  if (status !== 401 && status !== 403) return unavailable(url, message, undefined);
+  return new GuildError("unauthenticated", message, { subject: url, remedy: "set its key in the settings' [keys]" });
 }
 
 function unavailable(url: string, message: string, cause: unknown): GuildError {
