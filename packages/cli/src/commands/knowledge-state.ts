@@ -28,6 +28,10 @@ export function stats(context: Context, options: JsonOption): Promise<number> {
       memory_hits: Number(embeddings?.memoryHits ?? 0),
       disk_hits: Number(embeddings?.diskHits ?? 0),
       misses: Number(embeddings?.misses ?? 0),
+      spec: embeddings?.spec ?? "",
+      answering: embeddings?.answering ?? "",
+      tokens: Number(embeddings?.tokens ?? 0),
+      cost_usd: embeddings?.costKnown === false ? null : (embeddings?.costUsd ?? 0),
     };
     const places = replicas.map(({ replica, operations, behind, lastExchange }) => ({
       replica,
@@ -43,9 +47,19 @@ export function stats(context: Context, options: JsonOption): Promise<number> {
     }
     const words = Object.entries(counts).map(([name, value]) => `${value} ${name.replace("_", " ")}`);
     context.stdout.write(`${words.join(", ")}\nvectors: ${vectorStore}\n`);
-    context.stdout.write(
-      `embeddings: ${cache.model} (${cache.dimension}), found ${cache.memory_hits} in memory and ${cache.disk_hits} on disk, made ${cache.misses}\n`,
-    );
+    if (cache.model !== "")
+      context.stdout.write(
+        `embeddings: ${cache.model} (${cache.dimension}), found ${cache.memory_hits} in memory and ${cache.disk_hits} on disk, made ${cache.misses}\n`,
+      );
+    if (cache.model === "") context.stdout.write(`embeddings: none, search is by words alone (${cache.spec})\n`);
+    if (cache.answering !== "") {
+      const done = counts.items - Math.min(counts.items, counts.embedding_lag);
+      context.stdout.write(`embedding anew: ${done} of ${counts.items} items; until then the vectors of ${cache.answering} answer\n`);
+    }
+    if (cache.tokens > 0) {
+      const cost = cache.cost_usd === null ? "at an unknown price" : `$${cache.cost_usd.toFixed(6)}`;
+      context.stdout.write(`embedded since the start: ${cache.tokens} tokens, ${cost}\n`);
+    }
     for (const { replica, operations, behind, last_exchange: last } of places) {
       context.stdout.write(`replica ${replica}: ${operations} operations${last === null ? "" : `, exchanged ${last}, ${behind} behind`}\n`);
     }

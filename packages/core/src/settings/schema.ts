@@ -162,6 +162,14 @@ export const settingsSchema = z.strictObject({
       .enum(["chroma", "memory"])
       .default("chroma")
       .describe("Where vectors of what is shared are: chroma, or memory (made anew at each start)."),
+    embedder: z
+      .string()
+      .default("use-lite")
+      .describe(
+        "What makes vectors of texts: use-lite (comes along, offline), <provider>/<model>, llama:<file>.gguf or transformers:<directory>. Counts from the daemon's next start.",
+      ),
+    embedder_url: z.string().default("").describe("Base URL of its server. Empty: the provider's usual one."),
+    embedder_dimension: count("Numbers of its vectors; 0: the server is asked.", 0),
     chroma_url: z.string().default("").describe("Chroma server to use instead of one of Guildhall's own. Empty: its own."),
     chroma_token: z.string().default("").meta({ description: "Token that it asks for.", secret: true }),
     chroma_tenant: z.string().default("default_tenant").describe("Tenant there."),

@@ -7,6 +7,16 @@ import { type EmbeddingModel, GuildError, type VectorHit, type VectorIndex } fro
 import { checkDimension } from "../vectors/saved-index.ts";
 import type { ChromaClient } from "./chroma-client.ts";
 
+/** Gives up a model's collection, whether there is one or not. */
+export async function dropChromaIndex(client: ChromaClient, model: EmbeddingModel, name: string): Promise<void> {
+  await client.drop(titleOf(model, name));
+}
+
+function titleOf(model: EmbeddingModel, name: string): string {
+  const digest = createHash("sha256").update(`${name}\0${model.id}\0${model.dimension}`).digest("hex");
+  return `guildhall-${digest.slice(0, 40)}`;
+}
+
 /**
  * Vectors in a collection of Chroma, one a tenant and model: `name` tells tenants apart, and a model's vectors never meet another's. Chroma's search is approximate (HNSW); where few
  * vectors are allowed they are compared one by one. Never the only copy: it is filled again from the rows.
@@ -18,8 +28,7 @@ export async function openChromaIndex(
   /** All vectors are gone, or were another model's and were dropped: whoever has the rows fills it again. */
   lost: (why: string) => void = () => undefined,
 ): Promise<VectorIndex> {
-  const digest = createHash("sha256").update(`${name}\0${model.id}\0${model.dimension}`).digest("hex");
-  const title = `guildhall-${digest.slice(0, 40)}`;
+  const title = titleOf(model, name);
   const open = () => client.collection(title, { model: model.id, dimension: model.dimension });
   let collection = await open();
   let beginning: Promise<void> | undefined;

@@ -19,6 +19,8 @@ export interface GlobalSearchOptions {
   embedder?: Embedder;
   vectors?: VectorIndex;
   pace?(): Promise<void>;
+  /** The index of before a change of model, asked until the new one is whole. */
+  former?: { embedder: Embedder; vectors: VectorIndex; replaced(): void };
   /** Whether what a fact rests on has changed. */
   doubt?(knowledge: Knowledge): Promise<boolean>;
 }
@@ -52,11 +54,12 @@ export class GlobalSearch {
 
   constructor(options: GlobalSearchOptions) {
     this.#options = options;
-    const { embedder, vectors, pace, ledger } = options;
+    const { embedder, vectors, pace, ledger, former } = options;
     this.#index = new HybridIndex({
       profile: "prose",
       ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
       ...(pace === undefined ? {} : { pace: () => pace() }),
+      ...(former === undefined ? {} : { former }),
     });
     this.changed(new Set([...ledger.items()].map((item) => item.id)));
   }
@@ -64,6 +67,11 @@ export class GlobalSearch {
   /** Items without a vector yet. */
   get lag(): number {
     return this.#index.lag;
+  }
+
+  /** The model whose vectors answer while all is embedded anew; undefined: the present one's. */
+  get answering(): string | undefined {
+    return this.#index.answering?.id;
   }
 
   async settled(): Promise<void> {

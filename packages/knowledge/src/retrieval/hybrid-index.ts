@@ -1,4 +1,4 @@
-import { type Embedder, GuildError, type VectorIndex } from "@guildhall/core";
+import { type Embedder, type EmbeddingModel, GuildError, type VectorIndex } from "@guildhall/core";
 
 import { Bm25Index, type Hit, type QueryTerm, type WeightedTokens } from "../lexical/bm25.ts";
 import { tokenize } from "../lexical/tokenize.ts";
@@ -20,6 +20,8 @@ export interface HybridIndexOptions {
   denseWeight?: number;
   /** Awaited before each batch of documents goes to the embedder. Default: at once. */
   pace?(): Promise<void>;
+  /** Vectors of another model that answer until those of `embedder` are whole; `replaced` is called once then. */
+  former?: { embedder: Embedder; vectors: VectorIndex; replaced(): void };
 }
 
 export type Arm = "lexical" | "dense" | "mix";
@@ -56,6 +58,7 @@ export class HybridIndex {
   readonly #denseWeight: number;
   readonly #lexical: Bm25Index;
   readonly #dense: DenseArm | undefined;
+  #former: { arm: DenseArm; model: EmbeddingModel; replaced(): void } | undefined;
   readonly #documents = new Map<string, Known>();
   readonly #threads = new Threads();
   readonly #languages = new Map<string, number>();
@@ -66,6 +69,17 @@ export class HybridIndex {
     this.#lexical = new Bm25Index(BM25_OPTIONS[options.profile]);
     const { embedder, vectors, pace = () => Promise.resolve() } = options;
     this.#dense = embedder === undefined || vectors === undefined ? undefined : new DenseArm(embedder, vectors, this.#threads, pace);
+    const { former } = options;
+    if (former !== undefined) {
+      // It is only asked: nothing is added to it any more.
+      const arm = new DenseArm(former.embedder, former.vectors, new Threads(), pace);
+      this.#former = { arm, model: former.embedder.model, replaced: () => former.replaced() };
+    }
+  }
+
+  /** The model whose vectors answer until those of the present one are whole. */
+  get answering(): EmbeddingModel | undefined {
+    return this.#former?.model;
   }
 
   get size(): number {
@@ -114,6 +128,16 @@ export class HybridIndex {
   /** When all that was added before is found densely too. Rejects with what kept the embedder from it; the next call tries again. */
   async settled(): Promise<void> {
     await this.#dense?.settled();
+    this.#denseArm();
+  }
+
+  /** The arm that answers: the former one until everything has a new vector. */
+  #denseArm(): DenseArm | undefined {
+    const former = this.#former;
+    if (former === undefined || this.#dense === undefined || this.#dense.lag > 0) return former?.arm ?? this.#dense;
+    this.#former = undefined;
+    former.replaced();
+    return this.#dense;
   }
 
   /** All vectors are gone: they are made again, behind the words. */
@@ -135,14 +159,15 @@ export class HybridIndex {
     const asked = this.asked(query);
     const lexical = (count: number): Hit[] => this.#lexical.search(this.#terms(asked), count, accept);
     if (arm === "lexical") return { hits: byWords(lexical(limit)) };
-    if (this.#dense === undefined) {
+    const dense = this.#denseArm();
+    if (dense === undefined) {
       if (arm === "mix") return { hits: byWords(lexical(limit)) };
       throw new GuildError("failed_precondition", "this index has no vectors", { remedy: "configure an embedder" });
     }
-    if (arm === "dense") return { hits: await this.#dense.search(asked, limit, accept, signal) };
+    if (arm === "dense") return { hits: await dense.search(asked, limit, accept, signal) };
     const words = lexical(pool);
     try {
-      const meanings = await this.#dense.search(asked, pool, accept, signal);
+      const meanings = await dense.search(asked, pool, accept, signal);
       const weight = this.#denseWeight;
       const mixed = fuse([
         { hits: words, weight: 1 - weight },

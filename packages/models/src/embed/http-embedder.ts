@@ -184,7 +184,7 @@ interface Refused {
 async function bounded(response: Response, url: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     size += chunk.length;
     if (size > MOST_ANSWER) throw unavailable(url, `the embedding server answers with more than ${MOST_ANSWER} bytes`, undefined);
     chunks.push(chunk);

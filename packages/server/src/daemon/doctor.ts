@@ -34,7 +34,7 @@ export async function examine(options: DoctorOptions): Promise<MachineFinding[]>
     checkDatabase(options, configured),
     checkSandbox(options, configured),
     checkModels(options, configured),
-    checkKnowledge(configured?.knowledge),
+    checkKnowledge(configured, options.paths.data),
   ]);
   return [node, settings, checkPolicy(options), ...rest.flat()];
 }

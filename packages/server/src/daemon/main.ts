@@ -55,7 +55,10 @@ async function main(): Promise<void> {
   if (values.evaluate !== undefined) {
     const { evaluateFiles } = await import("../knowledge/evaluate.ts");
     try {
-      await evaluateFiles(values.evaluate, paths.data, (line) => void process.stdout.write(`${line}\n`));
+      const [{ readSettings }, { systemClock }] = await Promise.all([import("@guildhall/core/settings"), import("@guildhall/core")]);
+      const { settings } = readSettings(paths.settingsFile, env);
+      const deps = { dataDir: paths.data, clock: systemClock(), settings: () => settings.knowledge, keys: () => settings.keys };
+      await evaluateFiles(values.evaluate, deps, (line) => void process.stdout.write(`${line}\n`));
     } catch (error) {
       const { code, message, subject, remedy } = GuildError.from(error);
       tellStarter({ state: "failed", code, message, subject, remedy });

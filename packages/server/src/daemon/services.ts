@@ -147,6 +147,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     store: storage.knowledge,
     border: storage.border,
     settings: () => settings().knowledge,
+    keys: () => settings().keys,
     model: knowledgeModel({ models: () => openModels(), settings }),
   });
   const sandboxes = createSandboxes({ settings, dataDir: paths.data, tell: (line) => journal.info(line) });

@@ -1,12 +1,36 @@
-import { GuildError } from "@guildhall/core";
+import { GuildError, systemClock } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 
 import type { MachineFinding } from "../daemon/doctor.ts";
+import { embedderInWords, openUncached, USUAL_EMBEDDER } from "./embedder.ts";
 
 /** Which indices sessions' memories and what is shared stand on. */
-export async function checkKnowledge(settings: Settings["knowledge"] | undefined): Promise<MachineFinding[]> {
-  return [...(await checkSession()), ...(settings === undefined ? [] : [await checkShared(settings)])];
+export async function checkKnowledge(settings: Settings | undefined, dataDir: string): Promise<MachineFinding[]> {
+  const session = await checkSession();
+  return settings === undefined ? session : [...session, await checkShared(settings.knowledge), await checkEmbedder(settings, dataDir)];
 }
+
+/** What makes the vectors, and whether it can. */
+async function checkEmbedder({ knowledge, keys }: Settings, dataDir: string): Promise<MachineFinding> {
+  const id = "knowledge/embedder";
+  try {
+    const deps = { dataDir, clock: systemClock(), settings: () => knowledge, keys: () => keys };
+    const embedder = await openUncached(deps);
+    const text = `embeddings: ${embedderInWords(embedder.model, knowledge.embedder)}`;
+    try {
+      if (knowledge.embedder !== USUAL_EMBEDDER) await embedder.embed(["Does it answer?"], AbortSignal.timeout(PATIENCE_MS));
+      return { id, level: "ok", text, remedy: "" };
+    } finally {
+      await embedder.close();
+    }
+  } catch (error) {
+    const { message, remedy = "" } = GuildError.from(error);
+    const text = `embeddings: search is by words alone, ${knowledge.embedder} cannot be used: ${message}`;
+    return { id, level: "problem", text, remedy: remedy === "" ? "check knowledge.embedder" : remedy };
+  }
+}
+
+const PATIENCE_MS = 10_000;
 
 /** What the vectors of what is shared stand on. */
 async function checkShared(settings: Settings["knowledge"]): Promise<MachineFinding> {

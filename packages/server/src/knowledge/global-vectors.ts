@@ -3,41 +3,79 @@ import { join } from "node:path";
 
 import { type EmbeddingModel, GuildError, type VectorIndex } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
-import type { ChromaServer } from "@guildhall/knowledge";
+import type { ChromaClient, ChromaServer } from "@guildhall/knowledge";
 
 import type { Log } from "../daemon/log.ts";
 
 export interface GlobalVectorsOptions {
   tenant: string;
-  model: EmbeddingModel;
   dataDir: string;
   runtimeDir: string;
   settings: Settings["knowledge"];
   journal: Log;
-  /** All vectors are gone: whoever has the rows makes them again. */
-  lost(): void;
+}
+
+/** The vectors of what is shared, an index for each model. */
+export interface GlobalVectors {
+  /** `lost`: all vectors are gone, and whoever has the rows makes them again. */
+  index(model: EmbeddingModel, lost?: () => void): VectorIndex;
+  /** Gives up what is kept of a model. */
+  drop(model: EmbeddingModel): Promise<void>;
+  close(): Promise<void>;
 }
 
 /**
  * The vectors of what is shared: in Chroma, a child of ours or by its URL; where it cannot be had in an index in memory, and `kind` says so. Nothing is started before there is something to
  * keep or to be found.
  */
-export function openGlobalVectors(options: GlobalVectorsOptions): VectorIndex {
-  const { model, settings, dataDir } = options;
+export function openGlobalVectors(options: GlobalVectorsOptions): GlobalVectors {
+  const { tenant, settings, dataDir } = options;
   const directory = join(dataDir, "chroma");
-  let opening: Promise<Opened> | undefined;
+  let opening: Promise<Place> | undefined;
+  const indices: VectorIndex[] = [];
+  const place = (): Promise<Place> =>
+    (opening ??= choose(options, directory).catch((error: unknown) => {
+      opening = undefined;
+      throw error;
+    }));
+  const empty = (): boolean => opening === undefined && settings.chroma_url === "" && !existsSync(directory);
+  return {
+    index(model, lost = () => undefined) {
+      const index = indexOf(model, { settings, empty, open: async () => await (await place()).open(model, lost) });
+      indices.push(index);
+      return index;
+    },
+    async drop(model) {
+      if (empty()) return;
+      const { dropChromaIndex } = await import("@guildhall/knowledge");
+      const { client } = await place();
+      if (client !== undefined) await dropChromaIndex(client, model, tenant);
+    },
+    async close() {
+      for (const index of indices) await index.close();
+      const opened = await opening?.catch(() => undefined); // Whoever asked was told.
+      await opened?.server?.close();
+    },
+  };
+}
+
+function indexOf(
+  model: EmbeddingModel,
+  place: { settings: Settings["knowledge"]; empty(): boolean; open(): Promise<VectorIndex> },
+): VectorIndex {
+  const { settings, empty } = place;
+  let opening: Promise<VectorIndex> | undefined;
   let kind =
     settings.vectors === "memory" ? "memory" : settings.chroma_url === "" ? "chroma (at rest)" : `chroma at ${settings.chroma_url}`;
   const open = async (): Promise<VectorIndex> => {
-    opening ??= choose(options, directory).catch((error: unknown) => {
+    opening ??= place.open().catch((error: unknown) => {
       opening = undefined;
       throw error;
     });
-    const { index } = await opening;
+    const index = await opening;
     kind = index.kind;
     return index;
   };
-  const empty = (): boolean => opening === undefined && settings.chroma_url === "" && !existsSync(directory);
   return {
     model,
     get kind() {
@@ -55,34 +93,40 @@ export function openGlobalVectors(options: GlobalVectorsOptions): VectorIndex {
     save: async (to) => await (await open()).save(to),
     async close() {
       const opened = await opening?.catch(() => undefined); // Whoever asked was told.
-      await opened?.index.close();
-      await opened?.server?.close();
+      await opened?.close();
     },
   };
 }
 
-interface Opened {
-  index: VectorIndex;
+/** Where the indices are. */
+interface Place {
+  open(model: EmbeddingModel, lost: () => void): Promise<VectorIndex>;
+  client?: ChromaClient;
   server?: ChromaServer;
 }
 
-async function choose(options: GlobalVectorsOptions, directory: string): Promise<Opened> {
-  const { tenant, model, runtimeDir, settings, journal } = options;
+async function choose(options: GlobalVectorsOptions, directory: string): Promise<Place> {
+  const { tenant, runtimeDir, settings, journal } = options;
   const { chromaClient, chromaServer, openChromaIndex, openVectorIndex } = await import("@guildhall/knowledge");
-  const lost = (why: string): void => {
+  const told = (lost: () => void) => (why: string) => {
     journal.warn(`knowledge: the vectors are made again: ${why}`);
-    options.lost();
+    lost();
   };
   const { chroma_url: url, chroma_token: token, chroma_tenant: chromaTenant, chroma_database: database } = settings;
-  if (settings.vectors === "memory") return { index: await openVectorIndex(model) };
-  if (url !== "")
-    return { index: await openChromaIndex(chromaClient({ url, token, tenant: chromaTenant, database }), model, tenant, lost) };
+  const inMemory = { open: (model: EmbeddingModel) => openVectorIndex(model) };
+  if (settings.vectors === "memory") return inMemory;
+  if (url !== "") {
+    const client = chromaClient({ url, token, tenant: chromaTenant, database });
+    return { client, open: (model, lost) => openChromaIndex(client, model, tenant, told(lost)) };
+  }
   const server = chromaServer({ directory, runtimeDir, warn: (line) => journal.warn(`knowledge: ${line}`) });
   try {
-    return { index: await openChromaIndex(server.client(), model, tenant, lost), server };
+    const client = server.client();
+    await client.version();
+    return { client, open: (model, lost) => openChromaIndex(client, model, tenant, told(lost)), server };
   } catch (error) {
     await server.close();
     journal.warn(`knowledge: vectors are in memory: ${GuildError.from(error).line}`);
-    return { index: await openVectorIndex(model) };
+    return inMemory;
   }
 }

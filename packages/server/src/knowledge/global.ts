@@ -4,11 +4,14 @@ import { clone } from "@bufbuild/protobuf";
 import { type Clock, GuildError, type Ids, type OperationStore, projectName, type VectorIndex } from "@guildhall/core";
 import { createSecretScanner } from "@guildhall/core/secret-scan";
 import type { Settings } from "@guildhall/core/settings";
-import type { Added, CachedEmbedder, GlobalSearch, Replica } from "@guildhall/knowledge";
+import type { Added, GlobalSearch, Replica } from "@guildhall/knowledge";
 import { ConflictStrategy, type Knowledge, KnowledgeSchema, ScopeKind } from "@guildhall/protocol";
 
 import type { BorderLog, Crossing } from "./border-log.ts";
+import type { OpenedEmbedder } from "./embedder.ts";
 import type { EvidenceFiles } from "./evidence-files.ts";
+import type { GlobalVectors } from "./global-vectors.ts";
+import type { FormerIndex } from "./re-embedding.ts";
 
 export interface GlobalDeps {
   tenant: string;
@@ -17,9 +20,12 @@ export interface GlobalDeps {
   clock: Pick<Clock, "now">;
   ids: Ids;
   settings(): Settings["knowledge"];
-  embedder(): Promise<CachedEmbedder>;
+  /** Undefined: there is none, and why was told. */
+  embedder(): Promise<OpenedEmbedder | undefined>;
   /** Where the vectors are. */
-  vectors(embedder: CachedEmbedder, lost: () => void): VectorIndex;
+  vectors(): GlobalVectors;
+  /** What was made with another embedder and answers until there is a new index. */
+  former(embedder: OpenedEmbedder, vectors: GlobalVectors): Promise<FormerIndex | undefined>;
   pace?(): Promise<void>;
   /** Whether a model judges contradictions before they are settled. */
   judged(): boolean;
@@ -32,7 +38,9 @@ export interface GlobalDeps {
 export interface OpenGlobal {
   replica: Replica;
   search: GlobalSearch;
-  vectors: VectorIndex;
+  /** Undefined: words alone. */
+  vectors: VectorIndex | undefined;
+  close(): Promise<void>;
 }
 
 /** What the workshop knows of one tenant: opened at its first use, closed with the daemon. */
@@ -115,7 +123,7 @@ export class GlobalKnowledge {
 
   async close(): Promise<void> {
     const opened = await this.#opening?.catch(() => undefined); // Whoever asked for it was told.
-    await opened?.vectors.close();
+    await opened?.close();
   }
 
   async #open(): Promise<OpenGlobal> {
@@ -123,7 +131,7 @@ export class GlobalKnowledge {
     const { GlobalSearch, Replica } = await import("@guildhall/knowledge");
     const embedder = await this.#deps.embedder();
     // Operations are read before there is anything to search.
-    const place: { search?: GlobalSearch } = {};
+    const searched: { search?: GlobalSearch } = {};
     const replica = await Replica.open({
       tenant,
       store,
@@ -132,22 +140,45 @@ export class GlobalKnowledge {
       strategy: () => strategies[settings().conflicts],
       judged: () => this.#deps.judged(),
       changed: (changed) => {
-        place.search?.changed(changed);
-        if (place.search !== undefined) this.#deps.changed(changed);
+        searched.search?.changed(changed);
+        if (searched.search !== undefined) this.#deps.changed(changed);
       },
       graceMs: settings().grace_days * 24 * 60 * 60 * 1000,
     });
-    const vectors = this.#deps.vectors(embedder, () => place.search?.refill());
+    const place = this.#deps.vectors();
+    const former = embedder === undefined ? undefined : await this.#deps.former(embedder, place);
+    const vectors = embedder === undefined ? undefined : place.index(embedder.model, () => searched.search?.refill());
     const search = new GlobalSearch({
       ledger: replica.ledger,
       clock,
-      embedder,
-      vectors,
+      ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
+      ...(former === undefined ? {} : { former }),
       doubt: (knowledge) => evidence.changed(knowledge),
       ...(pace === undefined ? {} : { pace }),
     });
-    place.search = search;
-    return { replica, search, vectors };
+    searched.search = search;
+    // A service that was away when all was to be embedded anew is asked again until it is done.
+    const again =
+      former === undefined
+        ? undefined
+        : setInterval(() => void embedAgain(search).then((done) => done && clearInterval(again)), AGAIN_MS).unref();
+    const close = async (): Promise<void> => {
+      clearInterval(again);
+      await place.close();
+    };
+    return { replica, search, vectors, close };
+  }
+}
+
+const AGAIN_MS = 30_000;
+
+async function embedAgain(search: GlobalSearch): Promise<boolean> {
+  try {
+    await search.settled();
+    return true;
+  } catch {
+    // The next time; searches tell it meanwhile.
+    return false;
   }
 }
 

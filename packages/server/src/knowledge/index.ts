@@ -2,7 +2,6 @@ import { join } from "node:path";
 
 import { type Clock, type EventLog, GuildError, type Ids, type OperationStore } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
-import type { CachedEmbedder } from "@guildhall/knowledge";
 
 import type { Log } from "../daemon/log.ts";
 import type { PartFactory } from "../parts/session-parts.ts";
@@ -10,7 +9,7 @@ import type { BorderLog } from "./border-log.ts";
 import { consolidateSessions } from "./consolidation.ts";
 import { Contradictions } from "./contradictions.ts";
 import { Distiller } from "./distiller.ts";
-import { openEmbedder } from "./embedder.ts";
+import { openEmbedder, type OpenedEmbedder } from "./embedder.ts";
 import { EvidenceFiles } from "./evidence-files.ts";
 import { openGlobalVectors } from "./global-vectors.ts";
 import { GlobalKnowledge } from "./global.ts";
@@ -18,6 +17,7 @@ import { KnowledgeKeeper } from "./keeper.ts";
 import type { KnowledgeModel } from "./knowledge-model.ts";
 import { memoryPart } from "./memory-part.ts";
 import { Quiet } from "./quiet.ts";
+import { formerIndex } from "./re-embedding.ts";
 import { knowledgeSource } from "./source.ts";
 
 export interface KnowledgeOptions {
@@ -33,6 +33,8 @@ export interface KnowledgeOptions {
   store: OperationStore;
   border: BorderLog;
   settings(): Settings["knowledge"];
+  /** Provider keys of the settings, for an embedder that wants one. */
+  keys(): Readonly<Record<string, string>>;
   /** Writes lessons and judges contradictions; without a name rules do. */
   model: KnowledgeModel;
 }
@@ -53,17 +55,27 @@ const QUIET_MS = 1_500;
 /** The vectors of what is shared wait longer: they bring a server with them. */
 const SHARED_QUIET_MS = 8_000;
 
+/** An embedder that could not be opened is not tried again before, milliseconds. */
+const AGAIN_MS = 60_000;
+
 /** How often it is looked whether the daily tidying is due, milliseconds. */
 const TIDY_MS = 60 * 60_000;
 
 export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
   const { dataDir, tenant, clock, journal, border, settings } = options;
-  let opening: Promise<CachedEmbedder> | undefined;
-  const embedder = (): Promise<CachedEmbedder> =>
-    (opening ??= openEmbedder(dataDir).catch((error: unknown) => {
-      opening = undefined;
-      throw error;
-    }));
+  let opening: Promise<OpenedEmbedder | undefined> | undefined;
+  let triedAt = -Infinity;
+  // Without one, search is by words; it is tried again with the next session, but not for each of many.
+  const embedder = async (): Promise<OpenedEmbedder | undefined> => {
+    const now = clock.now().getTime();
+    if (opening !== undefined && ((await opening) !== undefined || now - triedAt < AGAIN_MS)) return await opening;
+    triedAt = now;
+    opening = openEmbedder(options).catch((error: unknown) => {
+      journal.warn(`knowledge: search is by words alone: ${GuildError.from(error).line}`);
+      return undefined;
+    });
+    return await opening;
+  };
   const quiet = new Quiet(QUIET_MS);
   const shared = new Quiet(SHARED_QUIET_MS);
   const evidence = new EvidenceFiles(() => options.log.listSessions({ tenant, limit: 500 }));
@@ -72,7 +84,8 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     ...options,
     embedder,
     evidence,
-    vectors: ({ model }, lost) => openGlobalVectors({ ...options, model, settings: settings(), lost }),
+    vectors: () => openGlobalVectors({ ...options, settings: settings() }),
+    former: (present, vectors) => formerIndex(options, present, vectors),
     pace: () => shared.wait(closed.signal),
     judged: () => contradictions.judges(),
     changed: (ids) => contradictions.later(ids),
@@ -139,8 +152,7 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
       await contradictions.settled();
       await distiller.close();
       await global.close();
-      const opened = await opening?.catch(() => undefined); // Whoever asked for it was told.
-      await opened?.close();
+      await (await opening)?.close();
     },
   };
 }

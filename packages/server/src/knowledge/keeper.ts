@@ -2,7 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Clock, GuildError } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
-import type { CachedEmbedder, Ledger } from "@guildhall/knowledge";
+import type { Ledger } from "@guildhall/knowledge";
 import {
   type EvaluateKnowledgeRequest,
   type EvaluateKnowledgeResponseSchema,
@@ -22,6 +22,7 @@ import {
 
 import type { Log } from "../daemon/log.ts";
 import type { BorderLog } from "./border-log.ts";
+import type { OpenedEmbedder } from "./embedder.ts";
 import type { EvidenceFiles } from "./evidence-files.ts";
 import type { GlobalKnowledge } from "./global.ts";
 import { askRemote } from "./remotes.ts";
@@ -33,7 +34,7 @@ export interface KeeperDeps {
   clock: Pick<Clock, "now">;
   journal: Log;
   settings(): Settings["knowledge"];
-  embedder(): Promise<CachedEmbedder>;
+  embedder(): Promise<OpenedEmbedder | undefined>;
   evidence: EvidenceFiles;
   /** Joins what several sessions learned alike. */
   consolidate(): Promise<{ joined: number; originals: number }>;
@@ -72,7 +73,8 @@ export class KnowledgeKeeper {
       if (await this.#deps.evidence.changed(replica.read(item.id))) doubtful += 1;
     }
     const embedder = await this.#deps.embedder();
-    const { memoryHits, diskHits, misses } = embedder.counts();
+    const { memoryHits = 0, diskHits = 0, misses = 0 } = embedder?.counts() ?? {};
+    const spent = embedder?.spent();
     return create(GetKnowledgeStatsResponseSchema, {
       items: BigInt(items),
       versions: BigInt(versions),
@@ -81,13 +83,18 @@ export class KnowledgeKeeper {
       conflicts: BigInt(ledger.openClashes().length),
       embeddingLag: BigInt(search.lag),
       embeddings: {
-        model: embedder.model.id,
-        dimension: embedder.model.dimension,
+        model: embedder?.model.id ?? "",
+        dimension: embedder?.model.dimension ?? 0,
+        spec: this.settings().embedder,
+        answering: search.answering ?? "",
+        tokens: BigInt(spent?.tokens ?? 0),
+        costUsd: spent?.costUsd ?? 0,
+        costKnown: spent?.costKnown ?? true,
         memoryHits: BigInt(memoryHits),
         diskHits: BigInt(diskHits),
         misses: BigInt(misses),
       },
-      vectorStore: vectors.kind,
+      vectorStore: vectors?.kind ?? "none",
       replicas: [...ledger.known].map(([name, operations]) => {
         const remote = [...this.#remotes.values()].find((one) => one.replica === name);
         return {
@@ -245,13 +252,14 @@ export class KnowledgeKeeper {
   async *evaluate(request: EvaluateKnowledgeRequest): AsyncGenerator<MessageInitShape<typeof EvaluateKnowledgeResponseSchema>> {
     const { openVectorIndex, runEval } = await import("@guildhall/knowledge");
     const embedder = await this.#deps.embedder();
-    const vectors = await openVectorIndex(embedder.model);
+    const vectors = embedder === undefined ? undefined : await openVectorIndex(embedder.model);
+    const meanings = embedder === undefined || vectors === undefined ? {} : { embedder, vectors };
     try {
       const { docs, queries, qrels, k } = request;
-      const reports = await runEval({ docs, queries, qrels, k: k === 0 ? 10 : k, embedder, vectors }, () => undefined);
+      const reports = await runEval({ docs, queries, qrels, k: k === 0 ? 10 : k, ...meanings }, () => undefined);
       for (const { p50_ms: p50Ms, p99_ms: p99Ms, ...rest } of reports) yield { ...rest, p50Ms, p99Ms };
     } finally {
-      await vectors.close();
+      await vectors?.close();
     }
   }
 

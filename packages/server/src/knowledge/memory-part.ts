@@ -1,5 +1,6 @@
 import {
   type Clock,
+  type Embedder,
   GuildError,
   type KnowledgeSource,
   type PartNotice,
@@ -9,7 +10,6 @@ import {
   type SessionState,
   type Tool,
 } from "@guildhall/core";
-import type { CachedEmbedder } from "@guildhall/knowledge";
 
 import type { Log } from "../daemon/log.ts";
 import type { PartContext, PartFactory, PartPlace } from "../parts/session-parts.ts";
@@ -20,7 +20,8 @@ import { toldIn, turnOf } from "./told.ts";
 export interface MemoryPartDeps {
   clock: Pick<Clock, "now">;
   journal: Log;
-  embedder(): Promise<CachedEmbedder>;
+  /** Undefined: recall is by words. */
+  embedder(): Promise<Embedder | undefined>;
   /** Told of every step. */
   busy(): void;
   /** Embedding waits for it. */
@@ -55,8 +56,7 @@ async function openMemory(deps: MemoryPartDeps, context: PartContext): Promise<S
   const hurry = AbortSignal.any([closed.signal, wanted.signal]);
   const memory = openSessionMemory({
     clock: deps.clock,
-    embedder,
-    vectors: await openVectorIndex(embedder.model),
+    ...(embedder === undefined ? {} : { embedder, vectors: await openVectorIndex(embedder.model) }),
     sources: deps.sources(context),
     pace: async () => {
       await quiet.wait(hurry);

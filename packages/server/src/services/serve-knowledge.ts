@@ -34,6 +34,7 @@ export async function serveKnowledge(
     store: storage.knowledge,
     border: storage.border,
     settings: () => settings().knowledge,
+    keys: () => settings().keys,
     model: knowledgeModel({ models: () => (models ??= openModelProvider(clock, env, settings)), settings }),
   });
   return {
