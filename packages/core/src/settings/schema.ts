@@ -114,6 +114,10 @@ export const settingsSchema = z.strictObject({
       .string()
       .default("")
       .meta({ description: "Token that services show each other; empty: that of this data directory.", secret: true }),
+    hosts: z
+      .string()
+      .default("")
+      .describe("Names under which a service may be asked besides addresses and localhost, separated by commas; *: any."),
     certs: z
       .string()
       .default("")
@@ -121,6 +125,10 @@ export const settingsSchema = z.strictObject({
   }),
   workers: section({
     slots: count("Sessions that a worker takes at once; 0: twice its CPU cores.", 0),
+    min: count("Worker processes that an orchestrator keeps on its machine when nothing is to be done.", 0),
+    max: count("Worker processes that an orchestrator starts on its machine at the most, by its queue; 0: none.", 0),
+    warm: count("Slots that they keep free for what comes next.", 0),
+    keep_seconds: count("Seconds for which those that are too many are kept, before they are drained and stopped.", 30),
     labels: z.string().default("").describe("What tasks may ask a worker for: name=value, several separated by commas."),
     roles: z.string().default("").describe("Roles that a worker serves, separated by commas; empty: all."),
     workspaces: z

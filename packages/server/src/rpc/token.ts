@@ -14,8 +14,8 @@ export function requireToken(file: string, handler: RequestHandler): RequestHand
   return requireTokenOf(readToken(file), handler);
 }
 
-/** The same with a token that is known already. */
-export function requireTokenOf(token: string, handler: RequestHandler): RequestHandler {
+/** The same with a token that is known already; `hosts`: names that are served besides, `*` is any. */
+export function requireTokenOf(token: string, handler: RequestHandler, hosts: readonly string[] = []): RequestHandler {
   const expected = digest(token);
   return (request, response) => {
     const { headers } = request;
@@ -27,7 +27,7 @@ export function requireTokenOf(token: string, handler: RequestHandler): RequestH
       response.end(`${text}\n`);
     };
     const host = headers[":authority"] ?? headers.host;
-    if (typeof host !== "string" || !isLocalName(host)) return refuse(403, "this Host is not served");
+    if (typeof host !== "string" || !(isLocalName(host) || isNamed(host, hosts))) return refuse(403, "this Host is not served");
     const origin = headers.origin;
     if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`)
       return refuse(403, "this Origin is not served");
@@ -47,6 +47,10 @@ export function readToken(file: string): string {
     throw new GuildError("permission_denied", "others can read the token", { subject: file, remedy: `remove it, or chmod 600 ${file}` });
   }
   return readFileSync(file, "utf8").trim();
+}
+
+function isNamed(host: string, hosts: readonly string[]): boolean {
+  return hosts.includes("*") || hosts.includes(host.replace(/:\d+$/, ""));
 }
 
 function isLocalName(host: string): boolean {

@@ -1,4 +1,6 @@
 import { mkdirSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
 
 import type { DescService } from "@bufbuild/protobuf";
 import { type ConnectRouter, createClient, type Transport } from "@connectrpc/connect";
@@ -15,6 +17,8 @@ import { takeLock } from "../daemon/lock.ts";
 import type { Services, ServicesOptions } from "../daemon/services.ts";
 import { openModelProvider } from "../models/open-provider.ts";
 import { modelRouting } from "../models/routing.ts";
+import type { Pool } from "../pool/compose-pool.ts";
+import type { Dispatcher } from "../pool/dispatcher.ts";
 import { ledgerService, workerService } from "../pool/pool-services.ts";
 import { POOL_TIMES } from "../pool/pool-times.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
@@ -23,6 +27,8 @@ import { listenOnTcp, parseAddress } from "../rpc/listen.ts";
 import { modelService } from "../rpc/model-service.ts";
 import { isLoopback, openPeer, type Peer } from "../rpc/peer.ts";
 import { readToken, requireTokenOf } from "../rpc/token.ts";
+import type { LocalWorkers } from "../scaling/local-workers.ts";
+import { withMetrics } from "../scaling/metrics.ts";
 import { failover } from "./failover.ts";
 import { forwardService } from "./forward.ts";
 import { logService } from "./log-service.ts";
@@ -81,13 +87,15 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
   const ended = Promise.withResolvers<void>();
   let stop: Daemon["stop"] = () => undefined;
   const part = await compose(names, { options, settings, reach, stop: (how) => stop(how) });
-  const handler = requireTokenOf(token, part.served.handler);
+  const { pool } = part;
+  const inner = pool === undefined ? part.served.handler : withMetrics(() => pool.dispatcher, part.served.handler);
+  const handler = requireTokenOf(token, inner, namesOf(settings.services.hosts));
   const connected = () => () => undefined;
   const listener =
     certificates === undefined
       ? await listenOnTcp(where, { handler, connected })
       : await listenOnTls(where, certificates, { handler: requireCertificate(part.served.handler, handler), connected });
-  part.begin();
+  part.begin(listener.address, token);
   log.info(`${[...names].join(", ")} at ${listener.address}`);
   let stopping: Promise<void> | undefined;
   stop = (how) => {
@@ -107,7 +115,10 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
 /** A running set of services. */
 interface Part {
   served: ServiceHandler;
-  begin(): void;
+  /** Of an orchestrator. */
+  pool?: Pool;
+  /** Called when it can be reached at `address`. */
+  begin(address: string, token: string): void;
   hurry(): void;
   end(how: { now: boolean }): Promise<void>;
 }
@@ -122,8 +133,8 @@ interface Surroundings {
 async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): Promise<Part> {
   if (names.has("orchestrator")) return await orchestrator(names, around);
   const { options, settings, reach } = around;
-  const join = joinOf(options, settings, names);
-  const joined = join.map((address) => reach(address));
+  const orchestrators = joinOf(options, settings, names);
+  const joined = orchestrators.map((address) => reach(address));
   const [first, ...others] = joined;
   const modelsAt = settings.services.models === "" ? undefined : reach(settings.services.models);
   const parts: Array<{ routes?(router: ConnectRouter): void; begin?(): void; end?(how: { now: boolean }): Promise<void>; hurry?(): void }> =
@@ -213,16 +224,51 @@ async function orchestrator(names: ReadonlySet<ServiceName>, { options, settings
   if (names.has("worker")) delete seams.lend;
   const services = await composed({ ...options, addresses: [], storage, schema: SCHEMA_VERSION, busy: () => () => undefined, stop, seams });
   for (const name of names) services.health.add(name);
+  let local: LocalWorkers | undefined;
+  const begin = async (address: string, token: string): Promise<void> => {
+    const dispatcher = await services.pool.open();
+    local = await startLocalWorkers(options, settings, { address, token, dispatcher });
+  };
   return {
     served: services,
-    begin: () => void services.pool.open().catch((error: unknown) => options.log.error("the pool does not begin", error)),
+    pool: services.pool,
+    begin: (address, token) => void begin(address, token).catch((error: unknown) => options.log.error("the pool does not begin", error)),
     hurry: () => void services.stopSessions({ now: true }).catch((error: unknown) => options.log.error("sessions do not stop", error)),
     async end(how) {
+      await local?.stop(how);
       await services.stopSessions(how);
       await services.close();
       lock?.release();
     },
   };
+}
+
+/** Worker processes of this machine, when the settings want any. */
+async function startLocalWorkers(
+  { log, env, paths, brokerProgram }: ServeOptions,
+  { workers }: Settings,
+  reached: { address: string; token: string; dispatcher: Dispatcher },
+): Promise<LocalWorkers | undefined> {
+  if (workers.max === 0) return undefined;
+  const { LocalWorkers } = await import("../scaling/local-workers.ts");
+  const [command = process.execPath, ...args] = brokerProgram?.slice(0, -1) ?? [];
+  const local = new LocalWorkers({
+    ...reached,
+    program: [command, ...args],
+    env,
+    directory: join(paths.data, "workers"),
+    slots: workers.slots || 2 * cpus().length,
+    size: workers,
+    keepMs: workers.keep_seconds * 1_000,
+    journal: log,
+  });
+  local.start();
+  return local;
+}
+
+/** Words of a setting, without empty ones. */
+function namesOf(text: string): string[] {
+  return text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
 }
 
 async function worker({ options, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer) {
@@ -273,7 +319,7 @@ function keysIn(env: ServeOptions["env"]): Record<string, string> {
 
 function joinOf({ join }: ServeOptions, { services }: Settings, names: ReadonlySet<ServiceName>): string[] {
   const text = join ?? services.orchestrator;
-  const addresses = text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
+  const addresses = namesOf(text);
   const needs = [...names].find((name) => name === "gateway" || name === "worker");
   if (addresses.length === 0 && needs !== undefined) {
     throw new GuildError("invalid_argument", `the ${needs} needs an orchestrator to join`, {
