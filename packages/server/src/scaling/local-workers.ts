@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
@@ -31,7 +30,7 @@ const LABEL = "guildhall.local";
 interface LocalWorker {
   name: string;
   child: ChildProcess;
-  ended: Promise<unknown>;
+  ended: Promise<void>;
   leaving: boolean;
 }
 
@@ -107,15 +106,21 @@ export class LocalWorkers {
       },
       stdio: ["ignore", "ignore", "inherit"],
     });
-    const worker: LocalWorker = { name, child, leaving: false, ended: once(child, "close").catch(() => undefined) };
-    // One that cannot be started or ends by itself is replaced, though not in a circle.
-    child.on("error", (error) => journal.error(`${name} cannot be started`, error));
-    void worker.ended.then(() => {
-      this.#workers.delete(worker);
+    const ended = Promise.withResolvers<void>();
+    const worker: LocalWorker = { name, child, leaving: false, ended: ended.promise };
+    const gone = (): void => {
+      ended.resolve();
+      if (!this.#workers.delete(worker)) return;
       this.#free.push(name);
       if (worker.leaving || this.#stopped) return;
+      // One that ends by itself is replaced, though not in a circle.
       this.#restUntil = performance.now() + RETRY_MS;
       journal.warn(`${name} has ended by itself`);
+    };
+    child.on("close", gone);
+    child.on("error", (error) => {
+      journal.error(`${name} cannot be started`, error);
+      gone();
     });
     this.#workers.add(worker);
     journal.info(`${name} is started: ${this.count} local workers`);
