@@ -19,6 +19,7 @@ const all = [
   "tools",
   "foreign-tools",
   "context",
+  "environment",
 ];
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : all;
 for (const name of wanted) {

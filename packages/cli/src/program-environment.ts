@@ -41,7 +41,7 @@ export function addEnvironment(program: Command, context: Context, run: Run): vo
     .action((options) => run(changes().then((module) => module.collect(context, options))));
   place(environment.command("copy"))
     .description("copy the current generation's store paths to a directory, or fetch them from one, for other workers")
-    .option("--to <dir>", "write copies there")
+    .option("--to <dir>", "write copies there; ssh://… puts them into that machine's store")
     .option("--from <dir>", "take copies from there")
     .action((options) => run(changes().then((module) => module.copy(context, options))));
   environment

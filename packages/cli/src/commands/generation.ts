@@ -96,7 +96,7 @@ export function copy(context: Context, options: PlaceOptions & { to?: string; fr
     if (given === undefined || (options.to !== undefined && options.from !== undefined)) {
       throw new GuildError("invalid_argument", "give a directory with either --to or --from");
     }
-    const store = resolve(context.cwd, given);
+    const store = given.includes("://") ? given : resolve(context.cwd, given);
     const { storePaths } = await connection.environments.copyEnvironment({ ...place, store, fetch: options.to === undefined });
     if (options.json === true) json(context, { id: place.directory, type: "copy", store, store_paths: storePaths });
     else

@@ -86,6 +86,12 @@ export const settingsSchema = z.strictObject({
       .array(z.string())
       .default(["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="])
       .describe("Keys whose signatures on fetched store paths count."),
+    nix_inputs: z
+      .array(z.string().regex(/^[A-Za-z][\w-]*=\S+$/, "must be name=flake"))
+      .default([])
+      .describe(
+        "What stands for inputs of flakes, by name: nixpkgs=path:/srv/nixpkgs. A lock file does not hold for flakes that have them.",
+      ),
     strict: z
       .boolean()
       .default(true)

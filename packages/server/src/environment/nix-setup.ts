@@ -25,6 +25,7 @@ export function nixSetup(options: { settings: Settings["environment"]; dataDir: 
     user: uid === 0 ? BUILDER : undefined,
     substituters: settings.nix_substituters,
     trustedKeys: settings.nix_trusted_keys,
+    inputs: settings.nix_inputs,
     timeoutMs: settings.timeout_seconds === 0 ? 2 ** 31 - 1 : settings.timeout_seconds * 1_000,
   };
 }

@@ -16,6 +16,8 @@ export interface NixSetup {
   user: { uid: number; gid: number } | undefined;
   substituters: readonly string[];
   trustedKeys: readonly string[];
+  /** What stands for inputs of flakes: `nixpkgs=path:/…`. */
+  inputs?: readonly string[];
   /** After this long a build is given up, milliseconds. */
   timeoutMs: number;
 }

@@ -23,6 +23,7 @@ import { hostFiles } from "../../project/host-files.ts";
 import { writeFixtureFlake } from "../../testing/fixture-flake.ts";
 import { type NixSetup, runNix } from "./nix-command.ts";
 import { nixSource } from "./nix-source.ts";
+import { copyNix, storePathOf } from "./nix-store.ts";
 
 const made: string[] = [];
 after(() => {
@@ -111,6 +112,22 @@ describe("a flake's shell", () => {
     await runNix(setup, ["store", "gc"], { signal: new AbortController().signal, progress: () => undefined });
     const version = (found.variables["GREET_VERSION"] ?? "").replace("/nix/store", join(place, "root/nix/store"));
     assert.ok(existsSync(version), version);
+  });
+
+  it("is copied into the store of another machine by ssh, for which a script stands that runs the other side here", async () => {
+    const found = await source({}, "ssh.json").resolve(request(project({ version: "8.1.0" })));
+    const paths = (found.roots ?? []).flatMap((root) => storePathOf(root) ?? []);
+    const there = directory("there");
+    chmodSync(there, 0o777);
+    const fake = directory("fake");
+    const serve = '#!/bin/sh\necho "$@" >&2\nwhile [ "${1#nix-store}" = "$1" ]; do shift; done\nexec sh -c "$*"\n';
+    writeFileSync(join(fake, "ssh"), serve, { mode: 0o755 });
+    const by: NixSetup = { ...setup, command: ["env", `PATH=${fake}:/usr/bin:/bin`, "nix"] };
+    const run = { signal: new AbortController().signal, progress: () => undefined };
+    const store = `ssh://worker.example?remote-store=local%3Froot=${there}`;
+    assert.deepEqual(await copyNix(by, paths, { store, fetch: false }, run), paths);
+    for (const path of paths) assert.ok(existsSync(join(there, path)), path);
+    await assert.rejects(copyNix(by, paths, { store, fetch: true }, run), /what another machine has is not known here/);
   });
 
   it("may be a shell.nix, which sees nothing beyond the project", async () => {

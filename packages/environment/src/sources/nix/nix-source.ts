@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type EnvironmentSource, GuildError, type ProjectFiles, type ResolvedEnvironment, type ResolveRequest } from "@guildhall/core";
 
 import { readDevEnv } from "./dev-env.ts";
+import { writeDevenvFlake } from "./devenv-flake.ts";
 import { copyForEvaluation, evaluationStamp } from "./evaluation-copy.ts";
 import { type CachedDevEnv, NixCache } from "./nix-cache.ts";
 import { type NixSetup, runNix } from "./nix-command.ts";
@@ -16,10 +17,11 @@ export interface NixSourceOptions {
   sandbox: { mounts: boolean; pure: boolean };
 }
 
-const ENTRIES = ["flake.nix", "shell.nix", "default.nix"] as const;
+const ENTRIES = ["flake.nix", "shell.nix", "default.nix", "devenv.nix"] as const;
+type Entry = (typeof ENTRIES)[number];
 
 /**
- * The development shell of a flake, or of shell.nix or default.nix, through the real `nix`. A shell that has been resolved is taken from
+ * The development shell of a flake, or of shell.nix, default.nix or devenv.nix, through the real `nix`. A shell that has been resolved is taken from
  * the cache as long as the files it is made from are the same: then no Nix runs. Its store paths are kept by a root until the environment
  * is collected. Evaluated and built only when trusted, from a copy, as the set-up's user.
  */
@@ -30,11 +32,6 @@ export function nixSource(options: NixSourceOptions): EnvironmentSource {
     claims: async ({ files }) => claimed(files),
     async resolve(request) {
       const entry = (await claimed(request.files)) ?? "flake.nix";
-      if (entry === "devenv.nix") {
-        throw new GuildError("unsupported", "devenv without a flake is not resolved", {
-          remedy: "let devenv write a flake: devenv init --flake",
-        });
-      }
       if (!request.trusted) {
         throw new GuildError("failed_precondition", `${entry} is not trusted, and evaluating it runs its code`, {
           remedy: `read it, then: guild trust add ${request.workspace}`,
@@ -49,26 +46,26 @@ export function nixSource(options: NixSourceOptions): EnvironmentSource {
   };
 }
 
-async function claimed(files: ProjectFiles): Promise<(typeof ENTRIES)[number] | "devenv.nix" | undefined> {
+async function claimed(files: ProjectFiles): Promise<Entry | undefined> {
   const names = new Set((await files.list("")).filter(({ kind }) => kind === "file").map(({ name }) => name));
-  return ENTRIES.find((name) => names.has(name)) ?? (names.has("devenv.nix") ? "devenv.nix" : undefined);
+  return ENTRIES.find((name) => names.has(name));
 }
 
-async function resolveShell(
-  { setup }: NixSourceOptions,
-  cache: NixCache,
-  entry: (typeof ENTRIES)[number],
-  request: ResolveRequest,
-): Promise<CachedDevEnv> {
-  const stamp = `${entry} ${setup.storeRoot ?? ""} ${await evaluationStamp(request.workspace)}`;
+async function resolveShell({ setup }: NixSourceOptions, cache: NixCache, entry: Entry, request: ResolveRequest): Promise<CachedDevEnv> {
+  const { inputs = [] } = setup;
+  const stamp = [entry, setup.storeRoot ?? "", ...inputs, await evaluationStamp(request.workspace)].join(" ");
   const known = cache.byContent(stamp);
   if (known !== undefined) return known;
   const copy = await copyForEvaluation(request.workspace, join(setup.directory, "copies"), setup.user);
   try {
     const run = { signal: request.signal, progress: request.progress };
-    const flake = entry === "flake.nix";
+    const flake = entry === "flake.nix" || entry === "devenv.nix";
+    if (entry === "devenv.nix") await writeDevenvFlake(copy.directory);
+    // With inputs of the operator's, or of devenv's own lock file, the lock differs; it is never written.
+    const locked = entry === "flake.nix" && inputs.length === 0 ? ["--no-update-lock-file"] : ["--no-write-lock-file"];
+    const given = inputs.flatMap((one) => ["--override-input", one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)]);
     const what = flake
-      ? [`path:${copy.directory}`, "--no-update-lock-file"]
+      ? [`path:${copy.directory}`, ...locked, ...given]
       : ["--file", join(copy.directory, entry), "--option", "restrict-eval", "true", "-I", copy.directory];
     const derivation = flake ? await derivationOf(setup, what, run) : "";
     const same = derivation === "" ? undefined : cache.byDerivation(derivation);

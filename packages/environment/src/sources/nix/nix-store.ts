@@ -25,7 +25,8 @@ export async function collectNix(setup: NixSetup, alive: readonly string[], run:
  * Copies what roots hold to a directory of copies, or from there into the store, so that another worker need not build it. Returns the store
  * paths. Nix checks the content of each path against its hash as it arrives.
  *
- * @param store absolute path of the directory; the user who runs Nix reads or writes it.
+ * @param store absolute path of the directory, which the user who runs Nix reads or writes; or, to copy there, `ssh://…`: the store of another
+ * machine, by that user's own ssh.
  */
 export async function copyNix(
   setup: NixSetup,
@@ -33,21 +34,44 @@ export async function copyNix(
   how: { store: string; fetch: boolean },
   run: NixRun,
 ): Promise<readonly string[]> {
+  if (/^ssh(-ng)?:\/\//.test(how.store)) return await pushNix(setup, paths, how, run);
   const list = join(how.store, LIST);
   const wanted = how.fetch ? listed(list) : paths;
   if (wanted.length === 0) {
-    throw new GuildError(
-      "failed_precondition",
-      how.fetch ? "there are no copies in this directory" : "this environment holds nothing of the Nix store",
-      {
-        subject: how.store,
-        remedy: how.fetch ? "make them on the other worker: guild env copy --to" : "only environments of Nix are copied",
-      },
-    );
+    if (!how.fetch) throw holdsNothing(how.store);
+    throw new GuildError("failed_precondition", "there are no copies in this directory", {
+      subject: how.store,
+      remedy: "make them on the other worker: guild env copy --to",
+    });
   }
   await runNix(setup, ["copy", how.fetch ? "--from" : "--to", `file://${how.store}`, "--no-check-sigs", ...wanted], run);
   if (!how.fetch) writeFileSync(list, `${[...new Set([...listed(list), ...wanted])].join("\n")}\n`);
   return wanted;
+}
+
+/** Into the store of another machine, which has it then: there is nothing to be fetched from there. */
+async function pushNix(
+  setup: NixSetup,
+  paths: readonly string[],
+  { store, fetch }: { store: string; fetch: boolean },
+  run: NixRun,
+): Promise<readonly string[]> {
+  if (fetch) {
+    throw new GuildError("unsupported", "what another machine has is not known here", {
+      subject: store,
+      remedy: "copy it from there: guild env copy --to ssh://THIS-MACHINE",
+    });
+  }
+  if (paths.length === 0) throw holdsNothing(store);
+  await runNix(setup, ["copy", "--to", store, "--no-check-sigs", ...paths], run);
+  return paths;
+}
+
+function holdsNothing(store: string): GuildError {
+  return new GuildError("failed_precondition", "this environment holds nothing of the Nix store", {
+    subject: store,
+    remedy: "only environments of Nix are copied",
+  });
 }
 
 /** File in a directory of copies that names the paths that were asked for; what they need comes with them. */
