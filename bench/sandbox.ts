@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -24,7 +24,7 @@ const MEGABYTES = 64;
 
 const run = promisify(execFile);
 
-console.log(table("bare", [...(await times("spawn true, Node", COMMANDS, () => run("/bin/true")))]));
+console.log(table("bare", await bare()));
 
 for (const name of names) {
   const directory = await mkdtemp(join(tmpdir(), "guild-bench-"));
@@ -77,6 +77,24 @@ for (const name of names) {
   } finally {
     await provider.close();
     await engine?.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** What the same costs without a sandbox. */
+async function bare(): Promise<Figure[]> {
+  const directory = await mkdtemp(join(tmpdir(), "guild-bench-"));
+  const [small, large] = [join(directory, "small"), join(directory, "large")];
+  try {
+    await writeFile(small, Buffer.alloc(4000));
+    return [
+      ...(await times("spawn true, Node", COMMANDS, () => run("/bin/true"))),
+      ...(await times("read 4 kB", COMMANDS, () => readFile(small))),
+      ...(await times("write 4 kB", COMMANDS, () => writeFile(small, Buffer.alloc(4000)))),
+      await rate("write", () => writeFile(large, Buffer.alloc(MEGABYTES << 20))),
+      await rate("read", () => readFile(large)),
+    ];
+  } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }

@@ -8,6 +8,9 @@ import { InitConnection } from "./wire/connection.ts";
 /** Number of the connection's descriptor in the init. */
 export const CONNECTION_FD = 3;
 
+/** How the message of a failed start begins. */
+export const DID_NOT_START = "the sandbox did not start";
+
 const LONGEST_COMPLAINT = 4096;
 const STOP_PATIENCE_MS = 3000;
 
@@ -71,7 +74,7 @@ export async function answered({ child, pid, stream, ended, complaint }: Spawned
     const how = await ended;
     await closed;
     const said = complaint();
-    throw new GuildError("failed_precondition", `the sandbox did not start: ${said === "" ? how : said}`, { cause: error });
+    throw new GuildError("failed_precondition", `${DID_NOT_START}: ${said === "" ? how : said}`, { cause: error });
   }
   return { connection, pid, stop: () => endInit(child, ended) };
 }

@@ -105,10 +105,15 @@ function namespaceRemedy(): string {
 
 function seccomp(): Capability {
   const available = setting("/proc/sys/kernel/seccomp/actions_avail")?.includes("errno") === true;
-  return available
-    ? { name: "seccomp", available, detail: "the kernel filters system calls" }
-    : { name: "seccomp", available, detail: "this kernel cannot filter system calls", remedy: "use a kernel with CONFIG_SECCOMP_FILTER" };
+  return available ? { name: "seccomp", available, detail: "the kernel filters system calls" } : NO_FILTER;
 }
+
+export const NO_FILTER: Capability = {
+  name: "seccomp",
+  available: false,
+  detail: "this kernel cannot filter system calls",
+  remedy: "use a kernel with CONFIG_SECCOMP_FILTER",
+};
 
 function setting(path: string): string | undefined {
   try {

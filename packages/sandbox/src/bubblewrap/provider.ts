@@ -14,7 +14,7 @@ import {
 import { SandboxGroup } from "../cgroup/group.ts";
 import { findHierarchies, type Hierarchies } from "../cgroup/hierarchies.ts";
 import { diskOptions, withDefaults } from "../default-limits.ts";
-import { CONNECTION_FD, type InitProcess, startInit } from "../init-process.ts";
+import { CONNECTION_FD, DID_NOT_START, type InitProcess, startInit } from "../init-process.ts";
 import { InitSandbox } from "../init-sandbox.ts";
 import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
 import type { SandboxProviderOptions } from "../provider-options.ts";
@@ -26,7 +26,7 @@ import { WorkspaceHolds } from "../workspace-holds.ts";
 import { bubblewrapArguments } from "./arguments.ts";
 import { ownPlaces, placerOptions, preparedPlaces } from "./places.ts";
 import { type BakedLimits, prepareSandbox, tmpfsBytes } from "./prepared-sandbox.ts";
-import { findBubblewrap, probeBubblewrap } from "./probe.ts";
+import { findBubblewrap, NO_FILTER, probeBubblewrap } from "./probe.ts";
 import { makeSystemFiles } from "./system-files.ts";
 import { WarmPool } from "./warm-pool.ts";
 
@@ -68,10 +68,12 @@ export class BubblewrapProvider implements SandboxProvider {
   }
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
-    const sandbox = await this.#open(spec, false).catch((error: unknown) => {
-      if (!isUnmappable(error)) throw error;
-      return this.#open(spec, true);
-    });
+    const sandbox = await this.#open(spec, false)
+      .catch((error: unknown) => {
+        if (!isUnmappable(error)) throw error;
+        return this.#open(spec, true);
+      })
+      .catch(async (error: unknown) => Promise.reject(await this.#explained(error)));
     if (spec.wayOut === undefined) return sandbox;
     try {
       await bridgeWayOut(sandbox);
@@ -80,6 +82,19 @@ export class BubblewrapProvider implements SandboxProvider {
       await sandbox.dispose();
       throw error;
     }
+  }
+
+  /** What is missing on this machine, and the remedy, where that is why nothing started. */
+  async #explained(error: unknown): Promise<unknown> {
+    if (!GuildError.is(error, "failed_precondition") || !error.message.includes(DID_NOT_START)) return error;
+    const { capabilities } = await this.probe();
+    // A kernel may name its filters and have them switched off: then bubblewrap says so.
+    const lacking = error.message.includes("PR_SET_SECCOMP")
+      ? NO_FILTER
+      : capabilities.find((one) => !one.available && needed.includes(one.name));
+    if (lacking === undefined) return error;
+    const remedy = lacking.remedy === undefined ? {} : { remedy: lacking.remedy };
+    return new GuildError("failed_precondition", `${DID_NOT_START}: ${lacking.name}: ${lacking.detail}`, { ...remedy, cause: error });
   }
 
   /** `copied`: on a copy of the workspace, where its file system cannot show files as another user's. */
@@ -227,6 +242,9 @@ function isWithin(path: string, directory: string): boolean {
 function baked({ memoryBytes, processes, cpus }: SandboxLimits & BakedLimits): BakedLimits {
   return { memoryBytes, processes, ...(cpus === undefined ? {} : { cpus }) };
 }
+
+/** Of `probe`'s capabilities, those without which there is no sandbox. */
+const needed = ["toolkit", "bubblewrap", "user-namespaces", "seccomp"];
 
 function isUnmappable(error: unknown): boolean {
   return GuildError.is(error, "failed_precondition") && error.message.includes("cannot map the owner");

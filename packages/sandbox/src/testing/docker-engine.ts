@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chmod, mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,8 +20,11 @@ export interface TestEngine {
 
 const PATIENCE_MS = 120_000;
 
-/** Starts Debian's engine in a network namespace, with everything of its own in a temporary directory; for tests that root runs. */
-export async function startDockerEngine(options: { args?: readonly string[] } = {}): Promise<TestEngine> {
+/**
+ * Starts Debian's engine in a network namespace, with everything of its own in a temporary directory; for tests that root runs. `remapTo`: users of
+ * its containers are these ids outside, by files that only the engine sees in the place of /etc/subuid and /etc/subgid.
+ */
+export async function startDockerEngine(options: { args?: readonly string[]; remapTo?: number } = {}): Promise<TestEngine> {
   const directory = await mkdtemp(join(tmpdir(), "guildhall-engine-"));
   await chmod(directory, 0o711); // the socket says who may use it
   const socket = join(directory, "docker.sock");
@@ -29,9 +32,18 @@ export async function startDockerEngine(options: { args?: readonly string[] } = 
   const own = ["--data-root", join(directory, "data"), "--exec-root", join(directory, "exec"), "--pidfile", join(directory, "pid")];
   // Nothing in here is to have a network, so that nothing of this machine's has to be changed for one.
   const network = ["--bridge=none", "--iptables=false", "--ip-masq=false", "--ip-forward=false"];
+  const remap: string[] = [];
+  let start = ["--net", "--"];
+  if (options.remapTo !== undefined) {
+    const ids = join(directory, "ids");
+    await writeFile(ids, `nobody:${options.remapTo}:65536\nnogroup:${options.remapTo}:65536\n`);
+    remap.push("--userns-remap=nobody:nogroup");
+    const mount = 'for file in subuid subgid; do mount --bind "$0" /etc/$file || exit; done; exec "$@"';
+    start = ["--net", "--mount", "--", "sh", "-c", mount, ids];
+  }
   const engine = spawn(
     "unshare",
-    ["--net", "--", "dockerd", ...own, "-H", `unix://${socket}`, "--storage-driver", "overlay2", ...network, ...(options.args ?? [])],
+    [...start, "dockerd", ...remap, ...own, "-H", `unix://${socket}`, "--storage-driver", "overlay2", ...network, ...(options.args ?? [])],
     { stdio: ["ignore", log.fd, log.fd], detached: true },
   );
   await log.close();
