@@ -73,7 +73,9 @@ export class BubblewrapProvider implements SandboxProvider {
         if (!isUnmappable(error)) throw error;
         return this.#open(spec, true);
       })
-      .catch(async (error: unknown) => Promise.reject(await this.#explained(error)));
+      .catch(async (error: unknown) => {
+        throw await this.#explained(error);
+      });
     if (spec.wayOut === undefined) return sandbox;
     try {
       await bridgeWayOut(sandbox);
