@@ -56,6 +56,37 @@ export async function chooseEnvironment(
   });
 }
 
+/**
+ * Lays sources beneath the chosen one, where the project declares them: what the chosen one has comes first. One that cannot be had is a difference.
+ */
+export async function addLayers(
+  chosen: ChosenEnvironment,
+  sources: readonly EnvironmentSource[],
+  request: ResolveRequest,
+  layers: readonly EnvironmentKind[],
+): Promise<ChosenEnvironment> {
+  let made = chosen;
+  for (const source of sources) {
+    if (!layers.includes(source.kind) || source.kind === chosen.kind || (await source.claims(request)) === undefined) continue;
+    try {
+      const under = await source.resolve(request);
+      made = {
+        ...made,
+        source: `${made.source} over ${under.source}`,
+        variables: { ...under.variables, ...made.variables },
+        path: [...new Set([...made.path, ...under.path])],
+        pure: made.pure && under.pure,
+        mounts: [...made.mounts, ...under.mounts.filter(({ at }) => made.mounts.every((one) => one.at !== at))],
+        differences: [...made.differences, ...under.differences],
+      };
+    } catch (error) {
+      request.signal.throwIfAborted();
+      made = { ...made, differences: [...made.differences, `${source.kind} is not laid beneath: ${GuildError.from(error).line}`] };
+    }
+  }
+  return made;
+}
+
 /** The finished value: with the tools' versions, what differs from the project's wishes, and the hash. */
 export function completeEnvironment(
   chosen: ChosenEnvironment,

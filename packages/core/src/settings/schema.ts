@@ -72,6 +72,16 @@ export const settingsSchema = z.strictObject({
       .enum(["auto", "nix", "devcontainer", "toolchain", "host"])
       .default("auto")
       .describe("Where the environment of sessions comes from: auto (the best that the project declares), nix, toolchain or host."),
+    layers: z
+      .array(z.enum(["toolchain"]))
+      .default([])
+      .describe("Sources laid beneath the chosen one where the project declares them: toolchain. A Nix shell is no longer pure then."),
+    language_servers: z
+      .array(z.string().regex(/^[a-z][\w+-]*( \.\w+)+ = \S.*$/, "must be `name .ext … = command`"))
+      .default([])
+      .describe(
+        'Language servers besides those that are known, or in their place: "zig .zig = zls". The program is looked for in the sandbox.',
+      ),
     nix_store: z
       .string()
       .default("")

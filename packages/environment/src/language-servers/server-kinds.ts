@@ -78,6 +78,22 @@ export const serverKinds: readonly ServerKind[] = [
   },
 ];
 
+/** Kinds of the settings (`zig .zig .zon = zls --stdio`), before those that are known; one of the same name stands in its place. */
+export function withConfigured(configured: readonly string[]): readonly ServerKind[] {
+  const own = configured.map((text): ServerKind => {
+    const [head, command] = [text.slice(0, text.indexOf(" = ")), text.slice(text.indexOf(" = ") + 3)];
+    const [name = "", ...extensions] = head.split(" ");
+    const [program = "", ...args] = command.trim().split(/\s+/);
+    return {
+      name,
+      extensions: Object.fromEntries(extensions.map((extension) => [extension.slice(1).toLowerCase(), name])),
+      commands: [[program, ...args]],
+      remedy: `environment.language_servers names ${program}: install it in the environment`,
+    };
+  });
+  return [...own, ...serverKinds.filter(({ name }) => own.every((one) => one.name !== name))];
+}
+
 /** The kind for a file and its language id; undefined: none is known. */
 export function kindOf(path: string, kinds: readonly ServerKind[] = serverKinds): { kind: ServerKind; languageId: string } | undefined {
   const extension = path.slice(path.lastIndexOf(".") + 1).toLowerCase();

@@ -88,6 +88,7 @@ export class Environments {
   /** The same, for this caller alone. */
   async resolveNow(place: EnvironmentPlace, how: ResolveHow): Promise<KnownEnvironment> {
     const {
+      addLayers,
       awarenessBlock,
       chooseEnvironment,
       completeEnvironment,
@@ -137,22 +138,25 @@ export class Environments {
       how.progress?.(line);
       this.#options.progress(`${workspace}: ${line}`);
     };
-    const chosen = await chooseEnvironment(
-      [
-        nixSource({ setup: this.nix(), cacheFile, sandbox }),
-        devcontainerSource({ images: await this.#images(provider), platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}` }),
-        toolchainSource({ home }),
-        hostSource,
-      ],
-      {
-        workspace,
-        facts,
-        files,
-        trusted: this.#options.isTrusted(workspace),
-        signal: how.signal ?? new AbortController().signal,
-        progress,
-      },
-      asked === "auto" ? undefined : asked,
+    const sources = [
+      nixSource({ setup: this.nix(), cacheFile, sandbox }),
+      devcontainerSource({ images: await this.#images(provider), platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}` }),
+      toolchainSource({ home }),
+      hostSource,
+    ];
+    const request = {
+      workspace,
+      facts,
+      files,
+      trusted: this.#options.isTrusted(workspace),
+      signal: how.signal ?? new AbortController().signal,
+      progress,
+    };
+    const chosen = await addLayers(
+      await chooseEnvironment(sources, request, asked === "auto" ? undefined : asked),
+      sources,
+      request,
+      settings().environment.layers,
     );
     const passed = chosen.passedOver.find(({ kind }) => kind === current?.environment.kind);
     if (passed !== undefined) {
@@ -188,11 +192,12 @@ export class Environments {
   }
 
   /** What the settings say now of sessions' environments. */
-  get terms(): { strict: boolean; advisories: string; setupSeconds: number } {
-    const { strict, advisories, timeout_seconds } = this.#options.settings().environment;
+  get terms(): { strict: boolean; advisories: string; setupSeconds: number; languageServers: readonly string[] } {
+    const { strict, advisories, timeout_seconds, language_servers: languageServers } = this.#options.settings().environment;
     return {
       strict,
       setupSeconds: timeout_seconds,
+      languageServers,
       advisories: advisories === "" ? join(this.#options.dataDir, "advisories") : advisories,
     };
   }

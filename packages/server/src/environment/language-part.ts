@@ -6,11 +6,15 @@ import type { PartContext, PartFactory } from "../parts/session-parts.ts";
 type Library = typeof environment;
 
 /** Language servers in a session's sandbox: a tool to ask them, and what they say of each edit with that edit's observation. */
-export function languagePart(options: { programs(): Readonly<Record<string, string>> }): PartFactory {
+export function languagePart(options: {
+  programs(): Readonly<Record<string, string>>;
+  /** Servers that the settings name. */
+  configured(): readonly string[];
+}): PartFactory {
   return {
     name: "language",
     async open(context) {
-      return new LanguagePart(await import("@guildhall/environment"), context, options.programs());
+      return new LanguagePart(await import("@guildhall/environment"), context, options.programs(), options.configured());
     },
   };
 }
@@ -25,10 +29,10 @@ class LanguagePart implements SessionPart {
   /** Texts before the edits that run, by call and path. */
   readonly #before = new Map<string, Map<string, string | undefined>>();
 
-  constructor(library: Library, context: PartContext, programs: Readonly<Record<string, string>>) {
+  constructor(library: Library, context: PartContext, programs: Readonly<Record<string, string>>, configured: readonly string[]) {
     this.#library = library;
     this.#context = context;
-    this.#servers = new library.LanguageServers({ sandbox: context.sandbox, programs });
+    this.#servers = new library.LanguageServers({ sandbox: context.sandbox, programs, kinds: library.withConfigured(configured) });
     this.#diagnostics = new library.EditDiagnostics(this.#servers);
     this.#tools = [library.createLspTool(this.#servers)];
   }

@@ -21,7 +21,7 @@ export function environmentParts(environments: Environments): PartFactory[] {
       mounts: () => programDirectories(found()).map((directory) => ({ source: directory, at: directory })),
     }),
     statePart(environments),
-    languagePart({ programs: found }),
+    languagePart({ programs: found, configured: () => environments.terms.languageServers }),
     projectPart(options),
   ];
 }
