@@ -1,4 +1,4 @@
-/** What the tools that look outside cost: a page fetched, and actions of the browser, from a server in the sandbox itself. */
+/** What tools cost: a call of an interpreter, a page fetched, and actions of the browser, from a server in the sandbox itself. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,6 +45,9 @@ const fetched = await times("fetch", { url });
 const asked = await times("http", { url });
 const first = await call("browser", { command: "open", url });
 const rows: Array<[string, number[]]> = [
+  ["python: a call", await times("python", { code: "1 + 1" })],
+  ["node: a call", await times("node", { code: "1 + 1" })],
+  ["bash: a call", await times("bash", { command: "true" })],
   ["fetch, a page of 200 paragraphs", fetched],
   ["http, the same", asked],
   ["browser: open, with its outline", await times("browser", { command: "open", url })],
@@ -57,7 +60,7 @@ const usage = await sandbox.usage();
 process.stdout.write(
   table("Tools that look outside", [
     ...rows.flatMap(([name, all]) => [
-      { name: `${name}, p50`, value: percentile(all, 50), unit: "ms" },
+      { name: `${name}, p50`, value: percentile(all, 50), unit: "ms", ...(/^(python|node):/.test(name) ? { goal: "≤ 5 ms" } : {}) },
       { name: `${name}, p95`, value: percentile(all, 95), unit: "ms" },
     ]),
     { name: "browser: start and first page", value: first, unit: "ms" },

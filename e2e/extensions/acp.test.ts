@@ -1,16 +1,24 @@
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { after, before, describe, it } from "node:test";
 
-import { client, type ClientConnection, methods, ndJsonStream, type SessionUpdate } from "@agentclientprotocol/sdk";
+import {
+  client,
+  type ClientConnection,
+  methods,
+  ndJsonStream,
+  type NewSessionResponse,
+  type SessionUpdate,
+  type SetSessionConfigOptionResponse,
+} from "@agentclientprotocol/sdk";
 import { Ajv2020 } from "ajv/dist/2020.js";
 
-import { Home, jsonLines, program } from "../cli/guild.ts";
+import { Home, jsonLines, program, root } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 
 const schema = JSON.parse(
@@ -26,6 +34,8 @@ const definitions: Record<string, string> = {
   "session/load": "LoadSessionRequest",
   "session/prompt": "PromptRequest",
   "session/cancel": "CancelNotification",
+  "session/set_mode": "SetSessionModeRequest",
+  "session/set_config_option": "SetSessionConfigOptionRequest",
 };
 const params = Object.fromEntries(
   Object.entries(definitions).map(([method, name]) => [method, ajv.compile({ $ref: `acp#/$defs/${name}` })]),
@@ -208,5 +218,57 @@ describe("guild acp", () => {
     assert.deepEqual(one.problems, []);
     const [session] = jsonLines((await home.guild(["session", "show", sessionId, "--json"])).stdout);
     assert.equal(session?.["status"], "done");
+  });
+
+  it("lets the editor's person choose the mode and the model, and brings the editor's MCP servers along", async () => {
+    verifies("H7", "D5");
+    const finish = (summary: string) => ({ calls: [{ tool: "finish", args: { summary } }] });
+    const { one } = await editor([]);
+    const other = home.write(
+      "other.json",
+      JSON.stringify({ description: "Another.", steps: [finish("never said"), finish("the other model")] }),
+    );
+    const first = home.write(
+      "first.json",
+      JSON.stringify({
+        description: "Uses what the editor brought.",
+        steps: [
+          {
+            calls: [
+              { tool: "mcp__theirs__add", args: { a: 2, b: 3 } },
+              { tool: "bash", args: { command: "rm -rf .guildhall; git push --force" } },
+            ],
+          },
+          finish("the first model"),
+        ],
+      }),
+    );
+    const two = new Editor(home, ["--model", `scripted:${first}`]);
+    editors.push(two);
+    const ask = two.connection.agent;
+    const hello = await ask.request(methods.agent.initialize, { protocolVersion: 1, clientCapabilities: {} });
+    assert.equal(hello.agentCapabilities?.mcpCapabilities?.http, true);
+    const server = join(root, "packages/extensions/src/testing/mcp-server.mjs");
+    writeFileSync(join(workspace, "editor-server.mjs"), readFileSync(server));
+    const theirs = { name: "theirs", command: "node", args: ["editor-server.mjs"], env: [{ name: "SAID", value: "hello" }] };
+    const opened = await ask.request<NewSessionResponse>(methods.agent.session.new, { cwd: workspace, mcpServers: [theirs] });
+    const { sessionId } = opened;
+    assert.equal(opened.modes?.currentModeId, "ask");
+    assert.equal(opened.configOptions?.[0]?.category, "model");
+    await ask.request(methods.agent.session.setMode, { sessionId, modeId: "auto" });
+    await assert.rejects(ask.request(methods.agent.session.setMode, { sessionId, modeId: "reckless" }), /no such mode/);
+    assert.equal((await prompt(two, sessionId, "Go.")).stopReason, "end_turn");
+    assert.equal(two.asked.length, 0, "in this mode nothing is asked");
+    assert.match(JSON.stringify(two.updates), /mcp__theirs__add[^]*"text":"5/);
+    assert.ok(two.updates.some((update) => update.sessionUpdate === "current_mode_update" && update.currentModeId === "auto"));
+    const chosen = await ask.request<SetSessionConfigOptionResponse>(methods.agent.session.setConfigOption, {
+      sessionId,
+      configId: "model",
+      value: `scripted:${other}`,
+    });
+    assert.ok("currentValue" in (chosen.configOptions[0] ?? {}));
+    await two.close();
+    assert.deepEqual(two.problems, []);
+    await one.close();
   });
 });

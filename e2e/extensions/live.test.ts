@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
+
+import { canonicalJson } from "@guildhall/core";
 
 import { Home, jsonLines, root } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
@@ -57,5 +61,36 @@ describe("while a session runs", () => {
     assert.ok(lines.some((line) => line.includes("Tools that are gone: mcp__demo__add")));
     const answer = lines.find((line) => line.includes("action_started") && line.includes("mcp_answer")) ?? "";
     assert.match(answer, /high/i, "an answer in the person's name is of high risk");
+  });
+
+  it("a server may use a model once the person has agreed to exactly that, within the session's limits", async () => {
+    verifies("D5", "F10");
+    const writer = home.write("writer.json", JSON.stringify({ description: "Writes.", steps: [{ say: "teal" }] }));
+    home.write("guild/config/settings.toml", `[routes]\nsampling = ${JSON.stringify(`scripted:${writer}`)}\n`);
+    assert.equal((await home.guild(["mcp", "add", "demo", "--", "node", "server.mjs"])).code, 0);
+    const wanted = { server: "demo", system: "One word.", messages: [{ role: "user", text: "Name a colour." }], maxTokens: 50 };
+    const request = `smp_${createHash("sha256").update(canonicalJson(wanted)).digest("hex").slice(0, 12)}`;
+    const steps = [
+      call("mcp__demo__sample", {}),
+      call("mcp_sample", { server: "demo", request }),
+      call("mcp__demo__sample", {}),
+      call("finish", { summary: "asked a model" }),
+    ];
+    const script = home.write("sampling.json", JSON.stringify({ description: "Lets it.", steps }));
+    const run = await home.guild(["run", "Go.", "--workspace", workspace, "--model", `scripted:${script}`, "--json"]);
+    assert.equal(run.code, 4, run.stdout + run.stderr);
+    assert.match(run.stdout, new RegExp(`demo wants a model to write up to 50 tokens \\(request ${request}\\)`));
+    const session = String(jsonLines(run.stdout)[0]?.["id"]);
+    const shown = await home.guild(["approval", "show", session]);
+    assert.match(shown.stdout, /demo has a model write and reads it: system: One word\. user: Name a colour\./);
+    assert.equal((await home.guild(["approval", "grant", session])).code, 0);
+    const status = async (): Promise<unknown> =>
+      jsonLines((await home.guild(["session", "show", session, "--json"])).stdout)[0]?.["status"];
+    while (!["done", "failed"].includes(String(await status()))) await setTimeout(100);
+    const outputs = jsonLines((await home.guild(["session", "events", session, "--json"])).stdout)
+      .filter(({ kind }) => kind === "action_finished")
+      .map((line) => JSON.stringify(line));
+    assert.match(outputs[1] ?? "", /Kept for the next request of demo[^]*teal/);
+    assert.match(outputs[2] ?? "", /\\"text\\":\\"teal\\"/);
   });
 });

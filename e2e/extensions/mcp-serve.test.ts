@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
-import { Client } from "@modelcontextprotocol/client";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 
 import { Home, program } from "../cli/guild.ts";
@@ -64,5 +64,35 @@ describe("guild mcp", () => {
     const status = JSON.parse((await call("session_status", { session: run["session"] })).text) as Record<string, unknown>;
     assert.equal(status["status"], "done");
     assert.match((await call("session_status", { session: "ses_nope" })).text, /ses_nope/);
+  });
+
+  it("serves Streamable HTTP at a loopback address to who shows the token, in both generations of the protocol", async () => {
+    verifies("D5");
+    const served = home.start(["mcp", "serve", "--workspace", workspace, "--listen", "127.0.0.1:0"]);
+    const line = await served.until(/\{"url".*\}/);
+    const { url, token } = JSON.parse(line.slice(line.indexOf("{"))) as { url: string; token: string };
+    try {
+      const initialize = { jsonrpc: "2.0", id: 1, method: "initialize", params: {} };
+      const post = (headers: Record<string, string>): Promise<Response> =>
+        fetch(url, { method: "POST", body: JSON.stringify(initialize), headers: { "content-type": "application/json", ...headers } });
+      assert.equal((await post({})).status, 401);
+      assert.equal((await post({ authorization: `Bearer ${token}x` })).status, 401);
+      assert.equal((await post({ authorization: `Bearer ${token}`, origin: "https://evil.example.com" })).status, 403);
+      for (const mode of ["auto", "legacy"] as const) {
+        const one = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode } });
+        await one.connect(
+          new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { authorization: `Bearer ${token}` } } }),
+        );
+        const { content } = await one.callTool({ name: "bash", arguments: { command: "echo over http" } }, { timeout: 120_000 });
+        assert.match(JSON.stringify(content), /over http/);
+        await one.close();
+      }
+      const elsewhere = await home.guild(["mcp", "serve", "--workspace", workspace, "--listen", "0.0.0.0:0"]);
+      assert.equal(elsewhere.code, 2);
+      assert.match(elsewhere.stderr, /loopback/);
+    } finally {
+      served.child.kill("SIGTERM");
+    }
+    assert.equal((await served.finished).code, 0);
   });
 });

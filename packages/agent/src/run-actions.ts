@@ -85,6 +85,7 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
     durationMs,
     ...(result.fullOutput === undefined ? {} : { fullOutput: result.fullOutput }),
     ...(result.images === undefined ? {} : { images: [...result.images] }),
+    ...(result.usage === undefined ? {} : { usage: result.usage }),
     untrusted: untrustedSource(call, result),
     private: call.resources.some(({ name }) => /^(\*$|workspace$|(file|shell|repl):)/.test(name)),
   });

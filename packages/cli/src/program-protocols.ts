@@ -41,7 +41,6 @@ export function addProtocols(program: Command, context: Context, run: Run): void
     .option("--env <name=value>", "variable of the program; may be repeated", pair, [])
     .option("--timeout <s>", "seconds for one call", seconds)
     .addOption(json())
-    .passThroughOptions()
     .action((name, command, options) => run(commands().then((module) => module.add(context, name, command, options))));
   mcp
     .command("remove <name>")

@@ -6,6 +6,7 @@ export { mcpTools } from "./mcp/mcp-tools.ts";
 export { McpPart, type McpPartOptions } from "./mcp/mcp-part.ts";
 export { machineSignIn } from "./mcp/machine-sign-in.ts";
 export { clientOf } from "./mcp/sign-in-for.ts";
+export type { Sampler, SamplingRequest } from "./mcp/sampling.ts";
 export { signIn } from "./mcp/sign-in.ts";
 export { signInSecret, StoredSignIn } from "./mcp/stored-sign-in.ts";
 export { framedGuidance, GUIDANCE_FILES, GUIDANCE_PREFACE, MOST_GUIDANCE } from "./guidance/guidance.ts";

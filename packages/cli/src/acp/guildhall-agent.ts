@@ -2,9 +2,11 @@ import {
   agent,
   type AgentApp,
   type AgentContext,
+  type McpServer,
   methods,
   PROTOCOL_VERSION,
   RequestError,
+  type SessionConfigOption,
   type SessionUpdate,
 } from "@agentclientprotocol/sdk";
 import { GuildError } from "@guildhall/core";
@@ -12,6 +14,7 @@ import { Control, type Event, type TurnEnded, TurnEndReason } from "@guildhall/p
 
 import type { Connection } from "../client/connect.ts";
 import { promptText } from "./prompt-text.ts";
+import { mcpFile, type Mode, modelOptions, modeOf, modesOf } from "./session-choices.ts";
 import { stopReason, UpdateStream } from "./updates.ts";
 
 export interface GuildhallAgentOptions {
@@ -29,10 +32,20 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
   const { connection, credentials } = options;
   const { sessions } = connection;
   const prompts = new Map<string, AbortController>();
+  const modes = new Map<string, Mode>();
 
   const workspaceOf = async (sessionId: string): Promise<string> => {
     const { session } = await sessions.getSession({ sessionId });
     return session?.workspace ?? "";
+  };
+  const configOptions = async (sessionId: string): Promise<SessionConfigOption[]> => {
+    const { session } = await sessions.getSession({ sessionId });
+    return await modelOptions(connection, session?.model ?? "", credentials);
+  };
+  /** What a client hears of a session that it opens, once its servers are known. */
+  const opened = async (sessionId: string, servers: readonly McpServer[] = []) => {
+    await connection.extensions.lendMcpServers({ sessionId, config: mcpFile(servers) });
+    return { modes: modesOf(modes.get(sessionId) ?? "ask"), configOptions: await configOptions(sessionId) };
   };
 
   /** Tells the client everything from an event on, until the turn is over, and asks it for permissions. */
@@ -59,6 +72,11 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
   const permission = async (client: AgentContext, sessionId: string, event: Event, updates: UpdateStream): Promise<void> => {
     if (event.body.case !== "approvalRequested") return;
     const { approvalId, actionDigest, callId, reason } = event.body.value;
+    if (modes.get(sessionId) === "auto" && !reason.startsWith("private data could leave")) {
+      const value = { approvalId, actionDigest, granted: true, comment: "the editor's mode is auto" };
+      await sessions.sendInput({ sessionId, input: { case: "approval", value } });
+      return;
+    }
     const call = updates.describe(callId);
     const decide = async (): Promise<void> => {
       const { outcome } = await client.request(methods.client.session.requestPermission, {
@@ -98,6 +116,7 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
       agentInfo: { name: "guildhall", title: "Guildhall", version: options.version },
       agentCapabilities: {
         loadSession: true,
+        mcpCapabilities: { http: true, sse: false },
         promptCapabilities: { embeddedContext: true },
         sessionCapabilities: { list: {}, resume: {}, close: {} },
       },
@@ -109,19 +128,41 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
         const { model, approvals: approvalPolicy } = options;
         const { session } = await sessions.createSession({ workspace: params.cwd, goal: "", model, approvalPolicy, credentials });
         if (session === undefined) throw new GuildError("internal", "the daemon answered without a session");
-        return { sessionId: session.id };
+        return { sessionId: session.id, ...(await opened(session.id, params.mcpServers)) };
       }),
     )
     .onRequest(methods.agent.session.load, ({ params, client }) =>
       answering(async () => {
         await replay(client, params.sessionId);
-        return {};
+        return await opened(params.sessionId, params.mcpServers);
       }),
     )
     .onRequest(methods.agent.session.resume, ({ params }) =>
       answering(async () => {
         await workspaceOf(params.sessionId);
+        return await opened(params.sessionId, params.mcpServers);
+      }),
+    )
+    .onRequest(methods.agent.session.setMode, ({ params, client }) =>
+      answering(async () => {
+        const { sessionId } = params;
+        const mode = modeOf(params.modeId);
+        await workspaceOf(sessionId);
+        modes.set(sessionId, mode);
+        const update = { sessionUpdate: "current_mode_update" as const, currentModeId: mode };
+        await client.notify(methods.client.session.update, { sessionId, update });
         return {};
+      }),
+    )
+    .onRequest(methods.agent.session.setConfigOption, ({ params }) =>
+      answering(async () => {
+        const { sessionId, configId, value } = params;
+        if (configId !== "model" || typeof value !== "string") {
+          throw new GuildError("invalid_argument", "there is no such option", { subject: configId, remedy: "model, with a model's name" });
+        }
+        const model = { model: value, baseUrl: "", reason: "chosen in the editor" };
+        await sessions.sendInput({ sessionId, input: { case: "model", value: model }, credentials });
+        return { configOptions: await configOptions(sessionId) };
       }),
     )
     .onRequest(methods.agent.session.close, ({ params }) =>

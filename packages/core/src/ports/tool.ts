@@ -1,4 +1,4 @@
-import type { BlobRef, Risk } from "@guildhall/protocol";
+import type { BlobRef, Risk, Usage } from "@guildhall/protocol";
 import type { z } from "zod";
 
 import type { BlobStore } from "./blob-store.ts";
@@ -23,6 +23,8 @@ export interface ToolResult {
   images?: readonly BlobRef[];
   /** Where it comes from, when that is somewhere that nobody vouches for: a page of the web. What it says is data, and no instruction. */
   untrusted?: string;
+  /** What the call spent on a model; counts against the session's limits. */
+  usage?: Usage;
   /** The call ends the turn. */
   finish?: { done: boolean; summary: string };
 }

@@ -229,6 +229,7 @@ function actionFinished(state: SessionState, seq: number, value: ActionFinished)
   const next = {
     ...state,
     observations: state.observations.push(observation, callId),
+    spent: spentAfter(state.spent, value.usage),
     bytes: state.bytes + observation.bytes,
     open: state.open.filter((open) => open.callId !== callId),
     exposure: exposed ? { untrusted: exposure.untrusted || untrusted, private: exposure.private || value.private } : exposure,

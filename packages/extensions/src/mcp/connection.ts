@@ -3,6 +3,8 @@ import type {
   CallToolResult,
   Client,
   ClientOptions,
+  CreateMessageRequestParams,
+  CreateMessageResult,
   ElicitResult,
   JSONRPCMessage,
   JsonSchemaValidator,
@@ -31,6 +33,8 @@ export interface McpConnectionOptions {
   version: string;
   /** What a server asks the person in the middle of a call. Default: it is told that nobody answers. */
   elicit?(request: ElicitationRequest): Promise<ElicitResult>;
+  /** What a server wants a model to write. Default: it is told that there is none. */
+  sample?(params: CreateMessageRequestParams): CreateMessageResult;
   /** The server's tools have changed, or it is gone. */
   changed?(): void;
 }
@@ -161,9 +165,13 @@ export class McpConnection {
 
   async #attempt(mode: "auto" | "legacy"): Promise<Connected> {
     const { Client } = await import("@modelcontextprotocol/client");
-    const { link, timeoutMs, version, workspace } = this.#options;
+    const { link, sample, timeoutMs, version, workspace } = this.#options;
     const options: ClientOptions = {
-      capabilities: { elicitation: { form: {} }, ...(workspace === undefined ? {} : { roots: {} }) },
+      capabilities: {
+        elicitation: { form: {} },
+        ...(workspace === undefined ? {} : { roots: {} }),
+        ...(sample === undefined ? {} : { sampling: {} }),
+      },
       versionNegotiation: { mode, probe: { timeoutMs: Math.min(timeoutMs, PROBE_MS) } },
       listMaxPages: MOST_PAGES,
       listChanged: { tools: { autoRefresh: false, debounceMs: 0, onChanged: () => this.#refresh(client) } },
@@ -176,6 +184,7 @@ export class McpConnection {
       const answer = (await this.#options.elicit?.(request)) ?? { action: "cancel" as const };
       return answer.action === "accept" ? applyDefaults(answer, request) : answer;
     });
+    if (sample !== undefined) client.setRequestHandler("sampling/createMessage", ({ params }) => sample(params));
     if (workspace !== undefined) {
       client.setRequestHandler("roots/list", () => ({ roots: [{ uri: `file://${encodeURI(workspace)}`, name: "workspace" }] }));
     }
@@ -235,7 +244,8 @@ export class McpConnection {
     const server = `MCP server ${subject}`;
     const why = fault?.();
     if (why !== undefined) return new GuildError("unavailable", `${server}: ${why}`, { subject, cause: error });
-    if (error instanceof UnauthorizedError) {
+    const refused = error instanceof SdkError && error.code === SdkErrorCode.ClientHttpAuthentication;
+    if (refused || error instanceof UnauthorizedError) {
       return new GuildError("unauthenticated", `${server} asks for a sign-in`, {
         subject,
         remedy: `guild mcp login ${subject}`,

@@ -6,6 +6,7 @@ import { ElicitationDesk } from "./elicitation.ts";
 import { mcpHelperTools } from "./helper-tools.ts";
 import { mcpLink } from "./mcp-link.ts";
 import { mcpTools } from "./mcp-tools.ts";
+import { type Sampler, SamplingDesk } from "./sampling.ts";
 import { configDigest, type NamedMcpServer } from "./server-config.ts";
 
 export interface McpPartOptions {
@@ -16,6 +17,8 @@ export interface McpPartOptions {
   servers(): readonly NamedMcpServer[];
   /** Where tokens of servers that ask for a sign-in are kept. */
   secrets?(): Promise<Secrets>;
+  /** A model for servers that ask for one; none: they are told that there is none. */
+  sampler?: Sampler;
 }
 
 /** How long the first model call waits for servers to come up, milliseconds; later ones join when they are there. */
@@ -28,6 +31,8 @@ export class McpPart implements SessionPart {
   readonly name = "mcp";
   readonly #options: McpPartOptions;
   readonly #desk = new ElicitationDesk();
+  readonly #sampling: SamplingDesk | undefined;
+  readonly #sampleTools: readonly Tool[];
   readonly #joined = new Map<string, Joined>();
   readonly #notices: PartNotice[] = [];
   #servers: readonly NamedMcpServer[] = [];
@@ -37,6 +42,8 @@ export class McpPart implements SessionPart {
 
   constructor(options: McpPartOptions) {
     this.#options = options;
+    this.#sampling = options.sampler === undefined ? undefined : new SamplingDesk(options.sampler);
+    this.#sampleTools = this.#sampling === undefined ? [] : [this.#sampling.tool()];
     // Without a sandbox there is nobody to speak to; who waits for it hears why.
     options.sandbox.catch(() => undefined);
     this.#follow();
@@ -97,6 +104,7 @@ export class McpPart implements SessionPart {
 
   #join(server: NamedMcpServer): Joined {
     const { workspace, sandbox, version, secrets } = this.#options;
+    const sampling = this.#sampling;
     const connection = new McpConnection({
       name: server.name,
       link: mcpLink({ server, sandbox, ...(secrets === undefined ? {} : { secrets }) }),
@@ -104,6 +112,7 @@ export class McpPart implements SessionPart {
       workspace,
       version,
       elicit: this.#desk.elicit,
+      ...(sampling === undefined ? {} : { sample: (params) => sampling.answer(server.name, params) }),
       changed: () => this.#offer(),
     });
     const joined: Joined = { server, connection, tools: [], pending: true, waited: false, first: Promise.resolve() };
@@ -133,6 +142,7 @@ export class McpPart implements SessionPart {
       const options = {
         connection,
         desk: this.#desk,
+        ...(this.#sampling === undefined ? {} : { sampling: this.#sampling }),
         remote: "url" in server.config,
         own: server.kind === "tools",
         ...(only === undefined ? {} : { only }),
@@ -144,7 +154,7 @@ export class McpPart implements SessionPart {
       all.push(...one.tools);
     }
     const servers = [...this.#joined.values()].filter(({ server }) => server.kind !== "tools").map((one) => one.connection);
-    if (servers.some(({ tools }) => tools.length > 0)) all.push(...mcpHelperTools(servers, this.#desk));
+    if (servers.some(({ tools }) => tools.length > 0)) all.push(...mcpHelperTools(servers, this.#desk), ...this.#sampleTools);
     const before = new Set(this.#tools.map((tool) => tool.name));
     const now = new Set(all.map((tool) => tool.name));
     this.#announce(

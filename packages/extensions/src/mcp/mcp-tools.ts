@@ -7,6 +7,7 @@ import { bounded } from "../foreign/line.ts";
 import { ToolNames } from "../foreign/tool-name.ts";
 import type { McpConnection } from "./connection.ts";
 import { describeElicitation, type ElicitationDesk } from "./elicitation.ts";
+import type { SamplingDesk } from "./sampling.ts";
 import { toToolResult } from "./tool-result.ts";
 
 /** A server's tools as ours, and those that could not be taken, with the reason. */
@@ -18,6 +19,7 @@ export interface McpToolSet {
 export interface McpToolOptions {
   connection: McpConnection;
   desk: ElicitationDesk;
+  sampling?: SamplingDesk;
   /** The server runs outside of the sandbox: what it does is seen by others. */
   remote: boolean;
   /** They are a person's own modules: `<name>__<tool>`, source `<name>`. */
@@ -46,7 +48,7 @@ export function mcpTools(listed: readonly McpTool[], options: McpToolOptions): M
   return { tools, refused };
 }
 
-function toTool(one: McpTool, name: string, schema: Tool["schema"], { connection, desk, remote, own }: McpToolOptions): Tool {
+function toTool(one: McpTool, name: string, schema: Tool["schema"], { connection, desk, sampling, remote, own }: McpToolOptions): Tool {
   const { readOnlyHint, destructiveHint } = one.annotations ?? {};
   const risk = remote
     ? readOnlyHint === true
@@ -76,18 +78,20 @@ function toTool(one: McpTool, name: string, schema: Tool["schema"], { connection
         const { structuredContent } = answer;
         const fits = structuredContent === undefined || promised?.safeParse(structuredContent).success !== false;
         if (!fits) result.output += "\n[this does not fit the schema of results that the server declares]";
-        return withQuestion(result, connection.name, desk);
+        return withQuestion(result, connection.name, desk, sampling);
       } catch (error) {
         context.signal.throwIfAborted();
         if (!GuildError.is(error)) throw error;
-        return withQuestion({ status: "error", output: error.line, data: { code: error.code } }, connection.name, desk);
+        return withQuestion({ status: "error", output: error.line, data: { code: error.code } }, connection.name, desk, sampling);
       }
     },
   };
 }
 
-/** Tells the model of a question that the server asked meanwhile and nobody answered. */
-function withQuestion(result: ToolResult, server: string, desk: ElicitationDesk): ToolResult {
+/** Tells the model of a question that the server asked meanwhile and nobody answered, and of what it wants to have written. */
+function withQuestion(before: ToolResult, server: string, desk: ElicitationDesk, sampling: SamplingDesk | undefined): ToolResult {
+  const wanted = sampling?.open(server);
+  const result = wanted === undefined ? before : { ...before, output: `${before.output}\n${wanted}` };
   const question = desk.open(server);
   if (question === undefined) return result;
   const how = "[Nobody has answered. Ask the person; then hand the answer in with mcp_answer and call the tool again.]";

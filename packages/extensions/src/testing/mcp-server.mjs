@@ -12,6 +12,7 @@ const tools = [
   { name: "slow", description: "Report progress, then end.", inputSchema: object({}) },
   { name: "picture", description: "A picture.", inputSchema: object({}) },
   { name: "ask", description: "Ask the person.", inputSchema: object({}) },
+  { name: "sample", description: "Let a model write.", inputSchema: object({}) },
   { name: "grow", description: "Give the server a further tool.", inputSchema: object({}) },
   { name: "never", description: "Never ends.", inputSchema: object({}) },
   { name: "die", description: "Ends the server.", inputSchema: object({}) },
@@ -65,6 +66,11 @@ const calls = {
     });
     return text(JSON.stringify(answer));
   },
+  sample: async () => {
+    const messages = [{ role: "user", content: { type: "text", text: "Name a colour." } }];
+    const answer = await ask("sampling/createMessage", { messages, systemPrompt: "One word.", maxTokens: 50 });
+    return text(JSON.stringify(answer));
+  },
   grow: () => {
     tools.push({ name: "grown", description: "Came later.", inputSchema: object({}) });
     send({ method: "notifications/tools/list_changed" });
@@ -90,8 +96,8 @@ const calls = {
 };
 
 createInterface({ input: process.stdin }).on("line", async (line) => {
-  const { id, method, params, result } = JSON.parse(line);
-  if (method === undefined) return void waiting.get(id)?.(result);
+  const { id, method, params, result, error } = JSON.parse(line);
+  if (method === undefined) return void waiting.get(id)?.(result ?? { refused: error?.message });
   if (id === undefined || manner === "hangs") return;
   if (method === "initialize") {
     const { protocolVersion } = params;

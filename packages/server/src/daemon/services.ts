@@ -34,6 +34,7 @@ import { Environments } from "../environment/environments.ts";
 import { environmentParts } from "../environment/parts.ts";
 import { createExtensions } from "../extensions/extension-parts.ts";
 import { extensionService } from "../extensions/extension-service.ts";
+import { sessionSampler } from "../extensions/session-sampler.ts";
 import { createKnowledge } from "../knowledge/index.ts";
 import { knowledgeModel } from "../knowledge/knowledge-model.ts";
 import { openModelProvider } from "../models/open-provider.ts";
@@ -163,6 +164,14 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     ids,
   });
   const delegations = new Delegations({ log, host: () => host, ids, settings, models: () => openModels() });
+  extensions.sampler = sessionSampler({
+    log,
+    tree: delegations.tree,
+    budgets: () => budgets,
+    settings,
+    models: () => openModels(),
+    credentialsOf: (session) => host.credentialsOf(session),
+  });
   const parts = new SessionParts(
     [
       ...environmentParts(environments),

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 
-import type { Secrets } from "@guildhall/core";
+import type { Secrets, SessionKey } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
+import type { Sampler } from "@guildhall/extensions";
 
 import type { Log } from "../daemon/log.ts";
 import type { PartFactory } from "../parts/index.ts";
@@ -15,6 +16,8 @@ export interface ExtensionOptions {
   journal: Log;
   secrets(): Promise<Secrets>;
   version: string;
+  /** A model for what a session's MCP servers want to have written. */
+  sampler?(session: SessionKey): Sampler;
 }
 
 /** What the extensions of one daemon are made from. */
@@ -61,12 +64,14 @@ function hooks(options: ExtensionOptions): PartFactory {
   };
 }
 
-function mcp({ servers, secrets, version }: ExtensionOptions): PartFactory {
+function mcp({ servers, secrets, version, sampler }: ExtensionOptions): PartFactory {
   return {
     name: "mcp",
     async open({ session, workspace, sandbox }) {
       const { McpPart } = await import("@guildhall/extensions");
-      const part = new McpPart({ workspace, sandbox, version, secrets, servers: () => servers.of(workspace) });
+      const own = servers.for(session?.session);
+      const model = session === undefined || sampler === undefined ? {} : { sampler: sampler(session) };
+      const part = new McpPart({ workspace, sandbox, version, secrets, ...model, servers: () => own(workspace) });
       // Whoever calls a tool without a session does so at once.
       if (session === undefined) await part.ready();
       return part;

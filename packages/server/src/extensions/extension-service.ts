@@ -50,6 +50,10 @@ export function extensionService(deps: ExtensionServiceDeps): ServiceImpl<typeof
       changeMcpFile(servers.file, name, config === "" ? undefined : parse(config));
       return { file: servers.file };
     },
+    async lendMcpServers({ sessionId, config }) {
+      servers.lend(sessionId, config);
+      return {};
+    },
     async testMcpServer({ workspace, name, sandbox }, context) {
       const place = checkWorkspace(workspace);
       const server = find(place, name);

@@ -16,6 +16,9 @@ const PROJECT_FILE = `.guildhall/${MCP_FILE}`;
 const TOOLS = "tools";
 const PROJECT_TOOLS = `.guildhall/${TOOLS}`;
 
+/** Sessions with servers of their own. */
+const MOST_LENT = 200;
+
 export interface McpServersOptions {
   /** Settings directory. */
   config: string;
@@ -27,10 +30,36 @@ export interface McpServersOptions {
 /** The MCP servers that count in one directory: the operator's, and the project's as far as they were trusted. Of one name the operator's wins. */
 export class McpServers {
   readonly #options: McpServersOptions;
+  readonly #lent = new Map<string, readonly NamedMcpServer[]>();
   readonly #known = new Map<string, { stamp: string; servers: readonly NamedMcpServer[] }>();
 
   constructor(options: McpServersOptions) {
     this.#options = options;
+  }
+
+  /** Lends a session servers of its own, kept in memory. Throws `invalid_argument` for a configuration that is none. */
+  lend(session: string, config: string): void {
+    this.#lent.delete(session);
+    const servers = readMcpServers(config, session, "project");
+    if (servers.length > 0) this.#lent.set(session, servers);
+    for (const oldest of this.#lent.keys()) {
+      if (this.#lent.size <= MOST_LENT) break;
+      this.#lent.delete(oldest);
+    }
+  }
+
+  /** Those that count for a session: the directory's, and what was lent to it under names that are free. The same array until that has changed. */
+  for(session: string | undefined): (workspace: string) => readonly NamedMcpServer[] {
+    let before: { counted: readonly NamedMcpServer[]; lent: readonly NamedMcpServer[]; all: readonly NamedMcpServer[] } | undefined;
+    return (workspace) => {
+      const counted = this.of(workspace);
+      const lent = session === undefined ? undefined : this.#lent.get(session);
+      if (lent === undefined) return counted;
+      if (before?.counted === counted && before.lent === lent) return before.all;
+      const all = [...counted, ...lent.filter(({ name }) => !counted.some((one) => one.name === name))];
+      before = { counted, lent, all };
+      return all;
+    };
   }
 
   /** The operator's file. */

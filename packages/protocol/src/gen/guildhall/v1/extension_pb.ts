@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/extension.proto.
  */
 export const file_guildhall_v1_extension: GenFile = /*@__PURE__*/
-  fileDesc("ChxndWlsZGhhbGwvdjEvZXh0ZW5zaW9uLnByb3RvEgxndWlsZGhhbGwudjEiWwoJTWNwU2VydmVyEgwKBG5hbWUYASABKAkSDgoGb3JpZ2luGAIgASgJEg4KBnRhcmdldBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIRCglzaWduZWRfaW4YBSABKAgiKgoVTGlzdE1jcFNlcnZlcnNSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCSJCChZMaXN0TWNwU2VydmVyc1Jlc3BvbnNlEigKB3NlcnZlcnMYASADKAsyFy5ndWlsZGhhbGwudjEuTWNwU2VydmVyIjMKE1NldE1jcFNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZjb25maWcYAiABKAkiJAoUU2V0TWNwU2VydmVyUmVzcG9uc2USDAoEZmlsZRgBIAEoCSJIChRUZXN0TWNwU2VydmVyUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdzYW5kYm94GAMgASgJIp0BChVUZXN0TWNwU2VydmVyUmVzcG9uc2USDgoGc2VydmVyGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKAkSJQoFdG9vbHMYAyADKAsyFi5ndWlsZGhhbGwudjEuVG9vbEluZm8SEQoJcmVzb3VyY2VzGAQgAygJEg8KB3Byb21wdHMYBSADKAkSDwoHcmVmdXNlZBgGIAMoCSI4ChVMb2dpbk1jcFNlcnZlclJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkiJQoWTG9naW5NY3BTZXJ2ZXJSZXNwb25zZRILCgN1cmwYASABKAkiOAoST3BlblRvb2xib3hSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIPCgdzYW5kYm94GAIgASgJIlAKE09wZW5Ub29sYm94UmVzcG9uc2USEgoKdG9vbGJveF9pZBgBIAEoCRIlCgV0b29scxgCIAMoCzIWLmd1aWxkaGFsbC52MS5Ub29sSW5mbyJJChJDYWxsVG9vbGJveFJlcXVlc3QSEgoKdG9vbGJveF9pZBgBIAEoCRIMCgR0b29sGAIgASgJEhEKCWFyZ3VtZW50cxgDIAEoCSJkChNDYWxsVG9vbGJveFJlc3BvbnNlEhIKCHByb2dyZXNzGAEgASgJSAASMQoGcmVzdWx0GAIgASgLMh8uZ3VpbGRoYWxsLnYxLkNhbGxUb29sc1Jlc3BvbnNlSABCBgoEa2luZDKrBAoQRXh0ZW5zaW9uU2VydmljZRJbCg5MaXN0TWNwU2VydmVycxIjLmd1aWxkaGFsbC52MS5MaXN0TWNwU2VydmVyc1JlcXVlc3QaJC5ndWlsZGhhbGwudjEuTGlzdE1jcFNlcnZlcnNSZXNwb25zZRJVCgxTZXRNY3BTZXJ2ZXISIS5ndWlsZGhhbGwudjEuU2V0TWNwU2VydmVyUmVxdWVzdBoiLmd1aWxkaGFsbC52MS5TZXRNY3BTZXJ2ZXJSZXNwb25zZRJYCg1UZXN0TWNwU2VydmVyEiIuZ3VpbGRoYWxsLnYxLlRlc3RNY3BTZXJ2ZXJSZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLlRlc3RNY3BTZXJ2ZXJSZXNwb25zZRJdCg5Mb2dpbk1jcFNlcnZlchIjLmd1aWxkaGFsbC52MS5Mb2dpbk1jcFNlcnZlclJlcXVlc3QaJC5ndWlsZGhhbGwudjEuTG9naW5NY3BTZXJ2ZXJSZXNwb25zZTABElQKC09wZW5Ub29sYm94EiAuZ3VpbGRoYWxsLnYxLk9wZW5Ub29sYm94UmVxdWVzdBohLmd1aWxkaGFsbC52MS5PcGVuVG9vbGJveFJlc3BvbnNlMAESVAoLQ2FsbFRvb2xib3gSIC5ndWlsZGhhbGwudjEuQ2FsbFRvb2xib3hSZXF1ZXN0GiEuZ3VpbGRoYWxsLnYxLkNhbGxUb29sYm94UmVzcG9uc2UwAWIGcHJvdG8z", [file_guildhall_v1_tool]);
+  fileDesc("ChxndWlsZGhhbGwvdjEvZXh0ZW5zaW9uLnByb3RvEgxndWlsZGhhbGwudjEiWwoJTWNwU2VydmVyEgwKBG5hbWUYASABKAkSDgoGb3JpZ2luGAIgASgJEg4KBnRhcmdldBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIRCglzaWduZWRfaW4YBSABKAgiKgoVTGlzdE1jcFNlcnZlcnNSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCSJCChZMaXN0TWNwU2VydmVyc1Jlc3BvbnNlEigKB3NlcnZlcnMYASADKAsyFy5ndWlsZGhhbGwudjEuTWNwU2VydmVyIjsKFUxlbmRNY3BTZXJ2ZXJzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg4KBmNvbmZpZxgCIAEoCSIYChZMZW5kTWNwU2VydmVyc1Jlc3BvbnNlIjMKE1NldE1jcFNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZjb25maWcYAiABKAkiJAoUU2V0TWNwU2VydmVyUmVzcG9uc2USDAoEZmlsZRgBIAEoCSJIChRUZXN0TWNwU2VydmVyUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdzYW5kYm94GAMgASgJIp0BChVUZXN0TWNwU2VydmVyUmVzcG9uc2USDgoGc2VydmVyGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKAkSJQoFdG9vbHMYAyADKAsyFi5ndWlsZGhhbGwudjEuVG9vbEluZm8SEQoJcmVzb3VyY2VzGAQgAygJEg8KB3Byb21wdHMYBSADKAkSDwoHcmVmdXNlZBgGIAMoCSI4ChVMb2dpbk1jcFNlcnZlclJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkiJQoWTG9naW5NY3BTZXJ2ZXJSZXNwb25zZRILCgN1cmwYASABKAkiOAoST3BlblRvb2xib3hSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIPCgdzYW5kYm94GAIgASgJIlAKE09wZW5Ub29sYm94UmVzcG9uc2USEgoKdG9vbGJveF9pZBgBIAEoCRIlCgV0b29scxgCIAMoCzIWLmd1aWxkaGFsbC52MS5Ub29sSW5mbyJJChJDYWxsVG9vbGJveFJlcXVlc3QSEgoKdG9vbGJveF9pZBgBIAEoCRIMCgR0b29sGAIgASgJEhEKCWFyZ3VtZW50cxgDIAEoCSJkChNDYWxsVG9vbGJveFJlc3BvbnNlEhIKCHByb2dyZXNzGAEgASgJSAASMQoGcmVzdWx0GAIgASgLMh8uZ3VpbGRoYWxsLnYxLkNhbGxUb29sc1Jlc3BvbnNlSABCBgoEa2luZDKIBQoQRXh0ZW5zaW9uU2VydmljZRJbCg5MaXN0TWNwU2VydmVycxIjLmd1aWxkaGFsbC52MS5MaXN0TWNwU2VydmVyc1JlcXVlc3QaJC5ndWlsZGhhbGwudjEuTGlzdE1jcFNlcnZlcnNSZXNwb25zZRJVCgxTZXRNY3BTZXJ2ZXISIS5ndWlsZGhhbGwudjEuU2V0TWNwU2VydmVyUmVxdWVzdBoiLmd1aWxkaGFsbC52MS5TZXRNY3BTZXJ2ZXJSZXNwb25zZRJYCg1UZXN0TWNwU2VydmVyEiIuZ3VpbGRoYWxsLnYxLlRlc3RNY3BTZXJ2ZXJSZXF1ZXN0GiMuZ3VpbGRoYWxsLnYxLlRlc3RNY3BTZXJ2ZXJSZXNwb25zZRJdCg5Mb2dpbk1jcFNlcnZlchIjLmd1aWxkaGFsbC52MS5Mb2dpbk1jcFNlcnZlclJlcXVlc3QaJC5ndWlsZGhhbGwudjEuTG9naW5NY3BTZXJ2ZXJSZXNwb25zZTABElQKC09wZW5Ub29sYm94EiAuZ3VpbGRoYWxsLnYxLk9wZW5Ub29sYm94UmVxdWVzdBohLmd1aWxkaGFsbC52MS5PcGVuVG9vbGJveFJlc3BvbnNlMAESWwoOTGVuZE1jcFNlcnZlcnMSIy5ndWlsZGhhbGwudjEuTGVuZE1jcFNlcnZlcnNSZXF1ZXN0GiQuZ3VpbGRoYWxsLnYxLkxlbmRNY3BTZXJ2ZXJzUmVzcG9uc2USVAoLQ2FsbFRvb2xib3gSIC5ndWlsZGhhbGwudjEuQ2FsbFRvb2xib3hSZXF1ZXN0GiEuZ3VpbGRoYWxsLnYxLkNhbGxUb29sYm94UmVzcG9uc2UwAWIGcHJvdG8z", [file_guildhall_v1_tool]);
 
 /**
  * @generated from message guildhall.v1.McpServer
@@ -94,6 +94,43 @@ export const ListMcpServersResponseSchema: GenMessage<ListMcpServersResponse> = 
   messageDesc(file_guildhall_v1_extension, 2);
 
 /**
+ * @generated from message guildhall.v1.LendMcpServersRequest
+ */
+export type LendMcpServersRequest = Message<"guildhall.v1.LendMcpServersRequest"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * A whole `mcpServers` file, as JSON; replaces what was lent before.
+   *
+   * @generated from field: string config = 2;
+   */
+  config: string;
+};
+
+/**
+ * Describes the message guildhall.v1.LendMcpServersRequest.
+ * Use `create(LendMcpServersRequestSchema)` to create a new message.
+ */
+export const LendMcpServersRequestSchema: GenMessage<LendMcpServersRequest> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_extension, 3);
+
+/**
+ * @generated from message guildhall.v1.LendMcpServersResponse
+ */
+export type LendMcpServersResponse = Message<"guildhall.v1.LendMcpServersResponse"> & {
+};
+
+/**
+ * Describes the message guildhall.v1.LendMcpServersResponse.
+ * Use `create(LendMcpServersResponseSchema)` to create a new message.
+ */
+export const LendMcpServersResponseSchema: GenMessage<LendMcpServersResponse> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_extension, 4);
+
+/**
  * @generated from message guildhall.v1.SetMcpServerRequest
  */
 export type SetMcpServerRequest = Message<"guildhall.v1.SetMcpServerRequest"> & {
@@ -115,7 +152,7 @@ export type SetMcpServerRequest = Message<"guildhall.v1.SetMcpServerRequest"> & 
  * Use `create(SetMcpServerRequestSchema)` to create a new message.
  */
 export const SetMcpServerRequestSchema: GenMessage<SetMcpServerRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 3);
+  messageDesc(file_guildhall_v1_extension, 5);
 
 /**
  * @generated from message guildhall.v1.SetMcpServerResponse
@@ -134,7 +171,7 @@ export type SetMcpServerResponse = Message<"guildhall.v1.SetMcpServerResponse"> 
  * Use `create(SetMcpServerResponseSchema)` to create a new message.
  */
 export const SetMcpServerResponseSchema: GenMessage<SetMcpServerResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 4);
+  messageDesc(file_guildhall_v1_extension, 6);
 
 /**
  * @generated from message guildhall.v1.TestMcpServerRequest
@@ -161,7 +198,7 @@ export type TestMcpServerRequest = Message<"guildhall.v1.TestMcpServerRequest"> 
  * Use `create(TestMcpServerRequestSchema)` to create a new message.
  */
 export const TestMcpServerRequestSchema: GenMessage<TestMcpServerRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 5);
+  messageDesc(file_guildhall_v1_extension, 7);
 
 /**
  * @generated from message guildhall.v1.TestMcpServerResponse
@@ -205,7 +242,7 @@ export type TestMcpServerResponse = Message<"guildhall.v1.TestMcpServerResponse"
  * Use `create(TestMcpServerResponseSchema)` to create a new message.
  */
 export const TestMcpServerResponseSchema: GenMessage<TestMcpServerResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 6);
+  messageDesc(file_guildhall_v1_extension, 8);
 
 /**
  * @generated from message guildhall.v1.LoginMcpServerRequest
@@ -227,7 +264,7 @@ export type LoginMcpServerRequest = Message<"guildhall.v1.LoginMcpServerRequest"
  * Use `create(LoginMcpServerRequestSchema)` to create a new message.
  */
 export const LoginMcpServerRequestSchema: GenMessage<LoginMcpServerRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 7);
+  messageDesc(file_guildhall_v1_extension, 9);
 
 /**
  * @generated from message guildhall.v1.LoginMcpServerResponse
@@ -246,7 +283,7 @@ export type LoginMcpServerResponse = Message<"guildhall.v1.LoginMcpServerRespons
  * Use `create(LoginMcpServerResponseSchema)` to create a new message.
  */
 export const LoginMcpServerResponseSchema: GenMessage<LoginMcpServerResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 8);
+  messageDesc(file_guildhall_v1_extension, 10);
 
 /**
  * @generated from message guildhall.v1.OpenToolboxRequest
@@ -268,7 +305,7 @@ export type OpenToolboxRequest = Message<"guildhall.v1.OpenToolboxRequest"> & {
  * Use `create(OpenToolboxRequestSchema)` to create a new message.
  */
 export const OpenToolboxRequestSchema: GenMessage<OpenToolboxRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 9);
+  messageDesc(file_guildhall_v1_extension, 11);
 
 /**
  * @generated from message guildhall.v1.OpenToolboxResponse
@@ -292,7 +329,7 @@ export type OpenToolboxResponse = Message<"guildhall.v1.OpenToolboxResponse"> & 
  * Use `create(OpenToolboxResponseSchema)` to create a new message.
  */
 export const OpenToolboxResponseSchema: GenMessage<OpenToolboxResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 10);
+  messageDesc(file_guildhall_v1_extension, 12);
 
 /**
  * @generated from message guildhall.v1.CallToolboxRequest
@@ -321,7 +358,7 @@ export type CallToolboxRequest = Message<"guildhall.v1.CallToolboxRequest"> & {
  * Use `create(CallToolboxRequestSchema)` to create a new message.
  */
 export const CallToolboxRequestSchema: GenMessage<CallToolboxRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 11);
+  messageDesc(file_guildhall_v1_extension, 13);
 
 /**
  * @generated from message guildhall.v1.CallToolboxResponse
@@ -352,7 +389,7 @@ export type CallToolboxResponse = Message<"guildhall.v1.CallToolboxResponse"> & 
  * Use `create(CallToolboxResponseSchema)` to create a new message.
  */
 export const CallToolboxResponseSchema: GenMessage<CallToolboxResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_extension, 12);
+  messageDesc(file_guildhall_v1_extension, 14);
 
 /**
  * What joins sessions from outside, and Guildhall's tools for programs outside.
@@ -409,6 +446,16 @@ export const ExtensionService: GenService<{
     methodKind: "server_streaming";
     input: typeof OpenToolboxRequestSchema;
     output: typeof OpenToolboxResponseSchema;
+  },
+  /**
+   * Servers that one session uses besides, for as long as the daemon lives; those of the caller's editor. They run as a project's do.
+   *
+   * @generated from rpc guildhall.v1.ExtensionService.LendMcpServers
+   */
+  lendMcpServers: {
+    methodKind: "unary";
+    input: typeof LendMcpServersRequestSchema;
+    output: typeof LendMcpServersResponseSchema;
   },
   /**
    * One call in it. Whoever stops reading cancels the call.
