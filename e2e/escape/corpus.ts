@@ -42,6 +42,7 @@ export interface Row {
 }
 
 export interface CorpusOptions {
+  part: "sandbox" | "product";
   /** A directory of the caller's own, for everything. */
   directory: string;
   probe: string;

@@ -4,6 +4,7 @@ import { before, describe, it } from "node:test";
 import { verifies } from "../verifies.ts";
 import type { Attack } from "./attack.ts";
 import { attacks, type Row } from "./corpus.ts";
+import { productAttacks } from "./product-attacks.ts";
 import { runEverywhere } from "./run.ts";
 import { timedAttacks } from "./timed.ts";
 
@@ -11,6 +12,7 @@ const full = process.env["GUILD_TEST_FULL"] !== undefined;
 const all: Array<Pick<Attack, "id" | "by" | "control" | "sample">> = [
   ...attacks,
   ...timedAttacks.map(({ id, by }) => ({ id, by, control: "user" as const })),
+  ...productAttacks.map(({ id, by, sample }) => ({ id, by, control: "user" as const, ...(sample === true ? { sample } : {}) })),
 ];
 const chosen = all.filter(({ sample }) => full || sample === true);
 

@@ -1,13 +1,17 @@
 /** Prints the table of the escape corpus: attack, contained, by what. `node e2e/escape/main.ts [ID…]`; exit code 1 when one got through. */
 import { attacks, type Row } from "./corpus.ts";
+import { productAttacks } from "./product-attacks.ts";
 import { runEverywhere } from "./run.ts";
 import { timedAttacks } from "./timed.ts";
 
 const wanted = process.argv.slice(2);
-const chosen = [...attacks, ...timedAttacks].filter(({ id }) => wanted.length === 0 || wanted.includes(id));
+const chosen = [...attacks, ...timedAttacks, ...productAttacks].filter(({ id }) => wanted.length === 0 || wanted.includes(id));
 const rows = await runEverywhere(
   chosen.map(({ id }) => id),
-  (row) => void process.stderr.write(`${row.caller} ${row.attack}\n`),
+  (row) => {
+    const through = Object.entries(row.through).map(([provider, got]) => `${provider} ${got ? "THROUGH" : "contained"}`);
+    process.stderr.write(`${row.caller} ${row.attack}: ${through.join(", ")}; without ${row.control === true ? "works" : "not shown"}\n`);
+  },
 );
 
 const places = [...new Set(rows.flatMap((row) => Object.keys(row.through).map((provider) => `${provider}/${row.caller}`)))];

@@ -15,6 +15,8 @@ const run = promisify(execFile);
 
 /** An ordinary user of this machine, and somebody whom nothing belongs to. */
 const USER = 12349;
+/** The same for the product: PostgreSQL wants a user with a name. */
+const NAMED_USER = 65534;
 const NOBODY = { uid: 12350, gid: 12350 };
 
 /**
@@ -28,20 +30,23 @@ export async function runEverywhere(ids: readonly string[], tell: (row: Row) => 
   const engine = asRoot ? await startDockerEngine({ args: ["--group", String(USER)] }) : undefined;
   const rows: Row[] = [];
   try {
+    if (engine !== undefined) await chmod(engine.host.replace("unix://", ""), 0o666);
     const probe = join(directory, "probe");
     await run("gcc", ["-D_GNU_SOURCE", "-O1", "-static", "-o", probe, join(import.meta.dirname, "probe.c")]);
     const common = { probe, ids, nobody: NOBODY, docker: engine === undefined ? undefined : { host: engine.host, runtime: "runc" } };
     const providers = engine === undefined ? ["bubblewrap"] : ["bubblewrap", "docker"];
     for (const caller of asRoot ? (["root", "user"] as const) : (["user"] as const)) {
-      const own = join(directory, caller);
-      await mkdir(own);
-      const ids = asRoot && caller === "user" ? { uid: USER, gid: USER } : {};
-      if (ids.uid !== undefined) await chown(own, ids.uid, ids.gid);
-      const options: CorpusOptions = { ...common, directory: own, providers };
-      await follow(options, ids, (row) => {
-        rows.push(row);
-        tell(row);
-      });
+      for (const part of ["sandbox", "product"] as const) {
+        const own = join(directory, `${caller}-${part}`);
+        await mkdir(own);
+        const user = part === "sandbox" ? USER : NAMED_USER;
+        const as = asRoot && caller === "user" ? { uid: user, gid: user } : {};
+        if (as.uid !== undefined) await chown(own, as.uid, as.gid);
+        await follow({ ...common, part, directory: own, providers }, as, (row) => {
+          rows.push(row);
+          tell(row);
+        });
+      }
     }
     return rows;
   } finally {

@@ -4,6 +4,11 @@ import { join } from "node:path";
 
 import { GuildError } from "@guildhall/core";
 
+import { nixImports } from "./nix-imports.ts";
+
+/** Digest of what is too much to be looked through: never trusted. */
+export const UNKNOWN = "";
+
 /** What a directory brings along that would have an effect on Guildhall: policy, hooks, tools, MCP servers, roles, environments. */
 export interface Configuration {
   /** Of all files together: names, kinds, modes, content. Empty: there is nothing. */
@@ -18,10 +23,13 @@ export const PROJECT_DIRECTORY = ".guildhall";
 export const PROJECT_POLICY = ".guildhall/policy.toml";
 
 /** Files beside `.guildhall` that make an environment. */
-const BESIDE = ["flake.nix", "flake.lock", "shell.nix", "default.nix", ".devcontainer.json", ".devcontainer"];
+const NIX = ["flake.nix", "shell.nix", "default.nix"];
+const BESIDE = [...NIX, "flake.lock", ".devcontainer.json", ".devcontainer"];
 
 const MOST_FILES = 2_000;
 const LARGEST_FILE = 1024 * 1024;
+/** Nix code may be generated. */
+const LARGEST_NIX = 16 * LARGEST_FILE;
 
 /**
  * Reads it all without following a link: a link counts by where it points, and its target has no effect. Throws `failed_precondition` for
@@ -44,11 +52,16 @@ export function readConfiguration(directory: string): Configuration {
       return;
     }
     if (!found.isFile()) throw tooMuch(path, "something that is no file");
-    const { content, executable } = readWhole(full, path);
+    const { content, executable } = readWhole(full, path, path.endsWith(".nix") ? LARGEST_NIX : LARGEST_FILE);
     if (path === PROJECT_POLICY) policy = content.toString("utf8");
     files.push({ path, digest: digestOf(executable ? "program" : "file", content) });
   };
   for (const path of [PROJECT_DIRECTORY, ...BESIDE]) look(path);
+  const entries = files.map(({ path }) => path).filter((path) => NIX.includes(path));
+  const imports = nixImports(directory, entries, MOST_FILES);
+  // Such a project can be worked in; what it brings cannot be trusted.
+  if (imports.length > MOST_FILES) files.push({ path: `more than ${MOST_FILES} Nix files`, digest: UNKNOWN });
+  else for (const path of imports) look(path);
   const lines = files.map(({ path, digest }) => `${JSON.stringify(path)} ${digest}\n`).join("");
   return { digest: files.length === 0 ? "" : `sha256:${hash("sha256", lines, "hex")}`, files, policy };
 }
@@ -57,15 +70,15 @@ export function readConfiguration(directory: string): Configuration {
 export function readIfSame(directory: string, path: string, digest: string): Buffer | undefined {
   const full = join(directory, path);
   if (lstatSync(full, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
-  const { content, executable } = readWhole(full, path);
+  const { content, executable } = readWhole(full, path, LARGEST_FILE);
   return digestOf(executable ? "program" : "file", content) === digest ? content : undefined;
 }
 
-function readWhole(full: string, path: string): { content: Buffer; executable: boolean } {
+function readWhole(full: string, path: string, largest: number): { content: Buffer; executable: boolean } {
   const fd = openSync(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { size, mode } = fstatSync(fd);
-    if (size > LARGEST_FILE) throw tooMuch(path, `a file of more than ${LARGEST_FILE} bytes`);
+    if (size > largest) throw tooMuch(path, `a file of more than ${largest} bytes`);
     return { content: readFileSync(fd), executable: (mode & 0o111) !== 0 };
   } finally {
     closeSync(fd);

@@ -68,6 +68,55 @@ describe("trust in a project's configuration", () => {
     }
   });
 
+  it("asks again when Nix code changes that a flake imports, directly or not, named or found", (test) => {
+    const { project, store, write } = world(test);
+    mkdirSync(join(project, "nix/modules/deep"), { recursive: true });
+    mkdirSync(join(project, "node_modules"));
+    write("flake.nix", '{ outputs = _: import ./nix { shell = ./. + "/nix/shell.nix"; src = ./.; list = import ./version; }; }');
+    write("nix/default.nix", "builtins.map import (builtins.readDir ./modules)");
+    write("nix/shell.nix", "import ./inner.nix");
+    for (const name of ["nix/inner.nix", "nix/modules/one.nix", "nix/modules/deep/two.nix", "version", "other.nix", "node_modules/x.nix"])
+      write(name, "1");
+    store().add(project, "", fine);
+    assert.deepEqual(
+      store()
+        .show(project)
+        .files.map(({ path }) => path),
+      [
+        "flake.nix",
+        "nix/default.nix",
+        "nix/inner.nix",
+        "nix/modules/deep/two.nix",
+        "nix/modules/one.nix",
+        "nix/shell.nix",
+        "version",
+      ],
+    );
+    for (const name of ["nix/inner.nix", "nix/modules/one.nix", "nix/modules/deep/two.nix", "version"]) {
+      write(name, "2");
+      assert.equal(store().show(project).state, "changed", name);
+      write(name, "1");
+      assert.equal(store().show(project).state, "trusted", name);
+    }
+    write("nix/modules/new.nix", "1");
+    assert.equal(store().show(project).state, "changed", "a file that the code would find");
+    rmSync(join(project, "nix/modules/new.nix"));
+    write("other.nix", "2");
+    assert.equal(store().show(project).state, "trusted", "nobody names it");
+  });
+
+  it("cannot be given to more Nix code than can be looked through, which keeps nobody from working", (test) => {
+    const { project, store, write } = world(test);
+    mkdirSync(join(project, "pkgs"));
+    write("default.nix", "import ./pkgs");
+    for (let number = 0; number < 2_001; number += 1) write(`pkgs/${number}.nix`, "1");
+    assert.equal(store().policyOf(project).state, "untrusted");
+    assert.throws(
+      () => store().add(project, "", fine),
+      (error) => GuildError.is(error, "failed_precondition") && /more than 2000 Nix files/.test(error.message),
+    );
+  });
+
   it("trusts nothing but what was shown", (test) => {
     const { project, store, write } = world(test);
     write(".guildhall/policy.toml", "");

@@ -4,7 +4,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } f
 import { GuildError } from "@guildhall/core";
 import { z } from "zod";
 
-import { readConfiguration } from "./configuration.ts";
+import { readConfiguration, UNKNOWN } from "./configuration.ts";
 
 /** A directory's configuration against what a person has trusted. */
 export interface Trust {
@@ -66,6 +66,13 @@ export class TrustStore {
       throw new GuildError("failed_precondition", "the configuration has changed since it was shown", {
         subject: directory,
         remedy: "look again: guild trust show",
+      });
+    }
+    const unknown = found.files.find((file) => file.digest === UNKNOWN);
+    if (unknown !== undefined) {
+      throw new GuildError("failed_precondition", `its environment is made of ${unknown.path}, which cannot be looked through`, {
+        subject: directory,
+        remedy: "name another environment: guild env set, or [environment] source in settings.toml",
       });
     }
     if (found.policy !== undefined) check(found.policy);
