@@ -27,7 +27,7 @@ const PROGRAMS = ["git", "bwrap", "node", "nix", "docker", "setpriv", "ps", "sh"
 const DETOUR = [
   "export function createModel({ open }) {",
   "  let said = 0;",
-  "  const payload = '{\"__proto__\":{\"escaped\":\"yes\"},\"constructor\":{\"prototype\":{\"escaped\":\"yes\"}},\"command\":\"true\",\"path\":\"x\",\"pattern\":\"x\"}';",
+  '  const payload = \'{"__proto__":{"escaped":"yes"},"constructor":{"prototype":{"escaped":"yes"}},"command":"true","path":"x","pattern":"x"}\';',
   "  const call = (tool, args) => ({ callId: `c${said}${tool}`, tool, arguments: args });",
   "  return {",
   '    info: { spec: open.spec, provider: "detour", contextTokens: 32000, maxOutputTokens: 4000, price: undefined },',
@@ -35,7 +35,7 @@ const DETOUR = [
   "      said += 1;",
   "      const toolCalls = said === 1",
   '        ? ["bash", "search", "edit", "think", "__proto__", "constructor"].map((tool) => call(tool, payload))',
-  "        : [call(\"finish\", JSON.stringify({ done: true, summary: ({}).escaped === undefined ? \"clean\" : \"POLLUTED\" }))];",
+  '        : [call("finish", JSON.stringify({ done: true, summary: ({}).escaped === undefined ? "clean" : "POLLUTED" }))];',
   '      return { text: "", reasoning: "", toolCalls, finishReason: "tool_calls", durationMs: 0, model: open.spec, providerData: "" };',
   "    },",
   "    async close() {},",
@@ -69,7 +69,10 @@ export const productAttacks: ProductAttack[] = [
     id: "shell-start",
     title: "writes a shell's start files",
     by: PROTECTED,
-    ...plant((marker) => [`for f in .bashrc .profile .bash_profile .zshrc; do echo 'touch ${marker}' > $f; done`], "bash -ic true; bash -lc true"),
+    ...plant(
+      (marker) => [`for f in .bashrc .profile .bash_profile .zshrc; do echo 'touch ${marker}' > $f; done`],
+      "bash -ic true; bash -lc true",
+    ),
   },
   {
     id: "ld-preload",
@@ -87,7 +90,9 @@ export const productAttacks: ProductAttack[] = [
     title: "writes a task that an editor runs when the folder is opened (read here as an editor does)",
     by: PROTECTED,
     ...plant(
-      (marker) => [`mkdir -p .vscode; echo '{"tasks":[{"command":"touch ${marker}","runOptions":{"runOn":"folderOpen"}}]}' > .vscode/tasks.json`],
+      (marker) => [
+        `mkdir -p .vscode; echo '{"tasks":[{"command":"touch ${marker}","runOptions":{"runOn":"folderOpen"}}]}' > .vscode/tasks.json`,
+      ],
       `/usr/bin/python3 -c 'import json,os; [os.system(t["command"]) for t in json.load(open(".vscode/tasks.json"))["tasks"]]'`,
     ),
   },
@@ -97,11 +102,14 @@ export const productAttacks: ProductAttack[] = [
     by: "Guildhall runs programs by their fixed paths, or looks them up where no agent can write",
     async attempt(field) {
       const directory = join(field.workspace, "node_modules/.bin");
-      await agent(field, [`mkdir -p node_modules/.bin; cd node_modules/.bin; for p in ${PROGRAMS.join(" ")}; do printf '#!/bin/sh\\ntouch ${field.marker}\\n' > $p; chmod +x $p; done`]);
+      await agent(field, [
+        `mkdir -p node_modules/.bin; cd node_modules/.bin; for p in ${PROGRAMS.join(" ")}; do printf '#!/bin/sh\\ntouch ${field.marker}\\n' > $p; chmod +x $p; done`,
+      ]);
       const { id } = await agent(field, ["echo x > y"]);
       const { PATH = "" } = process.env;
       const env = { ...field.home.env, GUILD_HOME: join(field.workspace, "../home"), PATH: `${directory}:${PATH}` };
-      const guild = (...args: string[]) => ran(process.execPath, [join(import.meta.dirname, "../../packages/cli/src/main.ts"), ...args], field, env);
+      const guild = (...args: string[]) =>
+        ran(process.execPath, [join(import.meta.dirname, "../../packages/cli/src/main.ts"), ...args], field, env);
       // A daemon of its own, started with that PATH.
       await guild("up");
       await guild("doctor");
@@ -115,7 +123,10 @@ export const productAttacks: ProductAttack[] = [
       return existsSync(field.marker);
     },
     async control(field) {
-      await person(field, `mkdir -p node_modules/.bin; printf '#!/bin/sh\\ntouch ${field.marker}\\n' > node_modules/.bin/git; chmod +x node_modules/.bin/git`);
+      await person(
+        field,
+        `mkdir -p node_modules/.bin; printf '#!/bin/sh\\ntouch ${field.marker}\\n' > node_modules/.bin/git; chmod +x node_modules/.bin/git`,
+      );
       const { PATH = "" } = process.env;
       await person(field, "git status", { PATH: `${field.workspace}/node_modules/.bin:${PATH}` });
       return existsSync(field.marker);
@@ -149,7 +160,9 @@ export const productAttacks: ProductAttack[] = [
       ]);
       const seen = output + (await traces(field, id));
       await guild(["secret", "remove", "LEAKED"]);
-      return formsOf(secret).slice(0, 3).some((form) => seen.includes(form));
+      return formsOf(secret)
+        .slice(0, 3)
+        .some((form) => seen.includes(form));
     },
     async control(field) {
       await person(field, `printf %s '${field.canary}' > .env`);
@@ -194,7 +207,12 @@ export const productAttacks: ProductAttack[] = [
       ];
       const script = field.home.write("calls.json", JSON.stringify(calls));
       const args = ["tool", "call", "--script", script, "--workspace", field.workspace, "--sandbox", field.provider, "--json"];
-      const { timedOut, output } = await ran(process.execPath, [join(import.meta.dirname, "../../packages/cli/src/main.ts"), ...args], field, field.home.env);
+      const { timedOut, output } = await ran(
+        process.execPath,
+        [join(import.meta.dirname, "../../packages/cli/src/main.ts"), ...args],
+        field,
+        field.home.env,
+      );
       return timedOut || jsonLines(output).length !== calls.length;
     },
     control: async (field) => (await ran(process.execPath, ["-e", `/(a+)+$/.test("${"a".repeat(40)}!")`], field, {}, 4_000)).timedOut,
@@ -205,7 +223,18 @@ export const productAttacks: ProductAttack[] = [
     by: "arguments are checked against schemas and never merged",
     async attempt(field) {
       const module = field.home.write("detour.mjs", DETOUR);
-      const args = ["run", "x", "--workspace", field.workspace, "--sandbox", field.provider, "--model", `module:${module}`, "--yes", "--json"];
+      const args = [
+        "run",
+        "x",
+        "--workspace",
+        field.workspace,
+        "--sandbox",
+        field.provider,
+        "--model",
+        `module:${module}`,
+        "--yes",
+        "--json",
+      ];
       const { stdout, stderr } = await field.home.guild(args);
       if (!/clean|POLLUTED/.test(stdout)) throw new Error(stdout + stderr);
       return stdout.includes("POLLUTED");
@@ -240,7 +269,7 @@ export const productAttacks: ProductAttack[] = [
       return existsSync(join(field.workspace, "pre-ran"));
     },
     async control(field) {
-      await person(field, 'chmod +x ./evil.sh; pattern=--pre=./evil.sh; rg "$pattern" .');
+      await person(field, 'chmod +x ./evil.sh; pattern=--pre=./evil.sh; rg "$pattern" x .');
       return existsSync(join(field.workspace, "pre-ran"));
     },
   },
@@ -270,7 +299,10 @@ export const productAttacks: ProductAttack[] = [
     attempt: untrustedRun,
     async control(field) {
       const own = { ...field, provider: "bubblewrap" };
-      await person({ ...field, owner: {} }, `chown -R ${process.getuid?.()}:${process.getgid?.()} . ; rm -rf flake.nix .guildhall/policy.toml .guildhall/tools`);
+      await person(
+        { ...field, owner: {} },
+        `chown -R ${process.getuid?.()}:${process.getgid?.()} . ; rm -rf flake.nix .guildhall/policy.toml .guildhall/tools`,
+      );
       const trusted = await field.home.guild(["trust", "add", field.workspace]);
       if (trusted.code !== 0) throw new Error(trusted.stderr);
       return await untrustedRun(own);
@@ -288,9 +320,14 @@ async function untrustedRun(field: Field): Promise<boolean> {
 async function gitArguments(field: Field): Promise<boolean> {
   const system = new ServiceSystem();
   try {
-    const all = await system.start("all", ["gateway", "orchestrator", "worker", "models"], { env: { GUILD_SANDBOX_PROVIDER: field.provider } });
+    const all = await system.start("all", ["gateway", "orchestrator", "worker", "models"], {
+      env: { GUILD_SANDBOX_PROVIDER: field.provider },
+    });
     system.gateway = all.address;
-    await person(field, `git init -q repo; git -C repo -c user.name=a -c user.email=a@b commit -q --allow-empty -m x; printf %s '${field.canary}' > secret`);
+    await person(
+      field,
+      `git init -q repo; git -C repo -c user.name=a -c user.email=a@b commit -q --allow-empty -m x; printf %s '${field.canary}' > secret`,
+    );
     const script = scriptOf(field, [], "done");
     const repository = join(field.workspace, "repo");
     let output = "";

@@ -136,22 +136,28 @@ export async function ran(
   }
 }
 
-/** Everything that the product shows and keeps of a session: events, export, texts for a person, logs. */
+/** Everything that the product shows and keeps of a session but the files themselves: events, export, texts for a person, logs. */
 export async function traces({ home }: Field, id: string): Promise<string> {
   const shown: string[] = [];
-  for (const args of [["events", id, "--json"], ["events", id], ["show", id], ["export", id], ["diff", id]]) {
+  for (const args of [
+    ["events", id, "--json"],
+    ["events", id],
+    ["show", id],
+    ["export", id],
+  ]) {
     const { stdout, stderr } = await home.guild(["session", ...args]);
     shown.push(stdout, stderr);
   }
-  const { stdout } = await run("bash", ["-c", 'cat "$0"/state/*.log "$0"/state/*/*.log 2>/dev/null || true', join(home.directory, "guild")]);
+  const { stdout } = await run("bash", [
+    "-c",
+    'cat "$0"/state/*.log "$0"/state/*/*.log 2>/dev/null || true',
+    join(home.directory, "guild"),
+  ]);
   return shown.join("") + stdout;
 }
 
 /** A thing that the agent leaves in the workspace and a program of the person's runs or obeys: through when the marker stands. */
-export function plant(
-  commands: (marker: string) => string[],
-  afterwards: string,
-): Pick<ProductAttack, "attempt" | "control"> {
+export function plant(commands: (marker: string) => string[], afterwards: string): Pick<ProductAttack, "attempt" | "control"> {
   const after = async (field: Field): Promise<boolean> => {
     await person(field, afterwards);
     return existsSync(field.marker);

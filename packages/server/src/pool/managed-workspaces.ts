@@ -1,22 +1,17 @@
-import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { promisify } from "node:util";
 
-import { type Checkpointer, GuildError, type SessionRecord } from "@guildhall/core";
+import type { Checkpointer, SessionRecord } from "@guildhall/core";
 import type { Offer } from "@guildhall/protocol/internal";
 
 import { checkWorkspace } from "../worker/workspace.ts";
-
-const run = promisify(execFile);
+import { checkGitName, headOf, hostGit, IDENTITY, pushWorktree } from "./host-git.ts";
 
 export interface WorkspacesDeps {
   env: Readonly<Record<string, string | undefined>>;
   /** Runs `work` with a checkpointer over `workspace` in a sandbox of its own. */
   withCheckpointer<T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T>;
 }
-
-const WHO = ["-c", "user.name=Guildhall", "-c", "user.email=guildhall@localhost", "-c", "commit.gpgSign=false"];
 
 /** Workspaces of offers on this worker: shared directories as they are, clones made and put into the state of their last checkpoint. */
 export interface ManagedWorkspaces {
@@ -27,22 +22,7 @@ export interface ManagedWorkspaces {
 }
 
 export function managedWorkspaces(deps: WorkspacesDeps): ManagedWorkspaces {
-  const git = async (cwd: string, args: string[], subject: string): Promise<string> => {
-    // Nothing of a repository or of this machine's git takes effect: no hooks, no templates, no questions.
-    const fixed = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never"];
-    const env = { ...deps.env, GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" };
-    try {
-      return (await run("git", [...fixed, ...args], { cwd, env, maxBuffer: 16 << 20 })).stdout;
-    } catch (error) {
-      const text = error instanceof Error && "stderr" in error ? String(error.stderr) : String(error);
-      const line = text.split("\n").findLast((one) => /fatal|error/i.test(one)) ?? text.split("\n")[0] ?? "";
-      throw new GuildError("failed_precondition", `git ${args[0] ?? ""} failed: ${line.trim()}`, {
-        subject,
-        remedy: "check the URL, the branch and the worker's rights",
-        cause: error,
-      });
-    }
-  };
+  const git = hostGit(deps.env);
   /** A directory of uploaded files, and a repository of one commit, so that an agent can see what it has changed. */
   const unpack = async (directory: string, upload: string): Promise<void> => {
     rmSync(directory, { recursive: true, force: true });
@@ -50,7 +30,7 @@ export function managedWorkspaces(deps: WorkspacesDeps): ManagedWorkspaces {
     await deps.withCheckpointer(directory, "", (checkpointer) => checkpointer.restore(upload));
     await git(directory, ["init", "--quiet", "--template=", "--initial-branch=main"], directory);
     await git(directory, ["add", "--all"], directory);
-    await git(directory, [...WHO, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "as uploaded"], directory);
+    await git(directory, [...IDENTITY, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "as uploaded"], directory);
   };
   return {
     async prepare(offer) {
@@ -65,6 +45,8 @@ export function managedWorkspaces(deps: WorkspacesDeps): ManagedWorkspaces {
         return { base: "" };
       }
       const url = workspace.source.value;
+      checkGitName("URL", url);
+      if (workspace.gitRef !== "") checkGitName("revision", workspace.gitRef);
       if (!existsSync(`${directory}/.git`)) {
         rmSync(directory, { recursive: true, force: true });
         mkdirSync(dirname(directory), { recursive: true, mode: 0o700 });
@@ -74,30 +56,15 @@ export function managedWorkspaces(deps: WorkspacesDeps): ManagedWorkspaces {
         if (wanted !== "") await git(directory, ["checkout", "--quiet", "--detach", wanted, "--"], `${url} ${wanted}`);
       }
       checkWorkspace(directory);
-      const base = offer.base === "" ? (await git(directory, ["rev-parse", "HEAD"], url)).trim() : offer.base;
+      const base = offer.base === "" ? ((await headOf(`${directory}/.git`)) ?? "") : offer.base;
       if (tree !== "") await deps.withCheckpointer(directory, "", (checkpointer) => checkpointer.restore(tree));
       return { base };
     },
     async deliver(offer, record) {
       const { workspace, directory, resultBranch } = offer;
       if (workspace?.source.case !== "gitUrl" || resultBranch === "") return;
-      const url = workspace.source.value;
       const trailer = `Guildhall-Task: ${offer.taskId}`;
-      await git(directory, ["add", "--all"], directory);
-      await git(
-        directory,
-        [...WHO, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", record.title, "--message", trailer],
-        directory,
-      );
-      try {
-        await git(directory, ["push", "--quiet", url, `HEAD:refs/heads/${resultBranch}`], resultBranch);
-      } catch (error) {
-        // It may be there already, from a worker that died before it could say so.
-        const there = await git(directory, ["fetch", "--quiet", "--no-tags", url, `refs/heads/${resultBranch}`], resultBranch)
-          .then(() => git(directory, ["log", "-1", "--format=%B", "FETCH_HEAD"], resultBranch))
-          .catch(() => "");
-        if (!there.split("\n").includes(trailer)) throw error;
-      }
+      await pushWorktree(git, { directory, url: workspace.source.value, branch: resultBranch, message: record.title, trailer });
     },
   };
 }

@@ -82,15 +82,7 @@ describe("trust in a project's configuration", () => {
       store()
         .show(project)
         .files.map(({ path }) => path),
-      [
-        "flake.nix",
-        "nix/default.nix",
-        "nix/inner.nix",
-        "nix/modules/deep/two.nix",
-        "nix/modules/one.nix",
-        "nix/shell.nix",
-        "version",
-      ],
+      ["flake.nix", "nix/default.nix", "nix/inner.nix", "nix/modules/deep/two.nix", "nix/modules/one.nix", "nix/shell.nix", "version"],
     );
     for (const name of ["nix/inner.nix", "nix/modules/one.nix", "nix/modules/deep/two.nix", "version"]) {
       write(name, "2");
