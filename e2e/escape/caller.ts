@@ -1,5 +1,6 @@
 /** Runs the corpus as whoever starts it: options as JSON in the first argument, a line of JSON a row. */
 import { type CorpusOptions, type Row, runCorpus } from "./corpus.ts";
+import { productAttacks } from "./product-attacks.ts";
 import { runProduct } from "./product.ts";
 import { runTimed } from "./timed.ts";
 
@@ -8,4 +9,4 @@ const tell = (row: Row): void => void process.stdout.write(`${JSON.stringify(row
 if (options.part === "sandbox") {
   await runCorpus(options, tell);
   await runTimed(options, tell);
-} else await runProduct(options, tell);
+} else await runProduct(productAttacks, options, tell);

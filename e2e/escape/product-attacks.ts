@@ -18,7 +18,6 @@ const formsOf = (secret: string): string[] => [
   secret,
   Buffer.from(secret).toString("base64").replace(/=+$/, ""),
   Buffer.from(secret).toString("hex"),
-  [...secret].toReversed().join(""),
 ];
 
 /** Programs of the person's, planted before the real ones. */

@@ -7,7 +7,6 @@ import { promisify } from "node:util";
 
 import { Home, jsonLines, program } from "../cli/guild.ts";
 import type { CorpusOptions, Row } from "./corpus.ts";
-import { productAttacks } from "./product-attacks.ts";
 
 const run = promisify(execFile);
 
@@ -47,8 +46,8 @@ export interface ProductAttack {
 }
 
 /** Tries them with one daemon; rows as of the others. */
-export async function runProduct(options: CorpusOptions, tell: (row: Row) => void): Promise<void> {
-  const chosen = productAttacks.filter(({ id }) => options.ids.includes(id));
+export async function runProduct(attacks: readonly ProductAttack[], options: CorpusOptions, tell: (row: Row) => void): Promise<void> {
+  const chosen = attacks.filter(({ id }) => options.ids.includes(id));
   if (chosen.length === 0) return;
   const asRoot = process.geteuid?.() === 0;
   const as = asRoot ? options.nobody : {};

@@ -56,6 +56,7 @@ export class SurroundingsDesk {
   async open(request: SurroundingsRequest): Promise<Surroundings> {
     const { policy } = this.#deps.policies.of(request.workspace);
     const readOnly = [...policy.readOnly, ...(request.reviewed === true ? [] : protectedPaths(request.workspace, policy.unprotected))];
+    await this.#teach(request.masker, policy);
     // Without isolation there is no way out to guard, and nothing that a placeholder could be kept from.
     if (request.provider === "host" || !isNetworkOpen(policy.network)) return { spec: { readOnly }, close: async () => undefined };
     const known = new Map<string, string>();
@@ -88,6 +89,16 @@ export class SurroundingsDesk {
   rules(policy: EffectivePolicy, workspace: string, session: string | undefined): SecretRule[] {
     const all = [...policy.secrets.grants, ...this.#deps.grants.for(workspace, session)];
     return all.filter(({ secret }) => policy.secrets.only?.includes(secret) ?? true);
+  }
+
+  /** Every secret that a grant names is masked, wherever it may go: files of a workspace can hold it all the same. */
+  async #teach(masker: Masker, policy: EffectivePolicy): Promise<void> {
+    const names = new Set([...policy.secrets.grants, ...this.#deps.grants.list()].map(({ secret }) => secret));
+    if (names.size === 0) return;
+    // A store that cannot be opened is told of where the secret is to be used; a session that uses none goes on.
+    const secrets = await this.#deps.secrets().catch(() => undefined);
+    const values = await Promise.all([...names].map((name) => secrets?.get(name).catch(() => undefined)));
+    masker.add(values.filter((value) => value !== undefined));
   }
 
   async #rulesOf(

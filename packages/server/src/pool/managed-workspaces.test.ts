@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { appendFileSync, chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, describe, it } from "node:test";
@@ -63,6 +74,10 @@ describe("git on the host, in a workspace that an agent has had", () => {
     chmodSync(path, 0o755);
     return path;
   };
+  const hook = (directory: string, name: string): void => {
+    mkdirSync(directory, { recursive: true });
+    copyFileSync(program(), join(directory, name));
+  };
   const configure = (text: string): void => appendFileSync(join(workspace, ".git/config"), `${text.replaceAll("EVIL", program())}\n`);
   const attributes = (text: string): void => writeFileSync(join(workspace, ".gitattributes"), text);
 
@@ -78,12 +93,12 @@ describe("git on the host, in a workspace that an agent has had", () => {
         "prepare-commit-msg",
         "post-index-change",
       ])
-        execFileSync("install", ["-D", program(), join(folder, "hooks", name)]);
+        hook(join(folder, "hooks"), name);
       configure(`[core]\nhooksPath = ${folder}/hooks`);
     },
     hooks: () => {
       for (const name of ["pre-commit", "post-commit", "pre-push", "reference-transaction", "post-index-change"])
-        execFileSync("install", ["-D", program(), join(workspace, ".git/hooks", name)]);
+        hook(join(workspace, ".git/hooks"), name);
     },
     "core.sshCommand": () => configure(`[core]\nsshCommand = EVIL\n[url "ssh://nowhere.invalid/"]\ninsteadOf = ${origin}`),
     "url.insteadOf": () => configure(`[url "ext::EVIL %S"]\ninsteadOf = ${folder}\n[protocol "ext"]\nallow = always`),
