@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
+import { GuildError } from "@guildhall/core";
+
 import { jsonLines } from "../cli/guild.ts";
 import { ServiceSystem } from "../services/system.ts";
 import { agent, atTerminal, type Field, person, plant, type ProductAttack, ran, runArguments, scriptOf, traces } from "./product.ts";
@@ -184,7 +186,7 @@ export const productAttacks: ProductAttack[] = [
       for (const args of [["show", id], ["events", id], ["events", id, "--json"], ["diff", id], ["export", id], ["list"]]) {
         shown.push(await atTerminal(field, ["session", ...args]));
       }
-      if (!shown[0]?.output.includes(id)) throw new Error(`nothing was shown: ${shown[0]?.output}`);
+      if (!shown[0]?.output.includes(id)) throw new GuildError("internal", `nothing was shown: ${shown[0]?.output}`);
       return shown.some(({ output }) => reachesTerminal(output));
     },
     async control(field) {
@@ -235,7 +237,7 @@ export const productAttacks: ProductAttack[] = [
         "--json",
       ];
       const { stdout, stderr } = await field.home.guild(args);
-      if (!/clean|POLLUTED/.test(stdout)) throw new Error(stdout + stderr);
+      if (!/clean|POLLUTED/.test(stdout)) throw new GuildError("internal", stdout + stderr);
       return stdout.includes("POLLUTED");
     },
     async control() {
@@ -264,7 +266,7 @@ export const productAttacks: ProductAttack[] = [
       const script = field.home.write("calls.json", JSON.stringify(calls));
       const args = ["tool", "call", "--script", script, "--workspace", field.workspace, "--sandbox", field.provider, "--json"];
       const { stdout, stderr } = await field.home.guild(args);
-      if (jsonLines(stdout).length !== calls.length) throw new Error(stdout + stderr);
+      if (jsonLines(stdout).length !== calls.length) throw new GuildError("internal", stdout + stderr);
       return existsSync(join(field.workspace, "pre-ran"));
     },
     async control(field) {
@@ -303,7 +305,7 @@ export const productAttacks: ProductAttack[] = [
         `chown -R ${process.getuid?.()}:${process.getgid?.()} . ; rm -rf flake.nix .guildhall/policy.toml .guildhall/tools`,
       );
       const trusted = await field.home.guild(["trust", "add", field.workspace]);
-      if (trusted.code !== 0) throw new Error(trusted.stderr);
+      if (trusted.code !== 0) throw new GuildError("internal", trusted.stderr);
       return await untrustedRun(own);
     },
     sample: true,

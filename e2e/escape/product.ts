@@ -5,6 +5,8 @@ import { chown, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
+import { GuildError } from "@guildhall/core";
+
 import { Home, jsonLines, program } from "../cli/guild.ts";
 import type { CorpusOptions, Row } from "./corpus.ts";
 
@@ -58,7 +60,7 @@ export async function runProduct(attacks: readonly ProductAttack[], options: Cor
   try {
     // A secret of the person's own stands in his environment.
     const up = await home.guild(["up"], { env: { ESCAPE_CANARY: canary, OPENAI_API_KEY: canary } });
-    if (up.code !== 0) throw new Error(up.stderr);
+    if (up.code !== 0) throw new GuildError("internal", up.stderr);
     for (const attack of chosen) {
       const attempt = async (provider: string, owner: Field["owner"], act: (field: Field) => Promise<boolean>): Promise<boolean> => {
         const mark = `33${randomBytes(6).readUIntBE(0, 6)}`;
@@ -89,7 +91,7 @@ export async function runProduct(attacks: readonly ProductAttack[], options: Cor
 export async function agent(field: Field, commands: readonly string[], summary = "done"): Promise<{ id: string; output: string }> {
   const script = scriptOf(field, commands, summary);
   const { code, stdout, stderr } = await field.home.guild([...runArguments(field, script), "--json"]);
-  if (code !== 0) throw new Error(`guild run ended with ${code}: ${stdout}${stderr}`);
+  if (code !== 0) throw new GuildError("internal", `guild run ended with ${code}: ${stdout}${stderr}`);
   return { id: String(jsonLines(stdout)[0]?.["id"]), output: stdout + stderr };
 }
 

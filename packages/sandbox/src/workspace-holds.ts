@@ -4,10 +4,13 @@ import { GuildError, type Sandbox, type SandboxConflict } from "@guildhall/core"
 
 import type { Guard } from "./bubblewrap/git-guard.ts";
 import { GuardWatch } from "./bubblewrap/guard-watch.ts";
-import { disarmRepositories } from "./bubblewrap/nested-repositories.ts";
+import { disarmRepositories, knownConfigurations, mendRepositories } from "./bubblewrap/nested-repositories.ts";
 import { WorkspaceGuards } from "./bubblewrap/workspace-guards.ts";
 import type { ManagedCopy } from "./managed-copy/managed-copy.ts";
 import { WorkspaceCopies } from "./managed-copy/workspace-copies.ts";
+
+/** File systems count time in ticks: what was made just before counts as made since. */
+const CLOCK_TICK_MS = 50;
 
 interface Ids {
   uid: number;
@@ -43,7 +46,9 @@ export class WorkspaceHolds {
     workspace: Ids & { path: string },
     options: { readOnly: readonly string[]; asRoot: boolean; copy: Ids | undefined },
   ): Promise<HeldWorkspace> {
+    const began = Date.now() - CLOCK_TICK_MS;
     const guard = await this.#guards.enter(workspace.path, options.readOnly, workspace);
+    const known = await knownConfigurations(guarded(guard));
     const copies: ManagedCopy[] = [];
     let opened: Sandbox | undefined;
     let replaced: string | undefined;
@@ -59,6 +64,7 @@ export class WorkspaceHolds {
     const giveBack = async (): Promise<void> => {
       watching?.close();
       try {
+        if (replaced !== undefined) await mendRepositories(known, { since: began, owner: workspace });
         for (const copy of copies) await this.#copies.finish(copy);
       } finally {
         await this.#guards.leave(workspace.path, async (since) => {

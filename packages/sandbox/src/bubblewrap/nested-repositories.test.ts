@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 
-import { disarmRepositories } from "./nested-repositories.ts";
+import { disarmRepositories, knownConfigurations, mendRepositories } from "./nested-repositories.ts";
 
 const run = promisify(execFile);
 const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -80,5 +80,25 @@ describe("repositories within a workspace", () => {
     assert.deepEqual(await disarm(Date.now() + 60_000), []);
     assert.deepEqual(await disarm(0, [join(directory, ".git")]), []);
     assert.match(await readFile(join(directory, ".git/config"), "utf8"), /a-person's/);
+  });
+
+  it("that were guarded lose what came while their guard was gone, and keep what a person had configured", async () => {
+    const directory = join(await make("guarded", ["core.editor", "a-person's"], ["credential.helper", '!f() { echo "x"; }; f']), ".git");
+    await writeFile(join(directory, "hooks/pre-commit"), "#!/bin/sh\n");
+    const since = Date.now() + 20;
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    const known = await knownConfigurations([directory]);
+    // The person's own git, which replaces the file, and what a sandbox adds in the moment after.
+    await run("git", ["-C", join(workspace, "guarded"), "config", "remote.origin.url", "https://example.com/x.git"]);
+    await appendFile(join(directory, "config"), '[core]\n\tfsmonitor = "touch pwned; :"\n[alias "a\\"b"]\n\tx = y\n');
+    assert.deepEqual(await mendRepositories(known, { since, owner }), [directory]);
+    const { stdout } = await run("git", ["-C", join(workspace, "guarded"), "config", "--local", "--list"]);
+    assert.match(stdout, /remote\.origin\.url=https:\/\/example\.com\/x\.git/);
+    assert.match(stdout, /core\.editor=a-person's/);
+    assert.match(stdout, /credential\.helper=!f\(\) \{ echo "x"; \}; f/);
+    assert.doesNotMatch(stdout, /fsmonitor|alias/);
+    assert.match(await readFile(join(directory, "config.from-sandbox"), "utf8"), /pwned/);
+    assert.ok(existsSync(join(directory, "hooks/pre-commit")), "a hook that was there stays");
+    assert.deepEqual(await mendRepositories(known, { since: Date.now() + 60_000, owner }), []);
   });
 });

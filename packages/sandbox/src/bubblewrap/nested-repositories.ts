@@ -41,8 +41,40 @@ export async function disarmRepositories(
   return disarmed;
 }
 
+/** What guarded repositories are configured to run, by directory; to be remembered before a sandbox can change anything. */
+export type KnownConfigurations = ReadonlyMap<string, string>;
+
+/** Reads what `mendRepositories` compares with. `directories`: of guarded repositories. */
+export async function knownConfigurations(directories: Iterable<string>): Promise<KnownConfigurations> {
+  const known = new Map<string, string>();
+  for (const directory of directories) known.set(directory, await contentOf(join(directory, "config")).catch(() => "")); // unreadable to all
+  return known;
+}
+
+/**
+ * For guarded repositories whose guard the host itself has replaced, so that a sandbox could write there until it was ended: what git would run and was not
+ * configured before is put aside, whoever has written it. After the last process of the sandbox has gone. Returns the directories of those that it changed.
+ */
+export async function mendRepositories(
+  known: KnownConfigurations,
+  options: { since: number; owner: { uid: number; gid: number } },
+): Promise<string[]> {
+  const mended: string[] = [];
+  for (const [directory, before] of known) {
+    if (await disarm(directory, { ...options, before: readConfig(before).entries })) mended.push(directory);
+  }
+  return mended;
+}
+
+interface Disarming {
+  since: number;
+  owner: { uid: number; gid: number };
+  /** What may stay, harmless or not. */
+  before?: readonly Entry[];
+}
+
 /** Works through the opened directory, which nobody can put another in the place of, and follows no link. */
-async function disarm(repository: string, options: { since: number; owner: { uid: number; gid: number } }): Promise<boolean> {
+async function disarm(repository: string, options: Disarming): Promise<boolean> {
   const handle = await open(repository, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW).catch(() => undefined); // gone
   if (handle === undefined) return false;
   try {
@@ -55,7 +87,7 @@ async function disarm(repository: string, options: { since: number; owner: { uid
   }
 }
 
-async function disarmAt(at: string, { since, owner }: { since: number; owner: { uid: number; gid: number } }): Promise<boolean> {
+async function disarmAt(at: string, { since, owner, before = [] }: Disarming): Promise<boolean> {
   let changed = false;
   const aside = async (name: string): Promise<void> => {
     await rename(join(at, name), join(at, name + ASIDE));
@@ -68,9 +100,10 @@ async function disarmAt(at: string, { since, owner }: { since: number; owner: { 
   };
   const config = await fresh("config");
   if (config === "file") {
-    const { entries, whole } = readConfig(await contentOf(join(at, "config")));
-    const kept = entries.filter(isHarmless);
-    if (!whole || kept.length < entries.length) {
+    const { entries } = readConfig(await contentOf(join(at, "config")));
+    const known = new Set(before.map(keyOf));
+    const kept = entries.filter((entry) => isHarmless(entry) || known.has(keyOf(entry)));
+    if (kept.length < entries.length) {
       await aside("config");
       const file = await open(join(at, "config"), "wx", 0o644);
       await file.writeFile(written(kept));
@@ -103,7 +136,10 @@ interface Entry {
   value: string;
 }
 
-/** Entries in the plain form that git itself writes; `whole`: there is nothing else in it, which git might understand otherwise than we do. */
+/**
+ * Entries in the plain form that git itself writes, and other lines as they are, without a name; `whole`: there are none of those, which git might understand
+ * otherwise than we do.
+ */
 function readConfig(text: string): { entries: Entry[]; whole: boolean } {
   const entries: Entry[] = [];
   let whole = true;
@@ -119,8 +155,11 @@ function readConfig(text: string): { entries: Entry[]; whole: boolean } {
       continue;
     }
     const pair = /^([A-Za-z][A-Za-z0-9-]*) = ("?)([^"\\#;]*)\2$/.exec(line);
-    if (pair === null) whole = false;
-    else entries.push({ section, subsection, name: (pair[1] ?? "").toLowerCase(), value: (pair[3] ?? "").trim() });
+    if (pair === null) {
+      whole = false;
+      if (line.startsWith("[")) [section, subsection] = [line, undefined];
+      entries.push({ section, subsection, name: "", value: raw });
+    } else entries.push({ section, subsection, name: (pair[1] ?? "").toLowerCase(), value: (pair[3] ?? "").trim() });
   }
   return { entries, whole };
 }
@@ -144,11 +183,16 @@ function isHarmless({ section, name, value }: Entry): boolean {
   return harmless[section]?.test(name) === true && !/[\n\0]/.test(value);
 }
 
+function keyOf({ section, subsection, name, value }: Entry): string {
+  return JSON.stringify([section, subsection, name, value]);
+}
+
 function written(entries: readonly Entry[]): string {
   const quoted = (text: string): string => `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
   return entries
     .map(({ section, subsection, name, value }) => {
       const header = subsection === undefined ? `[${section}]` : `[${section} ${quoted(subsection)}]`;
+      if (name === "") return value.trim() === section ? "" : `${section.startsWith("[") ? section : header}\n${value}\n`;
       return `${header}\n\t${name} = ${quoted(value)}\n`;
     })
     .join("");

@@ -97,7 +97,8 @@ export class SurroundingsDesk {
     if (names.size === 0) return;
     // A store that cannot be opened is told of where the secret is to be used; a session that uses none goes on.
     const secrets = await this.#deps.secrets().catch(() => undefined);
-    const values = await Promise.all([...names].map((name) => secrets?.get(name).catch(() => undefined)));
+    // The same holds for one that cannot be read.
+    const values = await Promise.all([...names].map(async (name) => await secrets?.get(name).catch(() => undefined)));
     masker.add(values.filter((value) => value !== undefined));
   }
 
