@@ -30,7 +30,7 @@ export function decide(queue: TaskQueue, workers: readonly Worker[], running: re
   const order = new TinyQueue([...tenants.values()], (x, y) => x.share - y.share || (x.id < y.id ? -1 : 1));
   while (order.length > 0 && placements.length < policy.maxPlacements) {
     const tenant = order.pop();
-    const head = tenant?.heads.pop();
+    const head = tenant === undefined ? undefined : nextHead(queue, tenant);
     if (tenant === undefined || head === undefined) continue;
     const task = head.bucket.tasks.at(-1 - head.taken);
     if (task === undefined || tenant.running >= tenant.limit) continue;
@@ -43,12 +43,12 @@ export function decide(queue: TaskQueue, workers: readonly Worker[], running: re
         groups.set(task.group, (groups.get(task.group) ?? 0) + 1);
         tenant.running += 1;
         tenant.share += dominantShare(task.needs, tenant.total) / tenant.weight;
-        if (head.taken + 1 < head.bucket.tasks.length) tenant.heads.push({ bucket: head.bucket, taken: head.taken + 1 });
+        if (head.taken + 1 < head.bucket.tasks.length) tenant.again.push({ bucket: head.bucket, taken: head.taken + 1 });
       } else if (policy.preemptionGap !== undefined) {
         preemptions.push(...makeRoom(task, rooms, running, policy.preemptionGap, asked));
       }
     }
-    if (tenant.heads.length > 0) order.push(tenant);
+    if (tenant.again.length > 0 || tenant.left > 0) order.push(tenant);
   }
   return { placements, preemptions };
 }
@@ -77,26 +77,39 @@ interface Tenant {
   /** Dominant share over weight. */
   share: number;
   total: Amounts;
-  heads: TinyQueue<Head>;
+  /** Its buckets, best last, and how many of them this decision has not looked at. */
+  buckets: readonly Bucket[];
+  left: number;
+  /** Those of which it has taken something. */
+  again: TinyQueue<Head>;
+}
+
+/** The best of what a tenant has waiting: of buckets not looked at, or of those that something was taken of. */
+function nextHead(queue: TaskQueue, tenant: Tenant): Head | undefined {
+  const bucket = tenant.buckets[tenant.left - 1];
+  const fresh = bucket?.tasks.at(-1);
+  const seen = tenant.again.peek();
+  const other = seen?.bucket.tasks.at(-1 - seen.taken);
+  if (other !== undefined && (fresh === undefined || queue.goesBefore(other, fresh))) return tenant.again.pop();
+  if (bucket === undefined) return undefined;
+  tenant.left -= 1;
+  return { bucket, taken: 0 };
 }
 
 function openTenants(queue: TaskQueue, workers: readonly Worker[], running: readonly RunningTask[], policy: Policy): Map<string, Tenant> {
   const total = sum(workers.map((worker) => worker.capacity));
-  const buckets = Map.groupBy(queue.buckets(), (bucket) => bucket.tenant);
   const tasks = Map.groupBy(running, (task) => task.tenant);
   const tenants = new Map<string, Tenant>();
-  for (const [id, own] of buckets) {
+  for (const [id, buckets] of queue.tenants()) {
     const current = tasks.get(id) ?? [];
     const weight = policy.weights[id] ?? 1;
-    const heads = new TinyQueue<Head>(
-      own.map((bucket) => ({ bucket, taken: 0 })),
-      (x, y) => {
-        const [first, second] = [x.bucket.tasks.at(-1 - x.taken), y.bucket.tasks.at(-1 - y.taken)];
-        return first !== undefined && second !== undefined && queue.goesBefore(first, second) ? -1 : 1;
-      },
-    );
+    const again = new TinyQueue<Head>([], (x, y) => {
+      const [first, second] = [x.bucket.tasks.at(-1 - x.taken), y.bucket.tasks.at(-1 - y.taken)];
+      return first !== undefined && second !== undefined && queue.goesBefore(first, second) ? -1 : 1;
+    });
     const share = dominantShare(sum(current.map((task) => task.needs)), total) / weight;
-    tenants.set(id, { id, weight, limit: policy.tenantLimits[id]?.tasks ?? Infinity, running: current.length, share, total, heads });
+    const limit = policy.tenantLimits[id]?.tasks ?? Infinity;
+    tenants.set(id, { id, weight, limit, running: current.length, share, total, buckets, left: buckets.length, again });
   }
   return tenants;
 }

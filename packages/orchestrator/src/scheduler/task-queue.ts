@@ -17,6 +17,8 @@ export interface Bucket {
  */
 export class TaskQueue {
   readonly #buckets = new Map<string, Bucket>();
+  /** Each tenant's buckets by the rank of their best task, best last. */
+  readonly #tenants = new Map<string, Bucket[]>();
   readonly #waiting = new Map<string, { task: QueuedTask; bucket: Bucket; key: string }>();
   readonly #ageingPerMs: number;
 
@@ -46,7 +48,13 @@ export class TaskQueue {
       bucket = { tenant: task.tenant, group: task.group, needs: task.needs, tasks: [] };
       this.#buckets.set(key, bucket);
     }
-    bucket.tasks.splice(this.#position(bucket.tasks, task), 0, task);
+    this.#change(bucket, (tasks) =>
+      tasks.splice(
+        position(tasks, (other) => this.goesBefore(task, other)),
+        0,
+        task,
+      ),
+    );
     this.#waiting.set(task.id, { task, bucket, key });
   }
 
@@ -55,14 +63,19 @@ export class TaskQueue {
     if (waiting === undefined) return undefined;
     this.#waiting.delete(id);
     const { task, bucket, key } = waiting;
-    bucket.tasks.splice(this.#position(bucket.tasks, task), 1);
+    this.#change(bucket, (tasks) =>
+      tasks.splice(
+        position(tasks, (other) => this.goesBefore(task, other)),
+        1,
+      ),
+    );
     if (bucket.tasks.length === 0) this.#buckets.delete(key);
     return task;
   }
 
-  /** Never an empty one. */
-  buckets(): Iterable<Bucket> {
-    return this.#buckets.values();
+  /** Each tenant's buckets, none of them empty: that with the best task last. */
+  tenants(): ReadonlyMap<string, readonly Bucket[]> {
+    return this.#tenants;
   }
 
   /** Whether `x` is to go before `y`: by rank, then age, then id. A total order that time does not change. */
@@ -73,18 +86,47 @@ export class TaskQueue {
     return x.id < y.id;
   }
 
-  /** Index at which `task` stands or would stand. */
-  #position(tasks: readonly QueuedTask[], task: QueuedTask): number {
-    let low = 0;
-    let high = tasks.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const other = tasks[middle];
-      if (other !== undefined && this.goesBefore(task, other)) low = middle + 1;
-      else high = middle;
+  /** Lets `by` change a bucket's tasks, and puts the bucket where it then belongs among its tenant's. */
+  #change(bucket: Bucket, by: (tasks: QueuedTask[]) => void): void {
+    const { tenant, tasks } = bucket;
+    const before = tasks.at(-1);
+    by(tasks);
+    const after = tasks.at(-1);
+    if (before === after) return;
+    const others = this.#tenants.get(tenant) ?? [];
+    this.#tenants.set(tenant, others);
+    if (before !== undefined) {
+      // Its own place is found by the task that stood at its head; a bucket without a head is the one looked for.
+      const own = position(others, (other) => other !== bucket && this.#leads(before, other));
+      others.splice(own, 1);
     }
-    return low;
+    if (after !== undefined)
+      others.splice(
+        position(others, (other) => this.#leads(after, other)),
+        0,
+        bucket,
+      );
+    if (others.length === 0) this.#tenants.delete(tenant);
   }
+
+  /** Whether `task` is to go before the best of another bucket. */
+  #leads(task: QueuedTask, other: Bucket): boolean {
+    const head = other.tasks.at(-1);
+    return head === undefined || this.goesBefore(task, head);
+  }
+}
+
+/** How many of a sorted list's first items `leads` holds for. */
+function position<T>(items: readonly T[], leads: (item: T) => boolean): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const item = items[middle];
+    if (item !== undefined && leads(item)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function bucketKey(task: QueuedTask): string {
