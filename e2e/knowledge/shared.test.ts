@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Home, jsonLines } from "../cli/guild.ts";
+import { Home, jsonLines, repository } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 
 type Line = Record<string, unknown>;
@@ -175,6 +175,25 @@ describe("what the workshop knows", () => {
     assert.match(String((await one("search", "night train platform"))["text"]), /night train/);
     const findings = jsonLines((await home.guild(["doctor", "--json"])).stdout);
     assert.match(String(findings.find((each) => each["id"] === "knowledge/shared-index")?.["text"]), /ChromaDB/);
+  });
+
+  it("searches a project's code by what it does, as it is now, and tells what usually changes together", async () => {
+    const project = mkdtempSync(join(home.directory, "code-"));
+    const put = (name: string, text: string) => writeFileSync(join(project, name), text);
+    put("retry.py", 'def with_backoff(call):\n    """Try a failing call again, waiting longer each time."""\n    return call()\n');
+    put("menu.py", 'def draw(menu):\n    """Show the dishes of a day."""\n    print(menu)\n');
+    put("prices.csv", "soup,3\n");
+    repository(project);
+    const call = async (args: object): Promise<string> => {
+      const place = ["--workspace", project, "--sandbox", "host"];
+      const done = await home.guild(["tool", "call", "code_search", "--args", JSON.stringify(args), ...place]);
+      assert.equal(done.code, 0, done.stdout + done.stderr);
+      return done.stdout;
+    };
+    assert.match(await call({ query: "repeat a call that failed" }), /^retry\.py:1-3 with_backoff/);
+    put("menu.py", 'def again(call):\n    """Repeat a call that failed until it passes."""\n    return call()\n');
+    assert.match(await call({ query: "repeat a call that failed" }), /^menu\.py:1-3 again/);
+    assert.match(await call({ with: ["menu.py"] }), /prices\.csv/);
   });
 
   it("never embeds the same text twice, and counts that", async () => {

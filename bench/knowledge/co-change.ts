@@ -1,0 +1,88 @@
+/** Which files go together, from commit history: each commit is asked about with one of its files and what was known at its parent. `HISTORY=<repository>` names another than this one. */
+import { execFileSync } from "node:child_process";
+import { posix } from "node:path";
+
+import { CoChange, parseHistory } from "@guildhall/knowledge";
+
+import { table } from "../table.ts";
+
+const repository = process.env["HISTORY"] ?? process.cwd();
+/** Relative imports of JavaScript, TypeScript and Python, in both directions. */
+class ImportGraph {
+  readonly #to = new Map<string, Set<string>>();
+  readonly #from = new Map<string, Set<string>>();
+
+  read(files: ReadonlyMap<string, string>): void {
+    for (const [path, text] of files) {
+      for (const old of this.#to.get(path) ?? []) this.#from.get(old)?.delete(path);
+      const targets = new Set([...text.matchAll(/from "(\.{1,2}\/[^"]+)"/g)].map(([, name = ""]) => posix.join(posix.dirname(path), name)));
+      this.#to.set(path, targets);
+      for (const target of targets) this.#from.set(target, (this.#from.get(target) ?? new Set()).add(path));
+    }
+  }
+
+  *around(path: string): Generator<string> {
+    yield* this.#to.get(path) ?? [];
+    yield* this.#from.get(path) ?? [];
+  }
+}
+
+function readContents(): Array<Map<string, string>> {
+  const commits = git("log", "--reverse", "--no-merges", "--format=%H")
+    .trim()
+    .split("\n")
+    .filter((hash) => git("show", "--name-only", "--format=", hash).trim() !== "");
+  const asked = history.map(({ files }, at) =>
+    files.filter((path) => /\.[mc]?[jt]sx?$|\.py$/.test(path)).map((path) => `${commits[at]}:${path}`),
+  );
+  const output = execFileSync("git", ["-C", repository, "cat-file", "--batch"], { input: asked.flat().join("\n"), maxBuffer: 1 << 30 });
+  let offset = 0;
+  return asked.map((names) => {
+    const files = new Map<string, string>();
+    for (const name of names) {
+      const end = output.indexOf(10, offset);
+      const size = Number(/ blob (\d+)$/.exec(output.toString("utf8", offset, end))?.[1] ?? -1);
+      if (size >= 0) files.set(name.slice(41), output.toString("utf8", end + 1, end + 1 + size));
+      offset = end + 1 + (size >= 0 ? size + 1 : 0);
+    }
+    return files;
+  });
+}
+
+const git = (...args: string[]) =>
+  execFileSync("git", ["-C", repository, "-c", "core.quotePath=false", ...args], { maxBuffer: 1 << 30, encoding: "utf8" });
+const history = parseHistory(git("log", "--reverse", "--no-merges", "--no-renames", "--name-only", "--format=%x00"));
+const there = new Set<string>();
+const graph = new ImportGraph();
+const both = new CoChange({ linked: (path) => graph.around(path) });
+/** What each commit left in its files of source: all in one call. */
+const contents = readContents();
+const recalls: Record<string, number[][]> = { "older half": [[], []], "newer half": [[], []] };
+const times: number[] = [];
+for (const [at, { files }] of history.entries()) {
+  const known = files.filter((path) => there.has(path));
+  if (known.length >= 2 && files.length <= 20) {
+    const half = recalls[at * 2 < history.length ? "older half" : "newer half"] ?? [];
+    for (const seed of known) {
+      const others = new Set(known.filter((path) => path !== seed));
+      const began = performance.now();
+      const found = both.companions([seed], 10, (path) => there.has(path));
+      times.push(performance.now() - began);
+      half[0]?.push(found.filter(({ path }) => others.has(path)).length / Math.min(10, others.size));
+      half[1]?.push(found.filter(({ path }) => others.has(path)).length / others.size);
+    }
+  }
+  for (const path of files) there.add(path);
+  both.add({ files });
+  graph.read(contents[at] ?? new Map());
+}
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+console.log(
+  table(`Co-change: ${history.length} commits, each of their files asked about`, [
+    ...Object.entries(recalls).flatMap(([name, [capped = [], plain = []]]) => [
+      { name: `recall@10, ${name} (${plain.length} questions)`, value: mean(plain), unit: "", goal: "≥ 0.35" },
+      { name: `of at most ten that could be found, ${name}`, value: mean(capped), unit: "" },
+    ]),
+    { name: "an answer", value: mean(times), unit: "ms" },
+  ]),
+);
