@@ -20,6 +20,9 @@ const all = [
   "foreign-tools",
   "context",
   "environment",
+  "knowledge/retrieval",
+  "knowledge/global",
+  "knowledge/co-change",
 ];
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : all;
 for (const name of wanted) {

@@ -48,3 +48,4 @@ export { MemoryFiles } from "./tool-files.ts";
 export { FakeToolSession } from "./tool-session.ts";
 export * from "./model.contract.ts";
 export * from "./vector-index.contract.ts";
+export { plantedSecrets } from "./planted-secrets.ts";

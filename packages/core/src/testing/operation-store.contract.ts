@@ -36,6 +36,17 @@ export function operationStoreContract(name: string, open: () => Promise<Operati
       await store.close();
     });
 
+    it("gives back thousands in the order of their numbers", async () => {
+      const store = await open();
+      const many = Array.from({ length: 2_300 }, (_, at) => operation("many", at + 1));
+      await store.append("many", many);
+      assert.deepEqual(
+        (await all(store, "many", { many: 7n })).map((one) => one.seq),
+        many.slice(7).map((one) => one.seq),
+      );
+      await store.close();
+    });
+
     it("keeps one name, and no tenant sees another's", async () => {
       const store = await open();
       const mine = await store.replica("names");

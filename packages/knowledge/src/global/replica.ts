@@ -10,11 +10,12 @@ import {
   type Knowledge,
   KnowledgeSchema,
   type Operation,
+  OperationSchema,
   ScopeKind,
 } from "@guildhall/protocol";
 
 import { checked } from "./checked.ts";
-import type { Clash } from "./conflicts.ts";
+import { type Clash, ClashFinder, scopeKey } from "./conflicts.ts";
 import { withheld } from "./exchange.ts";
 import { Ledger } from "./ledger.ts";
 import { decide, unite } from "./strategy.ts";
@@ -94,24 +95,22 @@ export class Replica {
     return await this.#writer.inTurn(async () => {
       const ids: string[] = [];
       const merged = new Map<number, string>();
-      for (const [at, fact] of facts.entries()) {
-        const operation = operationId === "" ? undefined : `${operationId}/${at}`;
-        const done = operation === undefined ? undefined : this.ledger.itemOfPut(operation);
-        if (done !== undefined) {
-          ids.push(done);
-          continue;
-        }
-        let id = fact.id;
+      for (const group of apart(facts)) {
+        // Decided again when another process wrote meanwhile.
+        let changes: Array<{ id: string; same: boolean; put?: Knowledge; operation?: string }> = [];
         await this.#writer.write(() => {
-          const change = this.#change(fact, actor);
-          id = change.id;
-          if (change.same) merged.set(at, id);
-          else merged.delete(at);
-          const named = operation === undefined ? {} : { id: operation };
-          return change.put === undefined ? [] : [{ ...named, actor, change: { case: "put", value: change.put } }];
+          changes = group.map(({ fact, at }) => this.#unlessDone(fact, actor, operationId === "" ? undefined : `${operationId}/${at}`));
+          return changes.flatMap(({ put, operation }) => {
+            const named = operation === undefined ? {} : { id: operation };
+            return put === undefined ? [] : [{ ...named, actor, change: { case: "put", value: put } }];
+          });
         });
-        ids.push(id);
-        await this.#settleNew(id);
+        for (const [place, { id, same }] of changes.entries()) {
+          const { at } = group[place] ?? { at: 0 };
+          ids[at] = id;
+          if (same) merged.set(at, id);
+        }
+        for (const { id, put } of changes) if (put !== undefined) await this.#settleNew(id);
       }
       return { items: ids.map((id) => this.read(id)), merged };
     });
@@ -282,6 +281,17 @@ export class Replica {
     return operations.map((one) => withheld(one, this.ledger, leaves));
   }
 
+  /** What a request that is sent again has written already stays as it is. */
+  #unlessDone(
+    fact: Knowledge,
+    actor: string,
+    operation: string | undefined,
+  ): { id: string; same: boolean; put?: Knowledge; operation?: string } {
+    const done = operation === undefined ? undefined : this.ledger.itemOfPut(operation);
+    if (done !== undefined) return { id: done, same: false };
+    return { ...this.#change(fact, actor), ...(operation === undefined ? {} : { operation }) };
+  }
+
   #change(fact: Knowledge, actor: string): { id: string; same: boolean; put?: Knowledge } {
     if (fact.id !== "" && this.ledger.item(fact.id) !== undefined) {
       this.#alive(fact.id);
@@ -348,6 +358,26 @@ export class Replica {
   get #grace(): number {
     return this.#options.graceMs ?? GLOBAL_RETENTION.graceMs;
   }
+}
+
+/** In groups that are written at once, in order: none has two that are about the same item or key, or that may say the same. */
+function* apart(facts: readonly Knowledge[]): Generator<Array<{ fact: Knowledge; at: number }>> {
+  let group: Array<{ fact: Knowledge; at: number }> = [];
+  let near = new ClashFinder();
+  let names = new Set<string>();
+  for (const [at, fact] of facts.entries()) {
+    const own = [...(fact.id === "" ? [] : [`id ${fact.id}`]), ...(fact.key === "" ? [] : [`key ${scopeKey(fact)} ${fact.key}`])];
+    if (own.some((name) => names.has(name)) || near.related(fact).length > 0) {
+      yield group;
+      group = [];
+      near = new ClashFinder();
+      names = new Set();
+    }
+    group.push({ fact, at });
+    for (const name of own) names.add(name);
+    near.set(String(at), create(OperationSchema, { id: String(at), change: { case: "put", value: fact } }));
+  }
+  if (group.length > 0) yield group;
 }
 
 /** What a version says, without what the log knows of it. */

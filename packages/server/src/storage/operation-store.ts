@@ -36,14 +36,15 @@ export class PostgresOperationStore implements OperationStore {
     });
     for (const { replica, last } of replicas) {
       for (let after = known[replica] ?? 0n; after < BigInt(last);) {
-        const rows = await this.#database.read<{ seq: string; payload: Buffer }>({
-          text: `SELECT seq::text AS seq, payload FROM guildhall.knowledge_operation
+        const rows = await this.#database.read<{ place: string; payload: Buffer }>({
+          // Not named as the column: the order would be that of the text.
+          text: `SELECT seq::text AS place, payload FROM guildhall.knowledge_operation
                  WHERE tenant_id = $1 AND replica = $2 AND seq > $3::bigint ORDER BY seq LIMIT ${PAGE}`,
           values: [tenant, replica, String(after)],
         });
         if (rows.length === 0) break;
         yield rows.map((row) => decode(row.payload));
-        after = BigInt(rows.at(-1)?.seq ?? last);
+        after = BigInt(rows.at(-1)?.place ?? last);
       }
     }
   }

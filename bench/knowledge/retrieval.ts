@@ -20,7 +20,7 @@ import {
   useLiteEmbedder,
 } from "@guildhall/knowledge";
 
-import { percentile, table } from "./table.ts";
+import { percentile, table } from "../table.ts";
 
 const model = { id: "made", dimension: 512 };
 const open = (of = model): Promise<VectorIndex> => openVectorIndex(of);
