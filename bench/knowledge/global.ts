@@ -20,7 +20,10 @@ const random = seededRandom(3);
 /** Words fall as in language (Zipf); letters alone, for a number would be an exact value. */
 const word = (): string => {
   const rank = Math.floor(20_000 ** random.next());
-  return [...String(rank)].map((digit) => "bcdfghklmn".charAt(Number(digit)) + "aeiou".charAt(rank % 5)).join("");
+  return String(rank)
+    .split("")
+    .map((digit) => "bcdfghklmn".charAt(Number(digit)) + "aeiou".charAt(rank % 5))
+    .join("");
 };
 const scope = create(ScopeSchema, { kind: ScopeKind.PROJECT, id: "p" });
 const fact = (at: number): Knowledge =>
