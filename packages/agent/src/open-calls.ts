@@ -2,8 +2,8 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { body, type EventBody, type OpenCall, type ProposedAction, type SessionState } from "@guildhall/core";
 import { ActionStatus, Control } from "@guildhall/protocol";
 
-import type { Rules } from "./decide.ts";
 import { NOT_RUN, ORPHANED, SUPERSEDED } from "./notices.ts";
+import type { Rules } from "./rules.ts";
 import { conflict, type PreparedCall } from "./tools/index.ts";
 
 /** What is to be done about the calls without an observation. */

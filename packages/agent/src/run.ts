@@ -15,12 +15,13 @@ import {
 import { type TurnEnded, TurnEndReason } from "@guildhall/protocol";
 
 import { condense, type ContextBudget, contextBudget } from "./condense.ts";
-import { decide, type Next, type Rules, turnEnd } from "./decide.ts";
+import { decide, type Next, turnEnd } from "./decide.ts";
 import { Journal } from "./journal.ts";
 import { JudgedActions } from "./judged-actions.ts";
 import { LOST, MaskedCalls } from "./masked-calls.ts";
 import { RESTART_NOTICE } from "./notices.ts";
 import { OpenedModel } from "./opened-model.ts";
+import type { Rules } from "./rules.ts";
 import type { RunDeps } from "./run-deps.ts";
 import { RunParts } from "./run-parts.ts";
 import { Snapshots } from "./snapshots.ts";

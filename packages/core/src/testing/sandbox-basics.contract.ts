@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import type { ExecSpec, FileStat, Sandbox, SandboxFiles } from "../ports/sandbox.ts";
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { failsWith, finish } from "./sandbox-run.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** What every sandbox promises, shown with nothing but programs that POSIX has: the part of the contract that the fake keeps too. */
 export function sandboxBasicsContract(sandboxes: Sandboxes): void {

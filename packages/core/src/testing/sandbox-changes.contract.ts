@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { it } from "node:test";
 
 import type { Sandbox } from "../ports/sandbox.ts";
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { runScript } from "./sandbox-run.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** Telling what changed: everything before the call, from inside and from outside. */
 export function sandboxChangesContract(sandboxes: Sandboxes): void {

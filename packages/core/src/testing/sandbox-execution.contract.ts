@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { commandsLike, eventually, failsWith, finish, readUntil, runScript, startScript, TOOLS } from "./sandbox-run.ts";
 import { sandboxTerminalContract } from "./sandbox-terminal.contract.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** Starting processes, their streams, signals and end. */
 export function sandboxExecutionContract(sandboxes: Sandboxes): void {

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import type { FileStat, SandboxFiles } from "../ports/sandbox.ts";
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { failsWith, runScript } from "./sandbox-run.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** Files by the init: byte for byte, in place, with errors that say what is wrong. */
 export function sandboxFilesContract(sandboxes: Sandboxes): void {

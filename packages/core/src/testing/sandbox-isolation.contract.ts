@@ -8,8 +8,8 @@ import { it } from "node:test";
 import { promisify } from "node:util";
 
 import { GuildError } from "../errors.ts";
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { failsWith, runScript, TOOLS } from "./sandbox-run.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 const run = promisify(execFile);
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { it } from "node:test";
 
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { eventually, failsWith, finish, readUntil, runScript, startScript, TOOLS } from "./sandbox-run.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** A sandbox from its creation to its end: ports, usage, lease, and that nothing outlives it. */
 export function sandboxLifeContract(sandboxes: Sandboxes): void {

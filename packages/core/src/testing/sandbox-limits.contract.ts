@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import { GuildError } from "../errors.ts";
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { failsWith, runScript, startScript } from "./sandbox-run.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** Limits: each one ends what goes beyond it, and says which it was. */
 export function sandboxLimitsContract(sandboxes: Sandboxes): void {

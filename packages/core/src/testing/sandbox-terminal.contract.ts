@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import type { Execution } from "../ports/sandbox.ts";
+import type { Sandboxes } from "./sandbox-fixture.ts";
 import { commandsLike, eventually, failsWith, finish, readUntil, startScript, TOOLS } from "./sandbox-run.ts";
-import type { Sandboxes } from "./sandbox.contract.ts";
 
 /** Terminals: size, interrupts to the foreground, a shell that one talks to. */
 export function sandboxTerminalContract(sandboxes: Sandboxes): void {

@@ -1,30 +1,14 @@
 import { after, before, describe } from "node:test";
 
-import type { Sandbox, SandboxProvider, SandboxSpec } from "../ports/sandbox.ts";
+import type { Sandbox, SandboxSpec } from "../ports/sandbox.ts";
 import { sandboxBasicsContract } from "./sandbox-basics.contract.ts";
 import { sandboxChangesContract } from "./sandbox-changes.contract.ts";
 import { sandboxExecutionContract } from "./sandbox-execution.contract.ts";
 import { sandboxFilesContract } from "./sandbox-files.contract.ts";
+import type { SandboxFixture } from "./sandbox-fixture.ts";
 import { sandboxIsolationContract } from "./sandbox-isolation.contract.ts";
 import { sandboxLifeContract } from "./sandbox-life.contract.ts";
 import { sandboxLimitsContract } from "./sandbox-limits.contract.ts";
-
-/** What a suite runs against. */
-export interface SandboxFixture {
-  provider: SandboxProvider;
-  /** A new empty directory that a sandbox may have as its workspace; removed by `close`. */
-  newWorkspace(): Promise<string>;
-  close(): Promise<void>;
-}
-
-/** Makes sandboxes for one suite; every one is disposed of after it. */
-export interface Sandboxes {
-  fixture(): SandboxFixture;
-  /** A sandbox that the suite's tests share. */
-  shared(): Sandbox;
-  /** One of its own, in a new workspace unless told otherwise. */
-  fresh(spec?: Partial<SandboxSpec>): Promise<Sandbox>;
-}
 
 /**
  * Every promise of the Sandbox port. `isolated: false` leaves out what only a wall can promise; `sample` what another suite of the same provider

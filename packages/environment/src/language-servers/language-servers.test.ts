@@ -6,9 +6,8 @@ import { dirname, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 
 import { GuildError } from "@guildhall/core";
-import { FakeToolSession } from "@guildhall/core/testing";
+import { FakeToolSession, processSandbox } from "@guildhall/core/testing";
 
-import { processSandbox } from "../testing/process-sandbox.ts";
 import { EditDiagnostics } from "./edit-diagnostics.ts";
 import { LanguageServers } from "./language-servers.ts";
 import { createLspTool } from "./lsp-tool.ts";

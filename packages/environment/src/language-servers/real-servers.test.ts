@@ -5,9 +5,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, it } from "node:test";
 
-import { FakeToolSession } from "@guildhall/core/testing";
+import { FakeToolSession, processSandbox } from "@guildhall/core/testing";
 
-import { processSandbox } from "../testing/process-sandbox.ts";
 import { EditDiagnostics } from "./edit-diagnostics.ts";
 import { LanguageServers } from "./language-servers.ts";
 import { createLspTool } from "./lsp-tool.ts";

@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 
 import { GuildError, type Tool } from "@guildhall/core";
-import { FakeToolSession } from "@guildhall/core/testing";
+import { FakeToolSession, processSandbox } from "@guildhall/core/testing";
 import { Risk } from "@guildhall/protocol";
 
-import { processSandbox } from "../testing/process-sandbox.ts";
 import { McpConnection } from "./connection.ts";
 import { ElicitationDesk } from "./elicitation.ts";
 import { mcpTools } from "./mcp-tools.ts";
@@ -42,7 +41,7 @@ function bench(manner: string, timeoutMs = 20_000): Bench {
       pipe: true,
       open: async () => {
         const transport = new SandboxTransport({
-          sandbox: processSandbox(),
+          sandbox: processSandbox().sandbox,
           argv: [process.execPath, program, manner],
           env: { SAID: "hello" },
         });

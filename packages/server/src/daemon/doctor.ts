@@ -8,16 +8,8 @@ import { effectivePolicy, readPolicy } from "@guildhall/core/policy-file";
 import { readSettings, type Settings } from "@guildhall/core/settings";
 
 import { checkKnowledge } from "../knowledge/doctor.ts";
+import type { MachineFinding } from "./machine-finding.ts";
 import { sandboxOptions } from "./sandboxes.ts";
-
-/** One thing that was looked at. */
-export interface MachineFinding {
-  id: string;
-  level: "ok" | "warning" | "problem";
-  text: string;
-  /** Empty: nothing to do. */
-  remedy: string;
-}
 
 export interface DoctorOptions {
   paths: Paths;

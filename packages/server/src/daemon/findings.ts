@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Finding, FindingLevel, FindingSchema } from "@guildhall/protocol";
 
-import type { MachineFinding } from "./doctor.ts";
+import type { MachineFinding } from "./machine-finding.ts";
 
 /** The doctor's findings as messages. */
 export function toFindings(findings: MachineFinding[]): Finding[] {

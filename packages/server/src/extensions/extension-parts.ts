@@ -5,7 +5,7 @@ import type { Paths } from "@guildhall/core/paths";
 import type { Sampler } from "@guildhall/extensions";
 
 import type { Log } from "../daemon/log.ts";
-import type { PartFactory } from "../parts/index.ts";
+import type { PartFactory } from "../parts/session-parts.ts";
 import type { TrustStore } from "../trust/trust-store.ts";
 import { McpServers } from "./mcp-servers.ts";
 import { ProjectDesk } from "./project-desk.ts";

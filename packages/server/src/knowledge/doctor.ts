@@ -1,7 +1,7 @@
 import { GuildError, systemClock } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 
-import type { MachineFinding } from "../daemon/doctor.ts";
+import type { MachineFinding } from "../daemon/machine-finding.ts";
 import { embedderInWords, openUncached, USUAL_EMBEDDER } from "./embedder.ts";
 
 /** Which indices sessions' memories and what is shared stand on. */

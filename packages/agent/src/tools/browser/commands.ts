@@ -5,7 +5,7 @@ import { storedOutputPath } from "../output/stored-output.ts";
 import { isLoopback, policyRemedy, webAddress } from "../web/address.ts";
 import { recordText } from "../web/untrusted.ts";
 import { workspacePath } from "../workspace-path.ts";
-import type { BrowserInput } from "./browser.ts";
+import type { BrowserInput } from "./browser-input.ts";
 import { list, record, text } from "./devtools.ts";
 import { click, evaluate, hover, press, select, type } from "./element-actions.ts";
 import type { Running } from "./kept-browser.ts";
