@@ -21,7 +21,6 @@ import {
 
 import { writeFixtureFlake } from "../packages/environment/src/testing/fixture-flake.ts";
 import { fixtureProject, fixtureProjects } from "../packages/environment/src/testing/fixture-projects.ts";
-import { processSandbox } from "../packages/environment/src/testing/process-sandbox.ts";
 import { descendants } from "./process-tree.ts";
 import { type Figure, percentile, table } from "./table.ts";
 
