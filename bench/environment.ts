@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
+import { processSandbox } from "@guildhall/core/testing";
 import {
   awarenessBlock,
   chooseEnvironment,
