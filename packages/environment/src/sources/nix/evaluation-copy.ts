@@ -5,6 +5,8 @@ import { join } from "node:path";
 
 import { GuildError } from "@guildhall/core";
 
+import { storeFull } from "./nix-command.ts";
+
 /** What no environment is made from, and may be enormous. */
 const LEFT_OUT = new Set([".git", ".hg", ".svn", ".direnv", ".devenv", "node_modules", "target", "__pycache__", ".venv", "venv", "result"]);
 const MOST_FILES = 20_000;
@@ -76,6 +78,7 @@ export async function copyForEvaluation(
     return { directory, remove };
   } catch (error) {
     await remove();
+    if (error instanceof Error && "code" in error && error.code === "ENOSPC") throw storeFull(error);
     throw error;
   }
 }

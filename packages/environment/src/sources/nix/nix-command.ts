@@ -137,7 +137,7 @@ function explained(lines: readonly string[]): GuildError {
   const all = lines.join("\n");
   if (/^setpriv: failed to execute/m.test(all)) return missing();
   if (/No space left on device|disk full|database or disk is full/i.test(all)) {
-    return new GuildError("storage_full", "the disk of the Nix store is full", { remedy: "free space: guild env gc" });
+    return storeFull();
   }
   const start = lines.findIndex((line) => line.startsWith("error:"));
   const said = lines
@@ -154,6 +154,11 @@ function explained(lines: readonly string[]): GuildError {
   return new GuildError("invalid_argument", `Nix says: ${said === "" ? "nothing of why it failed" : said}`, {
     remedy: "mend the project's Nix files; until then its former environment holds",
   });
+}
+
+/** Of the disk that Nix works on. */
+export function storeFull(cause?: Error): GuildError {
+  return new GuildError("storage_full", "the disk of the Nix store is full", { remedy: "free space: guild env gc", cause });
 }
 
 /** The directories that Nix works in, owned by the user who runs it. */
