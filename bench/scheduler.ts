@@ -57,8 +57,8 @@ for (const kinds of [20, TASKS]) {
       random = (random * 48_271) % 2_147_483_647;
       ends.push({ at: now + 5_000 + (random % 55_000), id });
       waited.push(now - placed.submitted);
-      const { tenant, group, priority, needs } = placed;
-      running.set(id, { id, tenant, group, priority, needs, worker: at, preemptible: true, yielding: false });
+      const { tenant, groups, priority, needs } = placed;
+      running.set(id, { id, tenant, groups, priority, needs, worker: at, preemptible: true, yielding: false });
     }
   }
   console.log(
@@ -78,7 +78,7 @@ function task(index: number, kind: number): QueuedTask {
   return {
     id: `task-${index}`,
     tenant: `tenant-${index % 7}`,
-    group: "",
+    groups: [],
     priority: index % 101,
     submitted: index,
     needs,

@@ -30,7 +30,9 @@ describe("five services as processes of their own", () => {
   const submit = async (...args: string[]): Promise<string> => String((await system.json("task", "submit", ...args))[0]?.["id"]);
   before(async () => {
     models = await system.start("models", ["models"]);
-    orchestrator = await system.start("orchestrator", ["orchestrator"], { env: { GUILD_SERVICES_MODELS: models.address } });
+    orchestrator = await system.start("orchestrator", ["orchestrator"], {
+      env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SHARES: "acme=3", GUILD_WORKERS_LIMITS: "acme/web=1" },
+    });
     const gateway = await system.start("gateway", ["gateway"], { join: orchestrator.address });
     system.gateway = gateway.address;
     for (const name of ["worker-1", "worker-2"])
@@ -117,6 +119,29 @@ describe("five services as processes of their own", () => {
     await bad(/cannot listen: .*EADDRINUSE/, "serve", "models", "--listen", models.address);
     await bad(/plain text is served on loopback only/, "serve", "models", "--listen", "0.0.0.0:0");
     await bad(/plain text leaves this machine/, "serve", "worker", "--join", "192.0.2.1:7401");
+  });
+
+  it("share the pool out by organisation, and hold what runs of a project at once to its limit", async () => {
+    verifies("A4");
+    const file = system.home.write("shares.yaml", script(1, 1));
+    const tasks = ["a", "b", "c"].map((name) => ({
+      name,
+      goal: `part ${name}`,
+      workspace: workspace(`shares-${name}`),
+      model: `scripted:${file}`,
+      yes: true,
+      project: "acme/web",
+    }));
+    const lines = await system.json("task", "graph", system.home.write("shares.json", JSON.stringify(tasks)));
+    const share = (await system.json("pool", "list")).find(({ id, type }) => id === "acme" && type === "share");
+    assert.equal(share?.["weight"], 3);
+    assert.deepEqual([Number(share?.["queued"]) + Number(share?.["running"]) <= 3, Number(share?.["running"]) <= 1], [true, true]);
+    const ends = await Promise.all(lines.map(({ id }) => system.ended(String(id))));
+    assert.deepEqual(new Set(ends.map(({ state }) => state)), new Set(["succeeded"]));
+    const times = ends.map(({ started, ended }) => [Date.parse(String(started)), Date.parse(String(ended))] as const);
+    const [first, second, third] = times.toSorted((x, y) => x[0] - y[0]);
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    assert.ok(first[1] <= second[0] && second[1] <= third[0], "one after the other");
   });
 
   it("hold a project's budget over all workers", async () => {

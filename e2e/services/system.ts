@@ -111,7 +111,15 @@ export class ServiceSystem {
     for (;;) {
       const answer = await this.call("TaskService/GetTask", { taskId: id }).catch(() => undefined);
       if (answer !== undefined) {
-        const { state = "", reason = "", sessionId = "", workerId = "", attempt = 0 } = answer["task"] as Record<string, string | number>;
+        const {
+          state = "",
+          reason = "",
+          sessionId = "",
+          workerId = "",
+          attempt = 0,
+          started,
+          ended,
+        } = answer["task"] as Record<string, string | number>;
         const task = {
           id,
           state: String(state).replace("TASK_STATE_", "").toLowerCase(),
@@ -119,6 +127,8 @@ export class ServiceSystem {
           session: sessionId,
           worker: workerId,
           attempt,
+          started,
+          ended,
         };
         if (holds(task)) return task;
       }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
 import { verifies } from "../verifies.ts";
-import { type Service, ServiceSystem } from "./system.ts";
+import { pause, type Service, ServiceSystem } from "./system.ts";
 
 describe("services over TLS", () => {
   const system = new ServiceSystem();
@@ -48,5 +48,43 @@ describe("services over TLS", () => {
     const again = await system.home.guild(["certs", "init"]);
     assert.equal(again.code, 1);
     assert.match(again.stderr, /there is an authority already/);
+  });
+
+  it("give a worker a certificate for a join token, once", async () => {
+    verifies("F5");
+    const home = system.home.env["HOME"] ?? "";
+    const authority = join(dirname(certs));
+    const orchestrator = await system.start("orchestrator", ["orchestrator"], {
+      env: {
+        GUILD_SERVICES_CERTS: await issue("orchestrator"),
+        GUILD_SERVICES_AUTHORITY: authority,
+        GUILD_SERVICES_MODELS: models.address,
+      },
+    });
+    const token = (await system.home.guild(["certs", "join-token", "far-worker"])).stdout.trim();
+    assert.match(token, /^[\w-]{32}\.[\w-]{43}$/);
+    const address = `https://localhost:${orchestrator.port}`;
+    const worker = { join: address, env: { GUILD_SERVICES_MODELS: models.address } };
+    const first = await system.start("far", ["worker"], { ...worker, env: { ...worker.env, GUILD_SERVICES_JOIN_TOKEN: token } });
+    while (!first.errors.includes("has joined")) await pause(100);
+    first.child.kill("SIGTERM");
+    await first.ended;
+    // Its certificate is all that it shows from now on.
+    const second = await system.start("far", ["worker"], worker);
+    while (!second.errors.includes("has joined")) await pause(100);
+    const refused = async (shown: string, pattern: RegExp) => {
+      const env = {
+        GUILD_HOME: join(home, `refused-${shown.length}`),
+        GUILD_SERVICES_JOIN_TOKEN: shown,
+        GUILD_SERVICES_TOKEN: system.token,
+      };
+      const { code, stderr } = await system.home.guild(["serve", "worker", "--join", address], { env });
+      assert.notEqual(code, 0);
+      assert.match(stderr, pattern);
+      assert.equal(stderr.trim().split("\n").length, 1, stderr);
+    };
+    await refused(token, /the join token is not known: it was never made here, or has been shown already .* guild certs join-token NAME/);
+    await refused(`${token.slice(0, 33)}${"A".repeat(43)}`, /another authority's service answers there than the join token is for/);
+    await refused("nonsense", /this is no join token/);
   });
 });

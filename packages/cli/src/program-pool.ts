@@ -29,6 +29,15 @@ export function addPool(program: Command, context: Context, run: Run): void {
     .action((name: string, options) =>
       run(certificates().then((module) => module.certificates(context, { do: "issue", name, ...options }))),
     );
+  certs
+    .command("join-token <name>")
+    .description("print a token with which a worker elsewhere gets its certificate, once (its setting services.join_token)")
+    .option("--host <host>", "name or address under which it is reached, if it is; may be repeated", collect, [])
+    .option("--minutes <n>", "how long the token is good", amount, 60)
+    .option("--days <n>", "how long the certificate is good", amount, 365)
+    .action((name: string, options) =>
+      run(certificates().then((module) => module.certificates(context, { do: "join-token", name, ...options }))),
+    );
   const pool = program.command("pool").description("workers");
   const commands = () => import("./commands/pool.ts");
   pool

@@ -12,10 +12,12 @@ interface JsonOption {
 /** `guild pool list`. */
 export function listWorkers(context: Context, options: JsonOption): Promise<number> {
   return withConnection(context, async ({ pool }) => {
-    const { workers, queued, running } = await pool.listWorkers({});
+    const { workers, queued, running, shares } = await pool.listWorkers({});
     if (options.json === true) {
       context.stdout.write(`${JSON.stringify({ id: "pool", type: "pool", queued, running })}\n`);
       for (const worker of workers) context.stdout.write(`${JSON.stringify(workerLine(worker))}\n`);
+      for (const { organisation, weight, limit, queued: waiting, running: busy } of shares)
+        context.stdout.write(`${JSON.stringify({ id: organisation, type: "share", weight, limit, queued: waiting, running: busy })}\n`);
       return exitCode.done;
     }
     const style = createStyle(context.color);
@@ -33,6 +35,10 @@ export function listWorkers(context: Context, options: JsonOption): Promise<numb
       ];
       context.stdout.write(`${style.bold(worker.id)}  ${facts.join(" · ")}\n`);
       if (worker.taskIds.length > 0) context.stdout.write(`  ${style.dim(worker.taskIds.join(" "))}\n`);
+    }
+    for (const { organisation, weight, limit, queued: waiting, running: busy } of shares) {
+      const facts = [`share ${weight}`, ...(limit === 0 ? [] : [`${limit} at once at the most`]), `${busy} running`, `${waiting} waiting`];
+      context.stdout.write(`${style.bold(organisation || "(no organisation)")}  ${facts.join(" · ")}\n`);
     }
     context.stdout.write(style.dim(`${workers.length} worker(s), ${running} task(s) running, ${queued} waiting\n`));
     return exitCode.done;

@@ -12,7 +12,10 @@ export function serve(context: Context, names: string[], options: { config?: str
 /** `guild certs`: done by the server's program, which has what it takes to sign. */
 export function certificates(
   context: Context,
-  request: { do: "init" } | { do: "issue"; name: string; host: string[]; out?: string; days: number },
+  request:
+    | { do: "init" }
+    | { do: "issue"; name: string; host: string[]; out?: string; days: number }
+    | { do: "join-token"; name: string; host: string[]; minutes: number; days: number },
 ): Promise<number> {
   const absolute = request.do === "issue" && request.out !== undefined ? { ...request, out: resolve(context.cwd, request.out) } : request;
   return runDaemonProgram(context, ["--certs", JSON.stringify(absolute)]);

@@ -138,6 +138,14 @@ export const settingsSchema = z.strictObject({
       .string()
       .default("")
       .describe("Directory of this service's certificate and its authority (guild certs); empty: plain text on loopback."),
+    authority: z
+      .string()
+      .default("")
+      .describe("Directory of the private authority, for an orchestrator that makes certificates for join tokens; empty: it makes none."),
+    join_token: z.string().default("").meta({
+      description: "Token with which a worker without a certificate gets one, once (guild certs join-token).",
+      secret: true,
+    }),
   }),
   workers: section({
     slots: count("Sessions that a worker takes at once; 0: twice its CPU cores.", 0),
@@ -147,6 +155,11 @@ export const settingsSchema = z.strictObject({
     keep_seconds: count("Seconds for which those that are too many are kept, before they are drained and stopped.", 30),
     labels: z.string().default("").describe("What tasks may ask a worker for: name=value, several separated by commas."),
     roles: z.string().default("").describe("Roles that a worker serves, separated by commas; empty: all."),
+    shares: z
+      .string()
+      .default("")
+      .describe("Shares of the pool by organisation, the first part of a task's project: acme=3,home=1. One not named has 1."),
+    limits: z.string().default("").describe("Tasks at once by organisation or project: acme=8,acme/web=2. One not named has no limit."),
     workspaces: z
       .string()
       .default("")

@@ -16,7 +16,7 @@ const POLICY: Policy = {
 };
 
 function task(id: string, given: Partial<QueuedTask> = {}): QueuedTask {
-  return { id, tenant: "t", group: "", priority: 50, submitted: 0, needs: NEEDS, environment: "", workspace: "", ...given };
+  return { id, tenant: "t", groups: [], priority: 50, submitted: 0, needs: NEEDS, environment: "", workspace: "", ...given };
 }
 
 function worker(id: string, given: Partial<Worker> & { size?: number } = {}): Worker {
@@ -26,7 +26,7 @@ function worker(id: string, given: Partial<Worker> & { size?: number } = {}): Wo
 }
 
 function running(id: string, on: string, given: Partial<RunningTask> = {}): RunningTask {
-  return { id, tenant: "t", group: "", priority: 50, worker: on, needs: NEEDS, preemptible: true, yielding: false, ...given };
+  return { id, tenant: "t", groups: [], priority: 50, worker: on, needs: NEEDS, preemptible: true, yielding: false, ...given };
 }
 
 function queueOf(tasks: readonly QueuedTask[], ageingPerMinute = 1): TaskQueue {
@@ -68,9 +68,9 @@ describe("decide", () => {
   });
 
   it("keeps tenant and group limits", () => {
-    const tasks = Array.from({ length: 9 }, (_, index) => task(`x${index}`, { group: index < 5 ? "g" : "" }));
+    const tasks = Array.from({ length: 9 }, (_, index) => task(`x${index}`, { groups: index < 5 ? ["g"] : [] }));
     const limits = { ...POLICY, groupLimits: { g: { tasks: 2 } }, tenantLimits: { t: { tasks: 4 } } };
-    const { placements } = decide(queueOf(tasks), [worker("w", { size: 20 })], [running("r", "w", { group: "g" })], limits);
+    const { placements } = decide(queueOf(tasks), [worker("w", { size: 20 })], [running("r", "w", { groups: ["g"] })], limits);
     assert.equal(placements.length, 3);
     assert.equal(placements.filter((placement) => Number(placement.task.slice(1)) < 5).length, 1);
   });
@@ -154,7 +154,7 @@ function simulate(seed: number): void {
     while (all.size < wanted && next() < 0.6) {
       const one = task(`x${all.size}`, {
         tenant: next() < 0.8 ? "a" : "b",
-        group: next() < 0.2 ? "g" : "",
+        groups: next() < 0.2 ? ["g"] : [],
         priority: pick(101),
         submitted: now,
         needs: { ...NEEDS, cpu: 1 + pick(2), memoryBytes: 1 + pick(2) },
@@ -186,7 +186,7 @@ function simulate(seed: number): void {
       active.push({
         ...running(one.id, placement.worker),
         tenant: one.tenant,
-        group: one.group,
+        groups: one.groups,
         priority: one.priority,
         needs: one.needs,
         ends: now + duration,
@@ -205,7 +205,7 @@ function check(seed: number, workers: readonly Worker[], active: readonly Runnin
       assert.ok(used <= one.capacity[kind], `seed ${seed}: ${one.id} has given ${used} ${kind} of ${one.capacity[kind]}`);
     }
   }
-  const grouped = active.filter((each) => each.group === "g").length;
+  const grouped = active.filter((each) => each.groups.includes("g")).length;
   assert.ok(grouped <= (policy.groupLimits["g"]?.tasks ?? Infinity), `seed ${seed}: group limit passed`);
   const tenant = active.filter((each) => each.tenant === "a").length;
   assert.ok(tenant <= (policy.tenantLimits["a"]?.tasks ?? Infinity), `seed ${seed}: tenant limit passed`);

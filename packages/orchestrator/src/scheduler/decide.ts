@@ -17,12 +17,12 @@ interface Room {
  * counts as much as half an idle worker. Promises: no worker is given more than it has, no limit is passed, and a task that fits nowhere now
  * holds up nobody but the later ones of its own kind.
  *
- * Cost grows with the kinds of tasks (tenant, group and needs), not with their number.
+ * Cost grows with the kinds of tasks (tenant, groups and needs), not with their number.
  */
 export function decide(queue: TaskQueue, workers: readonly Worker[], running: readonly RunningTask[], policy: Policy): Decision {
   const rooms = openRooms(workers, running);
   const tenants = openTenants(queue, workers, running, policy);
-  const groups = countBy(running, (task) => task.group);
+  const groups = countAll(running.map((task) => task.groups));
   const placements: Placement[] = [];
   const preemptions: Preemption[] = [];
   const asked = new Set<string>();
@@ -35,12 +35,12 @@ export function decide(queue: TaskQueue, workers: readonly Worker[], running: re
     const task = head.bucket.tasks.at(-1 - head.taken);
     if (task === undefined || tenant.running >= tenant.limit) continue;
 
-    if ((groups.get(task.group) ?? 0) < groupLimit(policy, task.group)) {
+    if (task.groups.every((group) => (groups.get(group) ?? 0) < groupLimit(policy, group))) {
       const room = bestRoom(rooms, task);
       if (room !== undefined) {
         take(room.free, task.needs);
         placements.push({ task: task.id, worker: room.worker.id });
-        groups.set(task.group, (groups.get(task.group) ?? 0) + 1);
+        for (const group of task.groups) groups.set(group, (groups.get(group) ?? 0) + 1);
         tenant.running += 1;
         tenant.share += dominantShare(task.needs, tenant.total) / tenant.weight;
         if (head.taken + 1 < head.bucket.tasks.length) tenant.again.push({ bucket: head.bucket, taken: head.taken + 1 });
@@ -227,7 +227,11 @@ function sum(amounts: readonly Amounts[]): Amounts {
 }
 
 function groupLimit(policy: Policy, group: string): number {
-  return group === "" ? Infinity : (policy.groupLimits[group]?.tasks ?? Infinity);
+  return policy.groupLimits[group]?.tasks ?? Infinity;
+}
+
+function countAll(lists: ReadonlyArray<readonly string[]>): Map<string, number> {
+  return countBy(lists.flat(), (name) => name);
 }
 
 function countBy<T>(values: readonly T[], key: (value: T) => string): Map<string, number> {

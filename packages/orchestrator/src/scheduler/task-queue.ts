@@ -3,7 +3,7 @@ import type { Needs, QueuedTask } from "./types.ts";
 /** Waiting tasks of one tenant that ask for the same, best first. */
 export interface Bucket {
   tenant: string;
-  group: string;
+  groups: readonly string[];
   needs: Needs;
   /** Sorted: the next one last, so that taking it is a pop. */
   tasks: QueuedTask[];
@@ -45,7 +45,7 @@ export class TaskQueue {
     const key = bucketKey(task);
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
-      bucket = { tenant: task.tenant, group: task.group, needs: task.needs, tasks: [] };
+      bucket = { tenant: task.tenant, groups: task.groups, needs: task.needs, tasks: [] };
       this.#buckets.set(key, bucket);
     }
     this.#change(bucket, (tasks) =>
@@ -132,5 +132,5 @@ function position<T>(items: readonly T[], leads: (item: T) => boolean): number {
 function bucketKey(task: QueuedTask): string {
   const { cpu, memoryBytes, diskBytes, slots, role, labels, environmentKind } = task.needs;
   const sorted = Object.entries(labels).toSorted(([x], [y]) => (x < y ? -1 : 1));
-  return JSON.stringify([task.tenant, task.group, cpu, memoryBytes, diskBytes, slots, role, environmentKind, sorted]);
+  return JSON.stringify([task.tenant, task.groups, cpu, memoryBytes, diskBytes, slots, role, environmentKind, sorted]);
 }

@@ -22,8 +22,8 @@ export interface Needs extends Amounts {
 export interface QueuedTask {
   id: string;
   tenant: string;
-  /** Tasks of one group share a limit; empty: none. */
-  group: string;
+  /** Tasks of one group share a limit; a task may be of several. */
+  groups: readonly string[];
   /** 0 (whenever) to 100 (now); ageing raises it. */
   priority: number;
   /** Milliseconds since the epoch; the ageing counts from here. */
@@ -38,7 +38,7 @@ export interface QueuedTask {
 export interface RunningTask {
   id: string;
   tenant: string;
-  group: string;
+  groups: readonly string[];
   priority: number;
   worker: string;
   needs: Amounts;

@@ -48,9 +48,27 @@ export async function initAuthority(directory: string, now: Date, days = 3_650):
  */
 export async function issueCertificate(
   authority: string,
-  request: { name: string; hosts: readonly string[]; out: string; days: number },
+  { out, ...request }: { name: string; hosts: readonly string[]; out: string; days: number },
   now: Date,
 ): Promise<void> {
+  const { privateKey, publicKey } = await newServiceKeys();
+  const { certificate, ca } = await certify(authority, { ...request, publicKey: Buffer.from(publicKey, "base64") }, now);
+  writeCertificates(out, { ca, cert: certificate, key: privateKey });
+}
+
+/** The keys of a service: the private one as PEM, the public one as base64 of its SubjectPublicKeyInfo. */
+export async function newServiceKeys(): Promise<{ privateKey: string; publicKey: string }> {
+  const keys = await newKeys();
+  const publicKey = Buffer.from(await webcrypto.subtle.exportKey("spki", keys.publicKey)).toString("base64");
+  return { privateKey: await pemKey(keys.privateKey), publicKey };
+}
+
+/** Signs a service's public key (SubjectPublicKeyInfo). PEM texts. Throws `not_found` without an authority, `invalid_argument` for no key of ours. */
+export async function certify(
+  authority: string,
+  request: { name: string; hosts: readonly string[]; days: number; publicKey: Uint8Array },
+  now: Date,
+): Promise<{ certificate: string; ca: string }> {
   const x509 = await load();
   const ca = new x509.X509Certificate(read(join(authority, "ca.pem"), "guild certs init makes an authority"));
   const caKey = read(join(authority, "ca-key.pem"), "issue certificates where the authority was made");
@@ -61,26 +79,35 @@ export async function issueCertificate(
     false,
     ["sign"],
   );
-  const keys = await newKeys();
+  const spki = Uint8Array.from(request.publicKey);
+  const publicKey = await webcrypto.subtle.importKey("spki", spki, algorithm, true, ["verify"]).catch((cause: unknown) => {
+    throw new GuildError("invalid_argument", "this is no public key of a service", { subject: request.name, cause });
+  });
+  const alternatives = request.hosts.map((value) => ({ type: isIP(value) === 0 ? ("dns" as const) : ("ip" as const), value }));
   const certificate = await x509.X509CertificateGenerator.create({
     subject: [{ CN: [request.name] }],
     issuer: ca.subject,
     serialNumber: serial(),
     ...validity(now, request.days),
-    publicKey: keys.publicKey,
+    publicKey,
     signingKey,
     signingAlgorithm: algorithm,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-      new x509.SubjectAlternativeNameExtension(request.hosts.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value }))),
+      ...(alternatives.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(alternatives)]),
       await x509.AuthorityKeyIdentifierExtension.create(ca),
     ],
   });
-  write(request.out, "key.pem", await pemKey(keys.privateKey));
-  write(request.out, "cert.pem", certificate.toString("pem"));
-  write(request.out, "ca.pem", ca.toString("pem"));
+  return { certificate: certificate.toString("pem"), ca: ca.toString("pem") };
+}
+
+/** What `services.certs` names. */
+export function writeCertificates(directory: string, { ca, cert, key }: CertificateFiles): void {
+  write(directory, "key.pem", key);
+  write(directory, "cert.pem", cert);
+  write(directory, "ca.pem", ca);
 }
 
 /** PEM texts of a service's directory. Throws what is wrong with it in one line: a missing file, a key that others can read, a time that is over. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { GuildError } from "@guildhall/core";
 import { z } from "zod";
 
+import { makeJoinToken } from "./join-tokens.ts";
 import { initAuthority, issueCertificate } from "./private-authority.ts";
 
 const requestSchema = z.discriminatedUnion("do", [
@@ -12,6 +13,13 @@ const requestSchema = z.discriminatedUnion("do", [
     name: z.string().regex(/^[\w.-]+$/),
     host: z.array(z.string()),
     out: z.string().optional(),
+    days: z.number(),
+  }),
+  z.object({
+    do: z.literal("join-token"),
+    name: z.string().regex(/^[\w.-]+$/),
+    host: z.array(z.string()),
+    minutes: z.number().positive(),
     days: z.number(),
   }),
 ]);
@@ -27,6 +35,11 @@ export async function runCertificates(text: string, config: string, streams: Pic
     if (request.do === "init") {
       await initAuthority(directory, new Date());
       streams.stdout.write(`authority made in ${directory}; issue certificates from it: guild certs issue NAME --host HOST\n`);
+      return 0;
+    }
+    if (request.do === "join-token") {
+      const { name, host, minutes, days } = request;
+      streams.stdout.write(`${makeJoinToken(directory, { name, hosts: host, days }, minutes, new Date())}\n`);
       return 0;
     }
     const out = request.out ?? join(directory, request.name);

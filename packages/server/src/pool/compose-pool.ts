@@ -26,6 +26,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { managedWorkspaces } from "./managed-workspaces.ts";
 import { workerService } from "./pool-services.ts";
 import { pooledRunner } from "./pooled-runner.ts";
+import { parseShares } from "./shares.ts";
 import { TaskDesk } from "./task-desk.ts";
 import { sharedPath } from "./task-terms.ts";
 import { copyUpload, UPLOADS } from "./uploads.ts";
@@ -96,6 +97,7 @@ export function composePool(deps: PoolDeps): Pool {
     sharedPath(task.spec) || join(settings().workers.workspaces || join(deps.dataDir, "workspaces"), task.id);
   const dispatcher = new Dispatcher({
     ...deps,
+    shares: () => parseShares(settings().workers),
     draft: async (task) => {
       const credentials = lent.get(task.id) ?? {};
       const { source } = task.spec.workspace ?? {};

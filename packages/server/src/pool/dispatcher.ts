@@ -12,8 +12,9 @@ import { GraphKeeper } from "./graph-keeper.ts";
 import { offerOf } from "./offer-of.ts";
 import { asSchedulerWorker, checkHello, type Member, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
-import { asRunning, compareRows, overdue, POLICY, type Running } from "./running-task.ts";
-import { asQueued, checkPossible, sharedPath } from "./task-terms.ts";
+import { asQueued, asRunning, compareRows, givenAway, overdue, POLICY, type Running } from "./running-task.ts";
+import { describeShares, policyOf, type Shares } from "./shares.ts";
+import { checkPossible, sharedPath } from "./task-terms.ts";
 
 export interface DispatcherDeps {
   tenant: string;
@@ -28,6 +29,7 @@ export interface DispatcherDeps {
   shared: boolean;
   /** Called when there is work; the result when there is none. */
   busy(): () => void;
+  shares(): Shares;
   times?: PoolTimes;
 }
 
@@ -71,8 +73,10 @@ export class Dispatcher {
     return this.#members;
   }
 
-  get counts(): { queued: number; running: number } {
-    return { queued: this.#waiting.size, running: this.#running.size };
+  get counts() {
+    const running = [...this.#running.values()].map(({ task }) => task);
+    const shares = describeShares(this.#deps.shares(), this.#waiting.values(), running);
+    return { queued: this.#waiting.size, running: this.#running.size, shares };
   }
 
   /** Tasks that a worker works on. */
@@ -254,8 +258,8 @@ export class Dispatcher {
 
   #decide(): void {
     const running = [...this.#running.values()].map(asRunning);
-    const groupLimits = Object.fromEntries([...this.#waiting.values()].map(({ spec }) => [sharedPath(spec), { tasks: 1 }]));
-    const { placements, preemptions } = decide(this.#queue, this.#workers(), running, { ...POLICY, groupLimits });
+    const policy = policyOf(POLICY, this.#deps.shares(), this.#waiting.values());
+    const { placements, preemptions } = decide(this.#queue, this.#workers(), running, policy);
     for (const { task, worker } of placements) {
       const record = this.#waiting.get(task);
       if (record === undefined) continue;
@@ -369,14 +373,8 @@ export class Dispatcher {
     for (const { id } of await overdue(store, known)) await this.cancel(id);
     if (this.#queue.size > 0) this.#decideSoon();
     if (++this.#ticks % 3 !== 0) return;
-    const ids = [...this.#running.keys()];
-    const ours = new Set(ids.length === 0 ? [] : (await store.renew(tenant, this.id, ids, this.#times.claimMs)).map(({ id }) => id));
-    for (const id of ids) {
-      const lost = ours.has(id) ? undefined : this.#running.get(id);
-      const row = lost === undefined ? undefined : await store.get(tenant, id);
-      // Ended with its turn: its worker is about to say so. Running for another: the worker has joined that one.
-      if (row?.state === TaskState.RUNNING && row.claimOwner !== this.id) this.#running.delete(id);
-    }
+    const gone = await givenAway(store, [...this.#running.values()], { tenant, owner: this.id, claimMs: this.#times.claimMs });
+    for (const id of gone) this.#running.delete(id);
     if (!shared && this.#ticks % 6 !== 0) return;
     for (const task of await store.abandoned(tenant))
       if (!this.#running.has(task.id)) await this.#release(task, "its orchestrator was lost", true, "abandoned");

@@ -1,7 +1,8 @@
-import type { Policy, RunningTask } from "@guildhall/orchestrator";
+import type { Policy, QueuedTask, RunningTask } from "@guildhall/orchestrator";
 import { TaskState } from "@guildhall/protocol";
 
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
+import { groupsOf, organisationOf } from "./shares.ts";
 import { needsOf, sharedPath } from "./task-terms.ts";
 
 /** A task that a worker has been given. */
@@ -12,8 +13,7 @@ export interface Running {
 }
 
 /** How this pool shares out: one priority point a minute of waiting, pre-emption by thirty points. */
-export const POLICY: Omit<Policy, "groupLimits"> = {
-  weights: {},
+export const POLICY: Omit<Policy, "groupLimits" | "weights"> = {
   tenantLimits: {},
   ageingPerMinute: 1,
   preemptionGap: 30,
@@ -26,6 +26,25 @@ export async function overdue(store: Pick<TaskStore, "now">, tasks: readonly Tas
   if (limited.length === 0) return [];
   const now = (await store.now()).getTime();
   return limited.filter(({ spec, submitted }) => now - submitted.getTime() > spec.deadlineSeconds * 1_000);
+}
+
+/** Answers for these a while longer; returns those that run for another orchestrator by now, because their worker has joined that one. */
+export async function givenAway(
+  store: Pick<TaskStore, "renew" | "get">,
+  running: readonly Running[],
+  { tenant, owner, claimMs }: { tenant: string; owner: string; claimMs: number },
+): Promise<string[]> {
+  const ids = running.map(({ task }) => task.id);
+  if (ids.length === 0) return [];
+  const ours = new Set((await store.renew(tenant, owner, ids, claimMs)).map(({ id }) => id));
+  const gone: string[] = [];
+  for (const id of ids) {
+    if (ours.has(id)) continue;
+    // One that has ended is no other's: its worker is about to say so.
+    const { state, claimOwner } = await store.get(tenant, id);
+    if (state === TaskState.RUNNING && claimOwner !== owner) gone.push(id);
+  }
+  return gone;
 }
 
 /** What other orchestrators have left for us (`left`: new, or of another priority) and `taken`, by the rows of all open tasks. */
@@ -45,12 +64,19 @@ export function compareRows(
 export function asRunning({ task, member, yielding }: Running): RunningTask {
   return {
     id: task.id,
-    tenant: task.tenant,
-    group: sharedPath(task.spec),
+    tenant: organisationOf(task.spec),
+    groups: groupsOf(task.spec),
     priority: task.priority,
     worker: member,
     needs: needsOf(task.spec),
     preemptible: true,
     yielding,
   };
+}
+
+/** A waiting one, as the scheduler sees it. */
+export function asQueued({ id, spec, priority, submitted }: TaskRecord): QueuedTask {
+  const needs = needsOf(spec);
+  const base = { tenant: organisationOf(spec), groups: groupsOf(spec), environment: "", workspace: sharedPath(spec) };
+  return { id, priority, submitted: submitted.getTime(), needs, ...base };
 }

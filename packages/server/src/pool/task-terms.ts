@@ -3,14 +3,11 @@ import { GuildError } from "@guildhall/core";
 import {
   type GraphTask,
   type Needs as SchedulerNeeds,
-  type QueuedTask,
   type TaskState as GraphState,
   whyImpossible,
   type Worker,
 } from "@guildhall/orchestrator";
 import { type Needs, NeedsSchema, OnFailure, type TaskSpec, TaskState } from "@guildhall/protocol";
-
-import type { TaskRecord } from "../storage/task-store.ts";
 
 /** What a task takes that says nothing: agents mostly wait for models. */
 const USUAL = { cpu: 0.25, memoryBytes: 256 << 20 };
@@ -41,21 +38,6 @@ export function checkPossible(spec: TaskSpec, workers: readonly Worker[]): void 
 /** Directory that the task works in where it is a shared one; empty: one of its own. */
 export function sharedPath(spec: TaskSpec): string {
   return spec.workspace?.source.case === "path" ? spec.workspace.source.value : "";
-}
-
-/** As the scheduler sees it. Tasks in one shared directory are a group of which one runs at a time. */
-export function asQueued(task: TaskRecord): QueuedTask {
-  const path = sharedPath(task.spec);
-  return {
-    id: task.id,
-    tenant: task.tenant,
-    group: path,
-    priority: task.priority,
-    submitted: task.submitted.getTime(),
-    needs: needsOf(task.spec),
-    environment: "",
-    workspace: path,
-  };
 }
 
 /** The tasks of one request as a graph; names stand for ids. */

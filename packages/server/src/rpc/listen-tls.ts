@@ -55,10 +55,10 @@ export async function listenOnTls(
   };
 }
 
-/** What services say to each other needs a certificate of our authority; everything else goes to `others`. */
-export function requireCertificate(handler: RequestHandler, others: RequestHandler): RequestHandler {
+/** What services say to each other needs a certificate of our authority, but for paths that begin with `open`; everything else goes to `others`. */
+export function requireCertificate(handler: RequestHandler, others: RequestHandler, open: string): RequestHandler {
   return (request, response) => {
-    if ((request.socket as TLSSocket).authorized) return handler(request, response);
+    if ((request.socket as TLSSocket).authorized || request.url?.startsWith(open) === true) return handler(request, response);
     if (request.url?.startsWith("/guildhall.internal.") !== true) return others(request, response);
     response.statusCode = 401;
     response.setHeader("content-type", "text/plain");

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 
@@ -8,8 +8,9 @@ import { GuildError, systemClock } from "@guildhall/core";
 import { ensureRuntimeDirectory } from "@guildhall/core/paths";
 import { readSettings, type Settings } from "@guildhall/core/settings";
 import * as protocol from "@guildhall/protocol";
-import { BlobService, CheckpointService, LedgerService, LogService, WorkerService } from "@guildhall/protocol/internal";
+import { BlobService, CheckpointService, EnrolmentService, LedgerService, LogService, WorkerService } from "@guildhall/protocol/internal";
 
+import { enrol } from "../certs/enrol.ts";
 import { readCertificates } from "../certs/private-authority.ts";
 import { currentSettings } from "../daemon/current-settings.ts";
 import type { Daemon, DaemonOptions } from "../daemon/daemon.ts";
@@ -29,6 +30,7 @@ import { isLoopback, openPeer, type Peer } from "../rpc/peer.ts";
 import { readToken, requireTokenOf } from "../rpc/token.ts";
 import type { LocalWorkers } from "../scaling/local-workers.ts";
 import { withMetrics } from "../scaling/metrics.ts";
+import { enrolmentService } from "./enrolment-service.ts";
 import { failover } from "./failover.ts";
 import { forwardService } from "./forward.ts";
 import { logService } from "./log-service.ts";
@@ -71,7 +73,7 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
   for (const directory of [paths.data, paths.state]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const { settings } = readSettings(paths.settingsFile, env);
   const token = settings.services.token === "" ? readToken(paths.token) : settings.services.token;
-  const certificates = settings.services.certs === "" ? undefined : readCertificates(settings.services.certs);
+  const certificates = await certificatesOf(options, settings, names);
   const peers: Peer[] = [];
   const reach = (address: string): Peer => {
     const peer = openPeer(address, { token, ...(certificates === undefined ? {} : { tls: certificates }) });
@@ -89,12 +91,13 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
   const part = await compose(names, { options, settings, reach, stop: (how) => stop(how) });
   const { pool } = part;
   const inner = pool === undefined ? part.served.handler : withMetrics(() => pool.dispatcher, part.served.handler);
-  const handler = requireTokenOf(token, inner, namesOf(settings.services.hosts));
+  // Over TLS the certificate has proved whose name it is.
+  const handler = requireTokenOf(token, inner, certificates === undefined ? namesOf(settings.services.hosts) : ["*"]);
   const connected = () => () => undefined;
   const listener =
     certificates === undefined
       ? await listenOnTcp(where, { handler, connected })
-      : await listenOnTls(where, certificates, { handler: requireCertificate(part.served.handler, handler), connected });
+      : await listenOnTls(where, certificates, { handler: requireCertificate(part.served.handler, handler, unenrolled), connected });
   part.begin(listener.address, token);
   log.info(`${[...names].join(", ")} at ${listener.address}`);
   let stopping: Promise<void> | undefined;
@@ -110,6 +113,18 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
     })().then(ended.resolve, ended.reject);
   };
   return { addresses: [listener.address], stop: (how) => stop(how), ended: ended.promise };
+}
+
+/** Asked by those who have neither certificate nor token yet. */
+const unenrolled = `/${EnrolmentService.typeName}/`;
+
+/** The certificate that the settings name, or the one that a join token brings and brought. */
+async function certificatesOf(options: ServeOptions, settings: Settings, names: ReadonlySet<ServiceName>) {
+  const { certs, join_token: token } = settings.services;
+  if (certs !== "") return readCertificates(certs);
+  const own = join(options.paths.data, "certificates");
+  if (token !== "") await enrol(joinOf(options, settings, names), token, own);
+  return existsSync(join(own, "cert.pem")) ? readCertificates(own) : undefined;
 }
 
 /** A running set of services. */
@@ -213,6 +228,7 @@ async function orchestrator(names: ReadonlySet<ServiceName>, { options, settings
       router.service(LogService, logService(storage.log));
       router.service(BlobService, blobService(storage.blobs));
       router.service(CheckpointService, checkpointService(openCheckpoints));
+      if (settings.services.authority !== "") router.service(EnrolmentService, enrolmentService(settings.services.authority));
       router.service(LedgerService, ledgerService(storage.budgets));
       router.service(
         WorkerService,
@@ -317,8 +333,8 @@ function keysIn(env: ServeOptions["env"]): Record<string, string> {
   return Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (name.endsWith("_API_KEY") && value ? [[name, value]] : [])));
 }
 
-function joinOf({ join }: ServeOptions, { services }: Settings, names: ReadonlySet<ServiceName>): string[] {
-  const text = join ?? services.orchestrator;
+function joinOf({ join: given }: ServeOptions, { services }: Settings, names: ReadonlySet<ServiceName>): string[] {
+  const text = given ?? services.orchestrator;
   const addresses = namesOf(text);
   const needs = [...names].find((name) => name === "gateway" || name === "worker");
   if (addresses.length === 0 && needs !== undefined) {

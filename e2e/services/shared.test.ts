@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+
+import { repository } from "../cli/guild.ts";
+import { verifies } from "../verifies.ts";
+import { temporaryDatabase, type TemporaryDatabase } from "./database.ts";
+import { type EventLine, pidOf, type Service, ServiceSystem } from "./system.ts";
+
+/** Two orchestrators over one database and no common disk, a worker at each, and knowledge beside them. */
+describe("two orchestrators", () => {
+  const system = new ServiceSystem();
+  let database: TemporaryDatabase;
+  let models: Service;
+  const orchestrators: Service[] = [];
+  before(async () => {
+    database = await temporaryDatabase();
+    models = await system.start("models", ["models"]);
+    const env = { GUILD_SERVICES_MODELS: models.address, DATABASE_URL: database.url };
+    for (const name of ["one", "two"]) orchestrators.push(await system.start(name, ["orchestrator", "gateway"], { env }));
+    const [one, two] = orchestrators.map(({ address }) => address);
+    system.gateway = one ?? "";
+    for (const [name, join] of [
+      ["worker-1", `${one},${two}`],
+      ["worker-2", `${two},${one}`],
+    ] as const)
+      await system.start(name, ["worker"], { join, env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SLOTS: "1" } });
+    for (const { address } of orchestrators) await system.workers(1, address);
+  });
+  after(async () => {
+    await system.close();
+    await database.close();
+  });
+
+  const follow = async (address: string, session: string): Promise<EventLine[]> => {
+    const seen: EventLine[] = [];
+    // From a cursor, again and again, as a client that is slow and loses its connection.
+    for (let from = 1; ;) {
+      const ended = new AbortController();
+      const request = { sessionId: session, fromSeq: from, follow: true, untilTurnEnd: true };
+      for await (const { events = [] } of system.stream("SessionService/WatchSession", request, { address, signal: ended.signal })) {
+        seen.push(...(events as EventLine[]));
+        from = Number(seen.at(-1)?.["seq"] ?? 0) + 1;
+        if (seen.length % 3 === 0) break;
+      }
+      ended.abort();
+      if (seen.some((event) => "turnEnded" in event)) return seen;
+    }
+  };
+
+  it("share tasks, and tell all who watch the same, in one order; one dies and the other goes on", async () => {
+    verifies("A6");
+    const [one, two] = orchestrators;
+    assert.ok(one !== undefined && two !== undefined);
+    const step = (n: number) =>
+      `  - say: step ${n}\n    calls:\n      - tool: bash\n        args: { command: "echo ${n} >> steps.txt; sleep 1" }\n`;
+    const steps = Array.from({ length: 6 }, (_, n) => step(n + 1)).join("");
+    const done = "  - say: done\n    calls:\n      - tool: finish\n        args: { done: true, summary: all is done }\n";
+    const script = system.home.write("steps.yaml", `steps:\n${steps}${done}`);
+    const specs = ["a", "b"].map((name) => {
+      const origin = join(system.home.directory, name);
+      mkdirSync(origin);
+      repository(origin);
+      return {
+        goal: name,
+        workspace: { gitUrl: `file://${origin}` },
+        resultBranch: "result",
+        model: `scripted:${script}`,
+        approvalPolicy: "never",
+      };
+    });
+    const { tasks = [] } = (await system.call("TaskService/SubmitTasks", { tasks: specs })) as { tasks?: Array<{ id: string }> };
+    const running = await Promise.all(tasks.map(({ id }) => system.task(id, ({ session, worker }) => session !== "" && worker !== "")));
+    assert.equal(new Set(running.map(({ worker }) => worker)).size, 2, "each of the two has placed one");
+    const sessions = running.map(({ session }) => String(session));
+    const [first = ""] = sessions;
+    const [here, there] = [follow(one.address, first), follow(two.address, first)];
+    assert.deepEqual(await here, await there, "one order");
+    const before = await Promise.all(sessions.map((session) => system.events(session, two.address)));
+    process.kill(pidOf(one), "SIGKILL");
+    await one.ended;
+    system.gateway = two.address;
+    for (const [index, { id = "" } = {}] of tasks.entries()) {
+      const { state, reason } = await system.ended(id);
+      assert.equal(state, "succeeded", String(reason));
+      const events = await system.events(sessions[index] ?? "");
+      assert.deepEqual(events.slice(0, before[index]?.length), before[index], "nothing acknowledged was lost");
+    }
+    await system.workers(2);
+  });
+});
