@@ -167,7 +167,7 @@ describe("an MCP server that is no good", () => {
     await connection.connect();
     const { tools } = mcpTools(connection.tools, { connection, desk, remote: true });
     assert.deepEqual(connection.refused, ["no schema", "list", "(no name)"]);
-    assert.equal(tools.length, 12);
+    assert.equal(tools.length, 13);
     const last = tools.at(-1);
     assert.equal(last?.name, "mcp__test__ill_named_tool___x");
     assert.equal(last.description.length, 2_000);
