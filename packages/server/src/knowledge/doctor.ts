@@ -6,7 +6,7 @@ import { embedderInWords, openUncached, USUAL_EMBEDDER } from "./embedder.ts";
 
 /** Which indices sessions' memories and what is shared stand on. */
 export async function checkKnowledge(settings: Settings | undefined, dataDir: string): Promise<MachineFinding[]> {
-  const session = await checkSession();
+  const session = await checkSession(settings?.knowledge);
   return settings === undefined ? session : [...session, await checkShared(settings.knowledge), await checkEmbedder(settings, dataDir)];
 }
 
@@ -61,7 +61,24 @@ async function checkShared(settings: Settings["knowledge"]): Promise<MachineFind
   }
 }
 
-async function checkSession(): Promise<MachineFinding[]> {
+async function checkSession(settings: Settings["knowledge"] | undefined): Promise<MachineFinding[]> {
+  const { milvus_url: url = "", milvus_token: token = "" } = settings ?? {};
+  if (url !== "") {
+    const { milvusVersion } = await import("@guildhall/knowledge");
+    try {
+      const version = await milvusVersion({ url, token });
+      return [{ id: "knowledge/session-index", level: "ok", text: `session memory: Milvus ${version} at ${url}`, remedy: "" }];
+    } catch (error) {
+      const { message, remedy = "" } = GuildError.from(error);
+      const [local] = await checkLocal();
+      const text = `session memory: ${message} (${url}); instead ${local?.text.replace("session memory: ", "") ?? "an exact scan"}`;
+      return [{ id: "knowledge/session-index", level: "problem", text, remedy }];
+    }
+  }
+  return checkLocal();
+}
+
+async function checkLocal(): Promise<MachineFinding[]> {
   const { FAISS_ADDON, loadFaiss } = await import("@guildhall/knowledge");
   const id = "knowledge/session-index";
   try {

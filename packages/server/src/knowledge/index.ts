@@ -18,6 +18,7 @@ import type { KnowledgeModel } from "./knowledge-model.ts";
 import { memoryPart } from "./memory-part.ts";
 import { Quiet } from "./quiet.ts";
 import { formerIndex } from "./re-embedding.ts";
+import { openSessionVectors } from "./session-vectors.ts";
 import { knowledgeSource } from "./source.ts";
 
 export interface KnowledgeOptions {
@@ -120,6 +121,7 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
       clock,
       journal,
       embedder,
+      vectors: (model) => openSessionVectors(model, settings(), journal),
       busy: () => {
         quiet.busy();
         shared.busy();

@@ -1,6 +1,7 @@
 import {
   type Clock,
   type Embedder,
+  type EmbeddingModel,
   GuildError,
   type KnowledgeSource,
   type PartNotice,
@@ -9,6 +10,7 @@ import {
   type SessionPart,
   type SessionState,
   type Tool,
+  type VectorIndex,
 } from "@guildhall/core";
 
 import type { Log } from "../daemon/log.ts";
@@ -22,6 +24,8 @@ export interface MemoryPartDeps {
   journal: Log;
   /** Undefined: recall is by words. */
   embedder(): Promise<Embedder | undefined>;
+  /** Where a session's vectors are. */
+  vectors(model: EmbeddingModel): Promise<VectorIndex>;
   /** Told of every step. */
   busy(): void;
   /** Embedding waits for it. */
@@ -49,14 +53,14 @@ export function memoryPart(deps: MemoryPartDeps): PartFactory {
 
 async function openMemory(deps: MemoryPartDeps, context: PartContext): Promise<SessionPart> {
   const { quiet } = deps;
-  const { createMemoryTools, openSessionMemory, openVectorIndex } = await import("@guildhall/knowledge");
+  const { createMemoryTools, openSessionMemory } = await import("@guildhall/knowledge");
   const embedder = await deps.embedder();
   const closed = new AbortController();
   const wanted = new AbortController();
   const hurry = AbortSignal.any([closed.signal, wanted.signal]);
   const memory = openSessionMemory({
     clock: deps.clock,
-    ...(embedder === undefined ? {} : { embedder, vectors: await openVectorIndex(embedder.model) }),
+    ...(embedder === undefined ? {} : { embedder, vectors: await deps.vectors(embedder.model) }),
     sources: deps.sources(context),
     pace: async () => {
       await quiet.wait(hurry);
