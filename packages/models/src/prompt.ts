@@ -135,13 +135,21 @@ function assistantParts(message: PromptMessage, dialect: Dialect): AssistantPart
     parts.push({ type: "reasoning", text: message.reasoning });
   if (message.text.trim() !== "") parts.push({ type: "text", text: message.text });
   for (const call of message.toolCalls) parts.push(toolCall(call, dialect));
-  return parts;
+  // A message that only thought is empty to servers of this form, and refused.
+  return parts.every((part) => part.type === "reasoning") ? [] : parts;
 }
+
+/** Names that the provider packages refuse to read in a text of arguments: they would send it as a text within a text. */
+const REFUSED_NAMES = /__proto__|constructor|\\u00[5-7]/i;
 
 function toolCall(call: ToolCall, dialect: Dialect): LanguageModelV4ToolCallPart {
   const input = argumentObject(call.arguments);
   const asWritten =
-    dialect.arguments === "text" && call.arguments.trim() !== "" && !("invalid_json" in input) && !("not_an_object" in input);
+    dialect.arguments === "text" &&
+    call.arguments.trim() !== "" &&
+    !("invalid_json" in input) &&
+    !("not_an_object" in input) &&
+    !REFUSED_NAMES.test(call.arguments);
   return { type: "tool-call", toolCallId: call.callId, toolName: call.tool, input: asWritten ? call.arguments : input };
 }
 

@@ -20,6 +20,8 @@ export function writePrompt(messages: readonly PromptMessage[], tools: readonly 
         break;
       }
       case PromptRole.ASSISTANT:
+        // Nothing was said: what people and tools said before and after it is one message, for roles have to take turns.
+        if (message.text.trim() === "" && message.toolCalls.length === 0) break;
         written.push({
           ...message,
           text: writeReply(message.text, message.toolCalls, form),
