@@ -61,6 +61,7 @@ export async function openMilvusIndex(address: MilvusAddress, model: EmbeddingMo
   /** One after another, in the order in which they were asked for; what fails is told to whoever asked. */
   const change = <T>(work: () => Promise<T>): Promise<T> => {
     const done = changes.then(() => ask(work));
+    // Whoever asked is told; those behind go on all the same.
     changes = done.catch(() => undefined);
     return done;
   };
