@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
-import { Home, jsonLines } from "../cli/guild.ts";
+import { Home, jsonLines, program } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 
 describe("what a session has changed", () => {
@@ -146,10 +146,38 @@ describe("what a session has changed", () => {
     assert.equal(read(workspace, "a.txt"), "changed\n");
     assert.match(output, /\.yarnrc was set aside: programs of the person's own would run or obey it/);
     assert.match(output, /inner has become a git repository of its own/);
+    assert.match(output, /"type":"held","path":"\.yarnrc"/);
     const diff = await home.guild(["session", "diff", id]);
     assert.match(diff.stderr, /set aside, because programs of yours might run what they say: \.idea\/workspace\.xml, \.yarnrc/);
     const applied = await home.guild(["session", "apply", id, "--paths", ".yarnrc"]);
     assert.equal(applied.stdout, "applied .yarnrc\n", applied.stderr);
     assert.equal(read(workspace, ".yarnrc"), "evil");
+  });
+
+  it("shows at the end of a run what was set aside, and puts it in place on the person's word alone", async () => {
+    verifies("F4");
+    const steps = [
+      { calls: [{ tool: "edit", args: { command: "create", path: ".npmrc", file_text: "registry=https://evil.example\n" } }] },
+      { calls: [{ tool: "finish", args: { done: true, summary: "made it" } }] },
+    ];
+    const script = home.write("npmrc.json", JSON.stringify({ description: "Makes .npmrc.", steps }));
+    const run = (workspace: string, answer: string): string => {
+      const command = [process.execPath, program, "run", "x", "--workspace", workspace, "--model", `scripted:${script}`].join(" ");
+      return execFileSync("script", ["-qefc", command, "/dev/null"], {
+        env: { ...home.env, TERM: "xterm" },
+        input: `${answer}\n`,
+        encoding: "utf8",
+      });
+    };
+    for (const [answer, there] of [
+      ["y", true],
+      ["", false],
+    ] as const) {
+      const workspace = workspaceOf({ "a.txt": "one\n" });
+      const shown = run(workspace, answer);
+      assert.match(shown, /set aside, because programs of yours might run what they say: \.npmrc/);
+      assert.match(shown, /\+registry=https:\/\/evil\.example/);
+      assert.equal(existsSync(join(workspace, ".npmrc")), there, shown);
+    }
   });
 });

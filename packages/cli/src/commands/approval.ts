@@ -7,7 +7,7 @@ import { exitCode } from "../exit.ts";
 import { oneLine } from "../output/style.ts";
 import { decideConflict, isConflict, listConflicts, showConflict } from "./approval-conflict.ts";
 import { credentialsOf, workspaceOf } from "./arguments.ts";
-import { ask } from "./follow.ts";
+import { ask } from "./ask.ts";
 import { withConnection } from "./session.ts";
 
 interface JsonOption {

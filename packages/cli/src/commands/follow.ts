@@ -7,6 +7,8 @@ import type { Connection } from "../client/connect.ts";
 import type { Context } from "../client/context.ts";
 import { exitCode, exitOfTurn } from "../exit.ts";
 import { createProgress, type Progress } from "../output/progress.ts";
+import { ask } from "./ask.ts";
+import { offerHeld } from "./held.ts";
 
 export interface FollowOptions {
   json: boolean;
@@ -37,6 +39,7 @@ export async function follow(context: Context, connection: Connection, session: 
         }
       }
       progress.end();
+      await offerHeld(context, connection, session, options);
       const code = end === undefined ? exitCode.failed : exitOfTurn(end.reason);
       if (code !== exitCode.done) adviseNext(context, session, end, options.json);
       if (options.json)
@@ -98,18 +101,6 @@ async function decide(context: Context, connection: Connection, session: string,
     sessionId: session,
     input: { case: "approval", value: { approvalId, actionDigest, granted, comment } },
   });
-}
-
-/** One line that a person types. */
-export async function ask(context: Context, question: string): Promise<string> {
-  const { createInterface } = await import("node:readline/promises");
-  // The terminal edits the line: what we write to it carries no control characters of anybody's. Ctrl-C stays the session's that way, too.
-  const terminal = createInterface({ input: context.stdin, output: context.stdout, terminal: false });
-  try {
-    return (await terminal.question(question)).trim();
-  } finally {
-    terminal.close();
-  }
 }
 
 function onInterrupt(context: Context, connection: Connection, session: string, progress: Progress): { stop(): void } {

@@ -7,8 +7,9 @@ import type { SessionResults } from "./session-results.ts";
 /** What a session has changed: to look at, and to bring into the workspace. */
 export function resultsService({ results }: { results: SessionResults }): ServiceImpl<typeof ResultsService> {
   return {
-    async diffSession({ sessionId, paths }) {
-      const { apply, changes, diff } = await results.diff(keyOf(sessionId), paths);
+    async diffSession({ sessionId, paths, held: heldOnly }) {
+      const key = keyOf(sessionId);
+      const { apply, changes, diff } = heldOnly ? { apply: "direct", ...(await results.held(key)) } : await results.diff(key, paths);
       return { apply, diff, files: changes.map(({ path, change, held, applied }) => ({ path, change, held, applied })) };
     },
     async applySession({ sessionId, paths }) {

@@ -42,6 +42,16 @@ export class SessionResults {
     return { apply, changes, diff: await showChanges(store, changes, join(this.#deps.directory, "temporary")) };
   }
 
+  /** What was set aside, alone: costs nothing where nothing was. */
+  async held(key: SessionKey): Promise<{ changes: ResultChange[]; diff: string }> {
+    if ((await this.#deps.held.list(key.session)).length === 0) return { changes: [], diff: "" };
+    const { workspace } = await this.#deps.log.getSession(key);
+    const store = await this.#deps.checkpointStore(workspace);
+    const changes = (await this.#held(key, store)).toSorted((a, b) => (a.path < b.path ? -1 : 1));
+    const { showChanges } = await import("@guildhall/sandbox");
+    return { changes, diff: await showChanges(store, changes, join(this.#deps.directory, "temporary")) };
+  }
+
   /** Throws `failed_precondition` while the session runs, or when there is nothing to apply. */
   async apply(key: SessionKey, paths: readonly string[]): Promise<{ applied: string[]; conflicts: Array<{ path: string; kept: string }> }> {
     this.#refuseRunning(key);
@@ -101,6 +111,20 @@ export class SessionResults {
     });
   }
 
+  async #held(key: SessionKey, store: CheckpointStore): Promise<ResultChange[]> {
+    const { held } = this.#deps;
+    const { gitObjectId, GIT_FILE, GIT_EXECUTABLE } = await import("@guildhall/core");
+    const changes: ResultChange[] = [];
+    for (const { path, file } of await held.list(key.session)) {
+      const content = await readFile(file);
+      const id = gitObjectId("blob", content);
+      await store.put([{ id, kind: "blob", content }]);
+      const mode = (await held.isProgram(file)) ? GIT_EXECUTABLE : GIT_FILE;
+      changes.push({ path, change: "added", from: undefined, to: { mode, id }, held: true, applied: false });
+    }
+    return changes;
+  }
+
   async #changes(
     key: SessionKey,
     paths: readonly string[],
@@ -111,7 +135,7 @@ export class SessionResults {
     changes: ResultChange[];
     versions: AppliedVersions;
   }> {
-    const { log, held, directory } = this.#deps;
+    const { log, directory } = this.#deps;
     const record = await log.getSession(key);
     const versions = await AppliedVersions.open(join(directory, key.session));
     const { apply, first, last } = await checkpointsOf(log, record, versions.settled);
@@ -125,14 +149,7 @@ export class SessionResults {
       const same = from?.id === change.to?.id && from?.mode === change.to?.mode;
       return { ...change, from: same ? change.from : from, held: false, applied: apply === "direct" || same };
     });
-    for (const { path, file } of await held.list(key.session)) {
-      const content = await readFile(file);
-      const { gitObjectId, GIT_FILE, GIT_EXECUTABLE } = await import("@guildhall/core");
-      const id = gitObjectId("blob", content);
-      await store.put([{ id, kind: "blob", content }]);
-      const mode = (await held.isProgram(file)) ? GIT_EXECUTABLE : GIT_FILE;
-      changes.push({ path, change: "added", from: undefined, to: { mode, id }, held: true, applied: false });
-    }
+    changes.push(...(await this.#held(key, store)));
     const wanted = (path: string): boolean => paths.length === 0 || paths.some((one) => isWithin(path, one));
     return {
       record,
