@@ -52,7 +52,7 @@ describe("a session as lines for a model", () => {
       ...Array.from({ length: 300 }, (_, at) => toolStep(at, "bash", { command: `look ${at}` }, `saw ${at} ${"x".repeat(2_000)}`)).flat(),
       body.messageReceived({ text: "That was it." }),
     );
-    const text = transcriptOf(events, 8_000);
+    const text = transcriptOf(events, { characters: 8_000 });
     assert.ok(text.length < 9_500, String(text.length));
     assert.match(text, /^\[1\] person: Mend the menus\./);
     assert.match(text, /\n\(\d+ more lines\)\n/);

@@ -7,9 +7,10 @@ const LINE = 600;
 
 /**
  * A session in lines that a model can read and cite, `[seq] who: what`; of its branch that counts, at most `characters` in all: the beginning, which says what was
- * wanted, and the end, which says what came of it.
+ * wanted, and the end, which says what came of it. `clean` takes out what must not leave, of each text as it was said, before anything of it is cut or escaped.
  */
-export function transcriptOf(events: readonly Event[], characters = 24_000): string {
+export function transcriptOf(events: readonly Event[], options: { clean?(text: string): string; characters?: number } = {}): string {
+  const { characters = 24_000, clean = (text: string) => text } = options;
   const branches = new Branches();
   for (const event of events) branches.take(event);
   const counting = branches.counting();
@@ -17,7 +18,8 @@ export function transcriptOf(events: readonly Event[], characters = 24_000): str
   const lines: string[] = [];
   for (const { seq, body } of events) {
     if (!counting.has(seq)) continue;
-    const say = (who: string, what: string): void => void (what.trim() === "" || lines.push(`[${seq}] ${who}: ${bounded(what.trim())}`));
+    const say = (who: string, what: string): void =>
+      void (what.trim() === "" || lines.push(`[${seq}] ${who}: ${bounded(clean(what).trim())}`));
     switch (body.case) {
       case "messageReceived":
         say("person", body.value.text);
@@ -28,7 +30,7 @@ export function transcriptOf(events: readonly Event[], characters = 24_000): str
         break;
       case "actionFinished": {
         const call = calls.get(body.value.callId);
-        say(`action ${call?.tool ?? ""}`, `${(call?.arguments ?? "").slice(0, LINE / 2)} → ${body.value.output}`);
+        say(`action ${call?.tool ?? ""}`, `${bounded(clean(plain(call?.arguments ?? "")))} → ${body.value.output}`);
         break;
       }
       case "turnEnded":
@@ -39,6 +41,20 @@ export function transcriptOf(events: readonly Event[], characters = 24_000): str
     }
   }
   return ends(lines, characters);
+}
+
+/** Arguments without the escapes of JSON, behind which nobody recognises a secret. */
+function plain(text: string): string {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null) return text;
+    return Object.entries(value)
+      .map(([name, one]) => `${name}: ${typeof one === "string" ? one : JSON.stringify(one)}`)
+      .join("; ");
+  } catch {
+    // What a model wrote need not be JSON.
+    return text;
+  }
 }
 
 function bounded(text: string): string {

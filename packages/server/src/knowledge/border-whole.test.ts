@@ -117,7 +117,7 @@ describe("what is known, as a whole", () => {
           said.push(data);
           return data
             .split("\n")
-            .filter((line) => /^\[\d+\] person/.test(line))
+            .filter((line) => /^\[\d+\] (?:person|action)/.test(line))
             .slice(0, 6)
             .map((line) => ({ text: line, seqs: [Number(/\d+/.exec(line)?.[0])] }));
         },

@@ -134,7 +134,7 @@ export class Distiller {
     const { model, signal, journal } = this.#deps;
     if (model.name() === undefined) return ruled;
     try {
-      return await modelLessons(model, events, ruled, { redact: (text) => this.#deps.knowledge.redact(text), signal });
+      return await modelLessons(model, events, ruled, { clean: await this.#deps.knowledge.redactor(), signal });
     } catch (error) {
       if (signal.aborted) throw error;
       journal.warn(`${key.session}: distilled by rules alone: ${GuildError.from(error).line}`);

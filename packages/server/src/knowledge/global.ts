@@ -103,10 +103,11 @@ export class GlobalKnowledge {
     await opened?.replica.refresh();
   }
 
-  /** A text without secrets and personal data, as everything is that leaves a session. */
-  async redact(text: string): Promise<string> {
+  /** Takes secrets and personal data out of a text, as out of everything that leaves a session. */
+  async redactor(): Promise<(text: string) => string> {
     const { redact } = await import("@guildhall/knowledge");
-    return redact(text, { scanner: this.#scanner, names: this.#deps.settings().names.split(","), personal: true }).text;
+    const options = { scanner: this.#scanner, names: this.#deps.settings().names.split(","), personal: true };
+    return (text) => redact(text, options).text;
   }
 
   /** The name under which a session's use is kept: the same for the session, and nobody's to turn back. */

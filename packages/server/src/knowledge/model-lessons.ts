@@ -15,13 +15,13 @@ export async function modelLessons(
   model: KnowledgeModel,
   events: readonly Event[],
   ruled: readonly Lesson[],
-  options: { redact(text: string): Promise<string>; signal: AbortSignal },
+  options: { clean(text: string): string; signal: AbortSignal },
 ): Promise<Lesson[]> {
   const { transcriptOf } = await import("@guildhall/knowledge");
   const seqs = new Set(events.map((event) => Number(event.seq)));
-  const candidates = ruled.map(({ text, seqs: cited }) => ({ text, seqs: cited }));
-  const data = `${transcriptOf(events)}\n\nCandidates that rules have found:\n${JSON.stringify(candidates)}`;
-  const said = answer.parse(await model.ask(INSTRUCTIONS, await options.redact(data), options.signal));
+  const candidates = ruled.map(({ text, seqs: cited }) => `- [${cited.join(", ")}] ${options.clean(text)}`);
+  const data = `${transcriptOf(events, { clean: (text) => options.clean(text) })}\n\nCandidates that rules have found:\n${candidates.join("\n")}`;
+  const said = answer.parse(await model.ask(INSTRUCTIONS, options.clean(data), options.signal));
   const written = said.flatMap(({ text, title, seqs: cited, confidence }): Lesson[] => {
     const there = [...new Set(cited)].filter((seq) => seqs.has(seq));
     if (there.length === 0 || text.trim().length < 20) return [];
