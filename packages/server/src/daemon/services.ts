@@ -233,19 +233,22 @@ export async function composeServices(options: ServicesOptions): Promise<Service
         },
       });
     },
-    prepareRun: async (record, run, workbench) => ({
-      tools: new JoinedTools({
-        base: toolSets.underPolicy(record.workspace, ""),
-        parts: await workbench.parts,
-        allows: access.terms(record.workspace, "", "").allowsTool,
-        leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
-      }),
-      takeover: run.takeover ?? !sharedDatabase,
-      dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
-      commandJudge: openCommandJudge,
-      ...(options.faults === undefined ? {} : { faults: options.faults }),
-      ...runTerms.of(record, run.credentials),
-    }),
+    prepareRun: async (record, run, workbench, masker) => {
+      await access.teach(record.workspace, masker);
+      return {
+        tools: new JoinedTools({
+          base: toolSets.underPolicy(record.workspace, ""),
+          parts: await workbench.parts,
+          allows: access.terms(record.workspace, "", "").allowsTool,
+          leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
+        }),
+        takeover: run.takeover ?? !sharedDatabase,
+        dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
+        commandJudge: openCommandJudge,
+        ...(options.faults === undefined ? {} : { faults: options.faults }),
+        ...runTerms.of(record, run.credentials),
+      };
+    },
   });
   const withCheckpointer = async <T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T> => {
     const workbench = openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker: screen.masker([]) });
@@ -280,7 +283,11 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     ids,
     settings,
     models: openModels,
-    screen: (text) => screen.words(text),
+    screen: async (workspace, text) => {
+      const masker = screen.masker([]);
+      if (text !== "") await access.teach(workspace, masker);
+      return masker.mask(text);
+    },
     checkSandbox: (name) => sandboxes.check(name),
     introduce: createIntroduction({ access, environments, parts, tools: toolSets, systemPrompt }),
   });

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import {
@@ -18,7 +19,7 @@ import type { Broker, NetworkDecision } from "@guildhall/sandbox";
 
 import type { Log } from "../daemon/log.ts";
 import { GrantStore } from "../secrets/grants.ts";
-import { openSecretStore } from "../secrets/open-store.ts";
+import { openSecretStore, secretsFile } from "../secrets/open-store.ts";
 import { Policies } from "../trust/policies.ts";
 import { TrustStore } from "../trust/trust-store.ts";
 import type { AccessServiceDeps } from "./access-service.ts";
@@ -57,6 +58,8 @@ export interface Access {
   readonly service: AccessServiceDeps;
   /** `asked`: the approval policy that the session names; empty: none. */
   terms(workspace: string, sandbox: string, asked: string): Terms;
+  /** Has the masker know what must not be seen of sessions in a workspace, before anything of them is written down. */
+  teach(workspace: string, masker: Masker): Promise<void>;
   /** Surroundings of a session's sandbox; its network decisions become events. */
   forSession(key: SessionKey, workspace: string, provider: string, masker: Masker, reviewed: boolean): Promise<Surroundings>;
   /** Surroundings of a sandbox without a session; its network decisions go into the daemon's log. */
@@ -87,7 +90,17 @@ export function createAccess(options: AccessOptions): Access {
           log: (line) => journal.warn(line),
         }),
     ));
-  const surroundings = new SurroundingsDesk({ policies, grants, secrets, broker });
+  const storedNames = async (): Promise<string[]> => {
+    const { store } = options.settings().secrets;
+    const atHand = store === "environment" || (store === "file" && existsSync(secretsFile(paths)));
+    // One that cannot be read is told of where a secret is to be used.
+    return atHand
+      ? await secrets()
+          .then((all) => all.names())
+          .catch(() => [])
+      : [];
+  };
+  const surroundings = new SurroundingsDesk({ policies, grants, secrets, storedNames, broker });
   let edition = policies.edition;
   /** Sandboxes kept from turn to turn follow what the operator has written meanwhile. */
   const follow = (): void => {
@@ -114,6 +127,7 @@ export function createAccess(options: AccessOptions): Access {
         notices,
       };
     },
+    teach: (workspace, masker) => surroundings.teach(workspace, masker),
     forSession(key, workspace, provider, masker, reviewed) {
       const decisions = new DecisionLog({ log, key, masker, journal });
       return surroundings.open({

@@ -37,6 +37,8 @@ export interface SurroundingsDeps {
   grants: GrantStore;
   /** Opened when the first secret is wanted. */
   secrets(): Promise<Secrets>;
+  /** Names of the secrets of a store that costs nothing to ask; none of one that is far away, or that nobody has made. */
+  storedNames(): Promise<string[]>;
   /** Started when the first sandbox may use the network. */
   broker(): Promise<Broker>;
 }
@@ -56,7 +58,7 @@ export class SurroundingsDesk {
   async open(request: SurroundingsRequest): Promise<Surroundings> {
     const { policy } = this.#deps.policies.of(request.workspace);
     const readOnly = [...policy.readOnly, ...(request.reviewed === true ? [] : protectedPaths(request.workspace, policy.unprotected))];
-    await this.#teach(request.masker, policy);
+    await this.teach(request.workspace, request.masker);
     // Without isolation there is no way out to guard, and nothing that a placeholder could be kept from.
     if (request.provider === "host" || !isNetworkOpen(policy.network)) return { spec: { readOnly }, close: async () => undefined };
     const known = new Map<string, string>();
@@ -91,9 +93,14 @@ export class SurroundingsDesk {
     return all.filter(({ secret }) => policy.secrets.only?.includes(secret) ?? true);
   }
 
-  /** Every secret that a grant names is masked, wherever it may go: files of a workspace can hold it all the same. */
-  async #teach(masker: Masker, policy: EffectivePolicy): Promise<void> {
-    const names = new Set([...policy.secrets.grants, ...this.#deps.grants.list()].map(({ secret }) => secret));
+  /**
+   * Every secret that a grant names, and every one of a store at hand, is masked, wherever it may go and whether or not it may be used: files
+   * of a workspace can hold it all the same.
+   */
+  async teach(workspace: string, masker: Masker): Promise<void> {
+    const { policy } = this.#deps.policies.of(workspace);
+    const granted = [...policy.secrets.grants, ...this.#deps.grants.list()].map(({ secret }) => secret);
+    const names = new Set([...granted, ...(await this.#deps.storedNames())]);
     if (names.size === 0) return;
     // A store that cannot be opened is told of where the secret is to be used; a session that uses none goes on.
     const secrets = await this.#deps.secrets().catch(() => undefined);

@@ -13,6 +13,11 @@ export interface SecretStoreOptions {
   env: Readonly<Record<string, string | undefined>>;
 }
 
+/** Where the encrypted file lies. */
+export function secretsFile(paths: Pick<Paths, "data">): string {
+  return join(paths.data, "secrets.json");
+}
+
 /** The store that the settings name. Throws `failed_precondition` when it cannot be reached with what there is. */
 export async function openSecretStore(options: SecretStoreOptions): Promise<Secrets> {
   const { settings, paths, env } = options;
@@ -20,7 +25,7 @@ export async function openSecretStore(options: SecretStoreOptions): Promise<Secr
   switch (settings.store) {
     case "file":
       // The key lies apart from the store, so that a copy of the data alone opens nothing.
-      return encryptedFileSecrets({ file: join(paths.data, "secrets.json"), keyFile: join(paths.config, "secrets.key") });
+      return encryptedFileSecrets({ file: secretsFile(paths), keyFile: join(paths.config, "secrets.key") });
     case "environment": {
       const own = Object.entries(env).filter(([name]) => name.startsWith(PREFIX));
       return environmentSecrets(Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value])));

@@ -5,8 +5,6 @@ import { createSecretScanner } from "@guildhall/core/secret-scan";
 export interface Screen {
   /** For what one session or tool brings forth; `secrets` are masked by their value. */
   masker(secrets: Iterable<string>): Masker;
-  /** Takes out of a person's words what is a secret by its shape. */
-  words(text: string): string;
 }
 
 /** `unknown`: whether secrets are to be recognised at all (the setting `secrets.mask_unknown`). */
@@ -18,7 +16,6 @@ export function createScreen(unknown: () => boolean): Screen {
       const own = scanner();
       return createMasker(secrets, own === undefined ? {} : { scanner: own });
     },
-    words: (text) => scanner()?.redact(text) ?? text,
   };
 }
 

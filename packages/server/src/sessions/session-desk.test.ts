@@ -48,7 +48,7 @@ function deskOn(test: TestContext) {
       approvalPolicy: "never",
       notices: [],
     }),
-    screen: (text) => text,
+    screen: async (_, text) => text,
     checkSandbox(name) {
       if (name === "none") throw new GuildError("invalid_argument", "there is no such sandbox");
     },

@@ -35,8 +35,8 @@ export interface SessionDeskDeps {
   settings(): Settings;
   models(): Promise<ModelProvider>;
   introduce: Introduce;
-  /** Takes secrets out of what a person says. */
-  screen(text: string): string;
+  /** Takes secrets out of what a person says to a session in this workspace. */
+  screen(workspace: string, text: string): Promise<string>;
   /** Throws when there is no such provider. */
   checkSandbox(name: string): void;
 }
@@ -77,7 +77,7 @@ export class SessionDesk {
     const { ids } = this.#deps;
     const settings = this.#deps.settings();
     const sandbox = this.#checkNames(request);
-    const [model, terms] = await Promise.all([
+    const [model, terms, words] = await Promise.all([
       this.#chooseModel(request.model, request.baseUrl, settings, { ...settings.keys, ...request.credentials }),
       this.#deps.introduce({
         workspace,
@@ -86,9 +86,9 @@ export class SessionDesk {
         approvals: request.approvalPolicy,
         review: request.apply === "review",
       }),
+      this.#deps.screen(workspace, request.goal),
     ]);
     const { systemPrompt, environmentHash, tools } = terms;
-    const words = this.#deps.screen(request.goal);
     const notices = words === request.goal ? terms.notices : [...terms.notices, MASKED_WORDS];
     const started = body.sessionStarted({
       workspace,
@@ -169,7 +169,7 @@ export class SessionDesk {
     const stored: EventBody =
       input.case === "message"
         ? body.messageReceived({
-            text: this.#deps.screen(input.value.text),
+            text: await this.#deps.screen(record.workspace, input.value.text),
             messageId: input.value.messageId === "" ? ids.next("msg") : input.value.messageId,
           })
         : input.case === "control"

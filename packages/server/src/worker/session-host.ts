@@ -29,7 +29,7 @@ export interface RunOptions {
 export interface SessionHostDeps {
   log: EventLog;
   /** Everything of a run but what this host adds; `workbench` is the session's, and warm when it was kept. */
-  prepareRun(record: SessionRecord, options: RunOptions, workbench: Workbench): PreparedRun | Promise<PreparedRun>;
+  prepareRun(record: SessionRecord, options: RunOptions, workbench: Workbench, masker: Masker): PreparedRun | Promise<PreparedRun>;
   openWorkbench(record: SessionRecord, masker: Masker): Promise<Workbench>;
   createMasker(credentials: Readonly<Record<string, string>>): Masker;
   deltas: DeltaHub;
@@ -273,7 +273,7 @@ export class SessionHost {
       masker.add(Object.values(options.credentials));
       const end = await runSession(
         {
-          ...(await this.#deps.prepareRun(current, options, workbench)),
+          ...(await this.#deps.prepareRun(current, options, workbench, masker)),
           log,
           key: hosted.key,
           worker: this.#worker,
