@@ -5,6 +5,8 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
+import { startFakeModelServer } from "@guildhall/core/testing";
+
 import { repository } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 import { pause, pidOf, type Service, ServiceSystem } from "./system.ts";
@@ -60,6 +62,41 @@ describe("five services as processes of their own", () => {
     ]);
     assert.equal(code, 0, stderr + stdout);
     assert.equal(readFileSync(join(system.home.directory, "run/steps.txt"), "utf8"), "1\n2\n");
+  });
+
+  it("show at the gateway what a model says at a worker before its reply is whole", async () => {
+    verifies("A2");
+    const [watched, read] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const calls = [{ tool: "finish", args: { done: true, summary: "all is said" } }];
+    const server = await startFakeModelServer({
+      reply: async () => {
+        await watched.promise;
+        return { text: "slowly said", pieces: 2, heldUntil: read.promise, calls };
+      },
+    });
+    try {
+      const url = `${server.origin}/v1`;
+      const id = await submit("say it", "--workspace", workspace("said"), "--model", "vllm/x", "--base-url", url, "--yes");
+      const { session } = await system.task(id, (task) => task["session"] !== "");
+      const request = { sessionId: session, fromSeq: 1, follow: true, deltas: true, untilTurnEnd: true };
+      const seen: string[] = [];
+      // Nothing would ever come if nobody told.
+      const signal = AbortSignal.timeout(120_000);
+      for await (const { deltas = [], events = [] } of system.stream("SessionService/WatchSession", request, { signal })) {
+        for (const { waiting, text } of deltas as Array<Record<string, string>>) {
+          if (waiting === "model") watched.resolve();
+          if (text === undefined) continue;
+          seen.push(text);
+          read.resolve();
+        }
+        for (const event of events as Array<Record<string, unknown>>) if ("modelReplied" in event) seen.push("the reply");
+      }
+      assert.ok(seen[0] !== undefined && seen[0] !== "" && "slowly said".startsWith(seen[0]), JSON.stringify(seen));
+      assert.ok(seen.includes("the reply"));
+      assert.equal((await system.ended(id)).state, "succeeded");
+    } finally {
+      await server.close();
+    }
   });
 
   it("spread tasks over workers, in the order of their graph", async () => {

@@ -19,6 +19,8 @@ export interface FakeReply {
   delayMs?: number;
   /** Wait between frames, milliseconds; default none, all frames in one write. */
   frameDelayMs?: number;
+  /** What follows the first frame of text waits for this. Not together with `frameDelayMs`. */
+  heldUntil?: Promise<unknown>;
   /** Into how many frames each text and each call's arguments are split. Default 1. */
   pieces?: number;
   fault?: FakeFault;

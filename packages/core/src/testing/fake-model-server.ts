@@ -200,7 +200,13 @@ async function send(
   const split = fault?.kind === "cut" && fault.at === "call" ? { ...reply, pieces: reply.pieces ?? 3 } : reply;
   const { frames, ending } = withFault(wire, wire.frames(split, ids), fault);
   if (reply.frameDelayMs === undefined) {
-    const body = frames.map((frame) => frame.text).join("");
+    const held = reply.heldUntil === undefined ? 0 : frames.findIndex(({ part }) => part === "text") + 1;
+    for (const frame of frames.slice(0, held)) response.write(frame.text);
+    await reply.heldUntil;
+    const body = frames
+      .slice(held)
+      .map((frame) => frame.text)
+      .join("");
     if (ending === "end") return ended(response, body);
     if (body !== "") await written(response, body);
   } else {

@@ -273,6 +273,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     shared: sharedDatabase,
     local: seams.role !== "orchestrator" && seams.role !== "worker",
     desk: () => desk,
+    deltas: hub,
     checkpoints: (workspace) => checkpointStores.open(workspace),
     withCheckpointer,
   });

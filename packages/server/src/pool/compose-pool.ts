@@ -20,6 +20,7 @@ import { type Offer, WorkerService } from "@guildhall/protocol/internal";
 import type { Log } from "../daemon/log.ts";
 import type { SessionDesk } from "../sessions/session-desk.ts";
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
+import type { DeltaHub } from "../worker/deltas.ts";
 import type { SessionHost, SessionRunner } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -50,6 +51,8 @@ export interface PoolDeps {
   /** This process works on sessions too. */
   local: boolean;
   busy(): () => void;
+  /** Where sessions of this process tell what is on its way, and where people watch it. */
+  deltas: DeltaHub;
   checkpoints(workspace: string): Promise<CheckpointStore>;
   withCheckpointer<T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T>;
   /** Where credentials go that must not go to workers; default: they stay in this process. */
@@ -110,6 +113,7 @@ export function composePool(deps: PoolDeps): Pool {
     },
   });
   const agentDeps = {
+    deltas: deps.deltas,
     host,
     log,
     clock,

@@ -7,10 +7,11 @@ import type { Log } from "../daemon/log.ts";
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
 import { cancelSessions } from "./cancel-sessions.ts";
 import { closeTurn } from "./close-turn.ts";
+import { DeltaRelay, type DeltaRelayHub } from "./delta-relay.ts";
 import { endDelivery } from "./end-delivery.ts";
 import { GraphKeeper } from "./graph-keeper.ts";
 import { offerOf } from "./offer-of.ts";
-import { asSchedulerWorker, checkHello, type Member, type ToWorker } from "./pool-members.ts";
+import { asSchedulerWorker, checkHello, type Member, newMember, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
 import { asQueued, asRunning, compareRows, givenAway, overdue, POLICY, type Running } from "./running-task.ts";
 import { describeShares, policyOf, type Shares } from "./shares.ts";
@@ -30,6 +31,7 @@ export interface DispatcherDeps {
   /** Called when there is work; the result when there is none. */
   busy(): () => void;
   shares(): Shares;
+  deltas: DeltaRelayHub;
   times?: PoolTimes;
 }
 
@@ -45,6 +47,7 @@ export class Dispatcher {
   readonly #waiting = new Map<string, TaskRecord>();
   readonly #running = new Map<string, Running>();
   readonly #graphs: GraphKeeper;
+  readonly #deltas: DeltaRelay;
   readonly #attended = new Set<string>();
   #tick: NodeJS.Timeout | undefined;
   #ticks = 0;
@@ -56,6 +59,7 @@ export class Dispatcher {
     this.#deps = deps;
     this.#times = deps.times ?? POOL_TIMES;
     this.#graphs = new GraphKeeper(deps.tenant, deps.store);
+    this.#deltas = new DeltaRelay(deps.deltas, (session) => this.#workerOf(session));
     this.id = deps.ids.next("wrk");
   }
 
@@ -63,7 +67,7 @@ export class Dispatcher {
   async start(): Promise<void> {
     const open = await this.#deps.store.open(this.#deps.tenant);
     for (const task of open) if (task.state === TaskState.QUEUED) this.#enqueue(task);
-    await this.#advanceAll(open);
+    this.added(await this.#graphs.advanceAll(open));
     const failed = (error: unknown): void => this.#deps.journal.error("the pool cannot be watched", error);
     this.#tick = setInterval(() => void this.#watch().catch(failed), 1_000);
     this.#tick.unref();
@@ -147,26 +151,17 @@ export class Dispatcher {
   async join(hello: Hello, send: (message: ToWorker) => void, local: boolean): Promise<Member> {
     checkHello(hello);
     const { clock, store, tenant } = this.#deps;
-    const known = this.#members.get(hello.workerId);
-    const member: Member = {
-      id: hello.workerId,
-      hello,
-      send,
-      heard: clock.monotonic(),
-      load: known?.load ?? 0,
-      warm: new Set(hello.warm),
-      draining: false,
-      restUntil: 0,
-      joined: known?.joined ?? new Date(),
-      local,
-    };
+    const member = newMember(hello, this.#members.get(hello.workerId), { send, heard: clock.monotonic(), local });
     this.#members.set(member.id, member);
     const { heartbeatMs, fenceMs, leaseMs } = this.#times;
     send({ kind: { case: "welcome", value: { orchestratorId: this.id, heartbeatMs, fenceMs, leaseMs } } });
     for (const { taskId, epoch } of hello.held) {
       const task = await store.adopt(tenant, taskId, epoch, this.id, this.#times.claimMs);
       if (task === undefined) send({ kind: { case: "stop", value: { taskId, epoch, now: true } } });
-      else this.#running.set(taskId, { task, member: member.id, yielding: false });
+      else {
+        this.#running.set(taskId, { task, member: member.id, yielding: false });
+        this.#deltas.given(task.session ?? "");
+      }
     }
     // What it was given and does not hold it has given up.
     const held = new Set(hello.held.map(({ taskId }) => taskId));
@@ -182,6 +177,8 @@ export class Dispatcher {
 
   /** Something that a worker said. */
   async heard(member: Member, { kind }: JoinRequest): Promise<void> {
+    // No sign of life: a worker whose hearing is cut off goes on telling.
+    if (kind.case === "deltas") return this.#deltas.heard(member, kind.value);
     member.heard = this.#deps.clock.monotonic();
     if (kind.case === "heartbeat") {
       member.heard -= kind.value.silentMs;
@@ -214,6 +211,11 @@ export class Dispatcher {
     clearInterval(this.#tick);
     clearImmediate(this.#deciding);
     this.#rest?.();
+  }
+
+  #workerOf(session: string): Member | undefined {
+    for (const { task, member } of this.#running.values()) if (task.session === session) return this.#members.get(member);
+    return undefined;
   }
 
   #of({ taskId, epoch }: { taskId: string; epoch: number }): Running | undefined {
@@ -305,6 +307,7 @@ export class Dispatcher {
     const message = await offerOf(log, claimed, { fresh: session !== undefined, unattended: !this.#attended.has(key.session) });
     // Where it has just gone, its silence is found out.
     this.#members.get(worker)?.send?.(message);
+    this.#deltas.given(key.session);
   }
 
   async #over(running: Running, { ended, yielded, reason, undelivered }: RunOver): Promise<void> {
@@ -383,12 +386,6 @@ export class Dispatcher {
     const { taken, left } = compareRows(open, this.#waiting, this.#running);
     for (const task of left) this.#enqueue(task);
     for (const id of taken) this.#dequeue(id);
-    if (this.#ticks % 6 === 0) await this.#advanceAll(open);
-  }
-
-  /** Whoever saw the last task of theirs end may have died before it could say what follows. */
-  async #advanceAll(open: readonly TaskRecord[]): Promise<void> {
-    const graphs = new Set(open.flatMap(({ state, graph }) => (state === TaskState.WAITING ? [graph] : [])));
-    for (const graph of graphs) this.added(await this.#graphs.advance(graph));
+    if (this.#ticks % 6 === 0) this.added(await this.#graphs.advanceAll(open));
   }
 }

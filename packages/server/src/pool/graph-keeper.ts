@@ -19,6 +19,14 @@ export class GraphKeeper {
     return await this.#follow(await this.#store.ofGraph(this.#tenant, graph), [TaskState.WAITING], (run) => run.advance());
   }
 
+  /** The same for every graph of tasks that wait: whoever saw the last task of theirs end may have died before it could say what follows. */
+  async advanceAll(open: readonly TaskRecord[]): Promise<TaskRecord[]> {
+    const graphs = new Set(open.flatMap(({ state, graph }) => (state === TaskState.WAITING ? [graph] : [])));
+    const changed: TaskRecord[] = [];
+    for (const graph of graphs) changed.push(...(await this.advance(graph)));
+    return changed;
+  }
+
   /** Cancels a task and all that depend on it and have not ended. */
   async cancel(task: TaskRecord): Promise<TaskRecord[]> {
     const open = [TaskState.WAITING, TaskState.QUEUED, TaskState.RUNNING, TaskState.HELD];

@@ -4,6 +4,8 @@ export interface Outbox<T> {
   /** No more come; those pushed before still go out. */
   end(): void;
   items(): AsyncIterable<T>;
+  /** Messages that nobody has taken yet. */
+  readonly length: number;
 }
 
 export function createOutbox<T>(): Outbox<T> {
@@ -19,6 +21,9 @@ export function createOutbox<T>(): Outbox<T> {
     end() {
       ended = true;
       wake.resolve();
+    },
+    get length() {
+      return waiting.length;
     },
     async *items() {
       for (;;) {

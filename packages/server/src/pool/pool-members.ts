@@ -23,6 +23,20 @@ export interface Member {
   readonly local: boolean;
 }
 
+/** Somebody who says hello at `heard` (monotonic), for the first time or again; `known`: what was known of it before. */
+export function newMember(hello: Hello, known: Member | undefined, now: Pick<Member, "send" | "heard" | "local">): Member {
+  return {
+    id: hello.workerId,
+    hello,
+    load: known?.load ?? 0,
+    warm: new Set(hello.warm),
+    draining: false,
+    restUntil: 0,
+    joined: known?.joined ?? new Date(),
+    ...now,
+  };
+}
+
 /** Throws `version_mismatch` for a worker that we have no protocol in common with. */
 export function checkHello(hello: Hello): void {
   if (hello.workerId === "") throw new GuildError("invalid_argument", "the worker does not say who it is");

@@ -9,7 +9,9 @@ import { type JoinRequestSchema, type JoinResponse, type Offer, WorkerService } 
 
 import type { Log } from "../daemon/log.ts";
 import { fromStatus } from "../rpc/from-status.ts";
+import type { DeltaHub } from "../worker/deltas.ts";
 import type { SessionHost } from "../worker/session-host.ts";
+import { DeltaSender } from "./delta-sender.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
 import { POOL_TIMES } from "./pool-times.ts";
 
@@ -38,6 +40,8 @@ export interface WorkerAgentDeps {
   /** After its turn is done, before its task is. */
   deliver(offer: Offer, record: SessionRecord): Promise<void>;
   credentials(session: string): Record<string, string>;
+  /** Where its sessions tell what is on its way. */
+  deltas: Pick<DeltaHub, "subscribe">;
 }
 
 interface Work {
@@ -53,6 +57,7 @@ interface Work {
 export class WorkerAgent {
   readonly #deps: WorkerAgentDeps;
   readonly #work = new Map<string, Work>();
+  readonly #deltas: DeltaSender;
   readonly #end = new AbortController();
   readonly #cpu = measureCpu();
   #outbox: Outbox<Message> | undefined;
@@ -64,6 +69,7 @@ export class WorkerAgent {
 
   constructor(deps: WorkerAgentDeps) {
     this.#deps = deps;
+    this.#deltas = new DeltaSender(deps.deltas);
   }
 
   get id(): string {
@@ -143,6 +149,7 @@ export class WorkerAgent {
       }
     } finally {
       clearInterval(beat);
+      this.#deltas.endAll();
       outbox.end();
       if (this.#outbox === outbox) this.#outbox = undefined;
     }
@@ -179,6 +186,12 @@ export class WorkerAgent {
     } else if (kind.case === "stop") {
       const own = this.#work.get(kind.value.taskId);
       if (own?.offer.epoch === kind.value.epoch) this.#leave(own.offer, kind.value.now);
+    } else if (kind.case === "listen") {
+      const { session, on } = kind.value;
+      // What it does not work on would never end.
+      const own = [...this.#work.values()].some(({ offer }) => offer.session?.session === session);
+      if (on && own) this.#deltas.begin(session, outbox);
+      else this.#deltas.end(session);
     } else if (kind.case === "drain") {
       this.#draining = true;
       for (const { offer } of this.#work.values()) this.#leave(offer, false);
@@ -230,6 +243,7 @@ export class WorkerAgent {
       // What it left running must be gone before anybody hears that it is over.
       await host.cool(key.session);
       this.#work.delete(taskId);
+      this.#deltas.end(key.session);
       if (this.#work.size === 0) {
         this.#idle.resolve();
         this.#idle = Promise.withResolvers();

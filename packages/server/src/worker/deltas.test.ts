@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import type { Delta } from "@guildhall/protocol";
+import { create } from "@bufbuild/protobuf";
+import { type Delta, DeltaSchema } from "@guildhall/protocol";
 
 import { createDeltaHub } from "./deltas.ts";
 
@@ -46,6 +47,50 @@ describe("the delta hub", () => {
     assert.equal(seen.length, 1);
     hub.clear("a");
     hub.subscribe("a", () => assert.fail("it waits for nothing"));
+  });
+
+  it("tells when somebody begins to watch a session, and when nobody does any more", () => {
+    const hub = createDeltaHub(50);
+    const told: unknown[] = [];
+    hub.onWatched((session, on) => told.push([session, on]));
+    const first = hub.subscribe("a", () => undefined);
+    const second = hub.subscribe("a", () => undefined);
+    assert.deepEqual([hub.isWatched("a"), hub.isWatched("b")], [true, false]);
+    first();
+    assert.deepEqual(told, [["a", true]]);
+    second();
+    assert.deepEqual(told, [
+      ["a", true],
+      ["a", false],
+    ]);
+    const again = hub.subscribe("a", () => undefined);
+    first();
+    assert.equal(hub.isWatched("a"), true, "who has left before ends nothing of others");
+    again();
+    assert.equal(told.length, 4);
+  });
+
+  it("passes on at once what another process has published, and keeps nothing of it when nobody watches", () => {
+    const hub = createDeltaHub(50);
+    const there = (kind: Delta["kind"]): Delta[] => [create(DeltaSchema, { kind })];
+    hub.relay("a", there({ case: "waiting", value: "lost" }));
+    const seen: Delta[] = [];
+    const leave = hub.subscribe("a", (deltas) => seen.push(...deltas));
+    hub.relay("a", there({ case: "waiting", value: "model" }));
+    hub.relay("a", there({ case: "text", value: "Hello" }));
+    hub.relay("b", there({ case: "text", value: "another session" }));
+    assert.deepEqual(kinds(seen), [
+      ["waiting", "model"],
+      ["text", "Hello"],
+    ]);
+    const late: Delta[] = [];
+    hub.subscribe("a", (deltas) => late.push(...deltas))();
+    assert.deepEqual(kinds(late), [["waiting", "model"]]);
+    hub.clear("a");
+    hub.subscribe("a", () => assert.fail("it waits for nothing"))();
+    hub.relay("a", there({ case: "waiting", value: "model" }));
+    leave();
+    hub.subscribe("a", () => assert.fail("nothing is known of it any more"));
   });
 
   it("keeps a bounded end of what nobody takes", (test) => {

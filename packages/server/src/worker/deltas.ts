@@ -8,6 +8,11 @@ export interface DeltaHub {
   subscribe(session: string, deliver: (deltas: Delta[]) => void): () => void;
   /** Forgets what the session waited for. */
   clear(session: string): void;
+  /** What another process has published of a session that runs there, for those who watch it here; nothing of it is kept when nobody does. */
+  relay(session: string, deltas: Delta[]): void;
+  isWatched(session: string): boolean;
+  /** From now on `listener`, and nobody else, is told when somebody begins to watch a session and when the last one has left. */
+  onWatched(listener: (session: string, on: boolean) => void): void;
 }
 
 export type DeltaKind = { text: string } | { reasoning: string } | { output: string; callId: string } | { waiting: string };
@@ -16,6 +21,7 @@ export type DeltaKind = { text: string } | { reasoning: string } | { output: str
 export function createDeltaHub(batchMs = 50): DeltaHub {
   const topics = new Map<string, Topic>();
   const waiting = new Map<string, string>();
+  let watched: (session: string, on: boolean) => void = () => undefined;
   const flush = (topic: Topic): void => {
     topic.timer = undefined;
     const deltas = topic.pending.map(toDelta);
@@ -31,19 +37,34 @@ export function createDeltaHub(batchMs = 50): DeltaHub {
       topic.timer ??= setTimeout(() => flush(topic), batchMs);
     },
     subscribe(session, deliver) {
-      const topic = topics.get(session) ?? { subscribers: new Set(), pending: [], timer: undefined };
+      const known = topics.get(session);
+      const topic: Topic = known ?? { subscribers: new Set(), pending: [], timer: undefined, waitingThere: undefined };
       topics.set(session, topic);
       topic.subscribers.add(deliver);
-      const now = waiting.get(session);
+      const now = topic.waitingThere ?? waiting.get(session);
       if (now !== undefined) deliver([toDelta({ waiting: now })]);
+      if (known === undefined) watched(session, true);
       return () => {
         topic.subscribers.delete(deliver);
-        if (topic.subscribers.size > 0) return;
+        if (topic.subscribers.size > 0 || topics.get(session) !== topic) return;
         clearTimeout(topic.timer);
         topics.delete(session);
+        watched(session, false);
       };
     },
-    clear: (session) => void waiting.delete(session),
+    clear(session) {
+      waiting.delete(session);
+      const topic = topics.get(session);
+      if (topic !== undefined) topic.waitingThere = undefined;
+    },
+    relay(session, deltas) {
+      const topic = topics.get(session);
+      if (topic === undefined) return;
+      for (const { kind } of deltas) if (kind.case === "waiting") topic.waitingThere = kind.value;
+      for (const deliver of topic.subscribers) deliver(deltas);
+    },
+    isWatched: (session) => topics.has(session),
+    onWatched: (listener) => void (watched = listener),
   };
 }
 
@@ -51,6 +72,8 @@ interface Topic {
   subscribers: Set<(deltas: Delta[]) => void>;
   pending: DeltaKind[];
   timer: NodeJS.Timeout | undefined;
+  /** What the session waits for in the process where it runs, if that is another. */
+  waitingThere: string | undefined;
 }
 
 /** Text that is shown while it comes; of more than this only the end is. */

@@ -1,0 +1,38 @@
+import type { DeltasMessage } from "@guildhall/protocol/internal";
+
+import type { DeltaHub } from "../worker/deltas.ts";
+import type { Member } from "./pool-members.ts";
+
+/**
+ * Brings what is on its way in sessions that run in other processes to those who watch them here. Workers are asked for it only while somebody
+ * watches; one in this process publishes at the same hub and is never asked.
+ */
+export class DeltaRelay {
+  readonly #hub: DeltaRelayHub;
+  readonly #workerOf: (session: string) => Member | undefined;
+
+  /** `workerOf`: who works on a session just now. */
+  constructor(hub: DeltaRelayHub, workerOf: (session: string) => Member | undefined) {
+    this.#hub = hub;
+    this.#workerOf = workerOf;
+    hub.onWatched((session, on) => this.#ask(session, on));
+  }
+
+  /** A worker has just been given the session, or holds it still after its connection broke. */
+  given(session: string): void {
+    this.#hub.clear(session);
+    if (this.#hub.isWatched(session)) this.#ask(session, true);
+  }
+
+  /** What a worker tells; of sessions that it does not work on (any more) nothing is believed. */
+  heard(member: Member, { session, deltas }: DeltasMessage): void {
+    if (this.#workerOf(session)?.id === member.id) this.#hub.relay(session, deltas);
+  }
+
+  #ask(session: string, on: boolean): void {
+    const member = this.#workerOf(session);
+    if (member?.local === false) member.send?.({ kind: { case: "listen", value: { session, on } } });
+  }
+}
+
+export type DeltaRelayHub = Pick<DeltaHub, "clear" | "relay" | "isWatched" | "onWatched">;
