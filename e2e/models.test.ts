@@ -150,6 +150,11 @@ describe("one string chooses the model", () => {
     const bad = await home.guild(["model", "test", "vllm/x", "--base-url", `${server.origin}/v1`]);
     assert.equal(bad.code, 1);
     assert.match(bad.stdout, /does not call functions[\s\S]*text:vllm\/x/);
+    for (const [spec, advice] of [
+      ["text:vllm/x", /asked with text already; try it with JSON: guild model test json:vllm\/x\n/],
+      ["json:vllm/x", /asked for JSON already: try a model that is larger/],
+    ] as const)
+      assert.match((await home.guild(["model", "test", spec, "--base-url", `${server.origin}/v1`])).stdout, advice);
   });
 
   it("a session goes on with another model while it works", async () => {

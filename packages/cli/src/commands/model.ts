@@ -103,10 +103,18 @@ export function test(context: Context, spec: string, options: JsonOption & { bas
       context.stdout.write(`${facts.answered_by}: ${verdict}\n`);
       const cost = usage?.costKnown === true ? money(usage.costUsd) : "cost not known";
       context.stdout.write(`${count(facts.input_tokens)} tokens in, ${count(facts.output_tokens)} out, ${facts.total_ms} ms, ${cost}\n`);
-      if (!calls) context.stdout.write(`try it with text instead: guild model test text:${spec}\n`);
+      if (!calls) context.stdout.write(`${advice(spec)}\n`);
     }
     return calls ? exitCode.done : exitCode.failed;
   });
+}
+
+/** What to do about a model that did not call the function. */
+function advice(spec: string): string {
+  const asked = /^(text|json|llama):/.exec(spec)?.[1];
+  if (asked === undefined) return `try it with text instead: guild model test text:${spec}`;
+  if (asked === "json") return "it was asked for JSON already: try a model that is larger, or better at following instructions";
+  return `it was asked with text already; try it with JSON: guild model test json:${asked === "text" ? spec.slice("text:".length) : spec}`;
 }
 
 /** `guild session model`: another model from the session's next step on. */
