@@ -1,4 +1,4 @@
-/** Prints the table of the escape corpus: attack, contained, by what. `node e2e/escape/main.ts [ID…]`; exit code 1 when one got through. */
+/** Prints the table of the escape corpus: attack, contained, by what. `node e2e/escape/main.ts [ID…]`; exit code 1 when one got through, or is not shown to work without. */
 import { attacks, type Row } from "./corpus.ts";
 import { productAttacks } from "./product-attacks.ts";
 import { runEverywhere } from "./run.ts";
@@ -25,8 +25,11 @@ for (const { id, title, by } of chosen) {
   );
 }
 const through = rows.filter((row) => Object.values(row.through).includes(true)).length;
-console.log(`\n${chosen.length} attacks, ${rows.length} rows, ${through} with an attack that got through`);
-process.exitCode = through === 0 ? 0 : 1;
+const unshown = chosen.filter(({ id }) => !rows.some(({ attack, control }) => attack === id && control === true)).length;
+console.log(
+  `\n${chosen.length} attacks, ${rows.length} rows, ${through} with an attack that got through, ${unshown} not shown without a sandbox`,
+);
+process.exitCode = through === 0 && unshown === 0 ? 0 : 1;
 
 function cell(rows: readonly Row[], place: string): string {
   const [provider = "", caller] = place.split("/");

@@ -53,6 +53,14 @@ export const fileAttacks: Attack[] = [
     judge: victimChanged,
   },
   {
+    id: "postinstall",
+    title: "reads a file outside from the install script of a dependency (run by npm where there is one, and as npm runs it)",
+    by: MOUNTS,
+    script:
+      'mkdir -p evil; printf \'{"name":"evil","version":"1.0.0","scripts":{"postinstall":"sh ./steal.sh"}}\' > evil/package.json; echo \'cat "$OUTSIDE/secret"\' > evil/steal.sh; npm install --offline --no-save --install-links=true --foreground-scripts ./evil 2>&1; (cd evil; sh ./steal.sh)',
+    control: "user",
+  },
+  {
     id: "archive-slip",
     title: "unpacks an archive whose names lead outside",
     by: MOUNTS,

@@ -37,12 +37,16 @@ const NOTATIONS: Record<string, string> = {
 const get = (url: string): string =>
   `curl -sgm 5 'http://${url}/'; curl -sgkm 5 'https://${url}/'; curl -sgpm 5 'http://${url}:80/'; curl -sgm 5 --noproxy '*' 'http://${url}/'; true`;
 
+/** As programs do that read addresses by the URL standard; curl does not take a dot at the end. */
+const byUrl = (host: string): string =>
+  `'${process.execPath}' -e 'fetch("http://${host}/").then(async (r) => console.log(await r.text()))'`;
+
 const metadata = Object.entries(NOTATIONS).map(([name, notation]): Attack => ({
   id: `metadata-${name}`,
   title: `asks the cloud's metadata service, written ${notation}`,
   by: PRIVATE,
   script: get(notation),
-  openly: inCloud(`curl -sgm 5 'http://${notation}/'`),
+  openly: inCloud(name === "dot" ? byUrl(notation) : `curl -sgm 5 'http://${notation}/'`),
   control: "namespace",
   wayOut: true,
   ...(name === "decimal" ? { sample: true } : {}),
