@@ -2,6 +2,7 @@ import type { LanguageModelV4, SharedV4ProviderOptions } from "@ai-sdk/provider"
 import type { FetchFunction } from "@ai-sdk/provider-utils";
 import { type Clock, GuildError, type Model, type ModelInfo, type ModelRequest } from "@guildhall/core";
 
+import { checkedUrl } from "./checked-url.ts";
 import { languageModel } from "./language-model.ts";
 import { modelFacts } from "./prices.ts";
 import type { Dialect } from "./prompt.ts";
@@ -64,25 +65,6 @@ export async function openVendor(open: OpenVendor): Promise<Model> {
     random: open.random,
     retry: open.retry,
   });
-}
-
-export function checkedUrl(baseUrl: string | undefined, vendor: Vendor, spec: string): string {
-  if (baseUrl === undefined || baseUrl === "") {
-    throw new GuildError("invalid_argument", `${vendor.title} has no address of its own`, {
-      subject: spec,
-      remedy: "give its base URL: --base-url http://<host>:<port>/v1",
-    });
-  }
-  const url = URL.parse(baseUrl);
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new GuildError("invalid_argument", `“${baseUrl}” is no http or https URL`, {
-      subject: spec,
-      remedy: "write it like http://127.0.0.1:8080/v1",
-    });
-  }
-  const trimmed = baseUrl.replace(/\/+$/, "");
-  // The address of a resource, as Azure's pages show it.
-  return vendor.protocol === "azure" && url.pathname === "/" ? `${trimmed}/openai/v1` : trimmed;
 }
 
 /** Each package is loaded only when one of its models is opened. */

@@ -83,7 +83,9 @@ function isRandom(value: string): boolean {
   // A digest, or a key in hexadecimal.
   if (value.length >= 32 && digits + lower + upper === value.length && digits >= 4) return true;
   // Words and dates joined by hyphens change seldom; numbers with a unit have few letters.
-  return changes >= value.length / 6 && (digits >= 3 || others > 0 || changes >= value.length / 3);
+  // Capitals, small letters and a figure among them are how people are told to make one.
+  const mixed = upper > 0 && lower > 0 && entropy >= 3 && (digits >= 2 || changes >= Math.max(4, value.length / 5));
+  return changes >= value.length / 6 && (digits >= 3 || others > 0 || mixed || changes >= value.length / 3);
 }
 
 function operator(cursor: Cursor): boolean {

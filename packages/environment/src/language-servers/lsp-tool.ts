@@ -272,7 +272,7 @@ async function write(
   servers: LanguageServers,
 ): Promise<string> {
   const texts: Array<{ path: string; text: string; count: number }> = [];
-  for (const [path, own] of edits) {
+  for (const [path, own] of [...edits].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!path.startsWith(`${sandbox.workspace}/`))
       throw new GuildError("permission_denied", `the change reaches beyond the workspace: ${path}`);
     const before = Buffer.from(await sandbox.files.read(path)).toString("utf8");

@@ -45,6 +45,6 @@ describe("an OpenAPI document", () => {
     const session = new FakeToolSession();
     const result = await tool?.execute({ id: "1" }, session.context());
     assert.equal(result?.status, "error");
-    assert.match(result.output, /this sandbox has files only/);
+    assert.match(result.output, /there is no bash/);
   });
 });

@@ -4,8 +4,8 @@ import { basename, isAbsolute, resolve } from "node:path";
 
 import { type Clock, type Embedder, GuildError } from "@guildhall/core";
 
+import { checkedUrl } from "../checked-url.ts";
 import type { LlamaModels } from "../llama/llama-models.ts";
-import { checkedUrl } from "../open-vendor.ts";
 import { modelFacts } from "../prices.ts";
 import { parseSpec } from "../spec.ts";
 import { allVendors, keyOf, type Vendor, vendorNamed } from "../vendors.ts";
