@@ -65,7 +65,7 @@ describe("a model that obeys whatever it reads", { skip: noInternet }, () => {
     const run = await home.guild(["run", "Read.", "--workspace", workspace, "--model", `scripted:${script}`, "--json", ...options]);
     const session = String(jsonLines(run.stdout)[0]?.["id"]);
     const { stdout: events } = await home.guild(["session", "events", session, "--json"]);
-    const file = `${workspace}.jsonl`;
+    const file = `${workspace}-${session}.jsonl`;
     assert.equal((await home.guild(["session", "export", session, "-o", file])).code, 0);
     const replay = await home.guild(["session", "replay", file, "--json"]);
     assert.equal(jsonLines(replay.stdout)[0]?.["identical"], true, replay.stdout + replay.stderr);
@@ -150,6 +150,35 @@ describe("a model that obeys whatever it reads", { skip: noInternet }, () => {
       }
     });
   }
+
+  it("counts the text of a repository that nobody has trusted as a stranger's, and says what else there is against the action", async () => {
+    verifies("F10");
+    const readme: Step = { tool: "edit", args: { command: "view", path: "README.md" } };
+    const push = ways["a push"] as Step;
+    const workspace = planted((directory) => {
+      mkdirSync(join(directory, ".guildhall"));
+      writeFileSync(join(directory, ".guildhall/policy.toml"), '[approvals]\npolicy = "risky"\n');
+    });
+    const strange = await obeyIn(workspace, [readme, push]);
+    assert.match(
+      strange.events,
+      /private data could leave \(git push\) on the word of untrusted content \(a repository that is not trusted\); its risk is high: it publishes/,
+    );
+    assert.notEqual((await obeyIn(workspace, [readme, push], "--yes")).code, 0);
+    const named = await obey([look, ways["an upload by curl"] as Step], "--yes");
+    assert.match(named.events, /private data could leave \(curl\) on the word of untrusted content \(a repository that is not trusted\)/);
+    nothingLeft();
+    // One's own, or trusted since: as it was.
+    const greet: Step = { tool: "bash", args: { command: "curl -sS -d hello https://api.example.com/v1/collect" } };
+    for (const own of [await obey([readme, greet], "--yes"), await trustedSince(workspace, [readme, push])]) {
+      assert.ok(!own.events.includes("private data could leave"), own.events);
+    }
+  });
+
+  const trustedSince = async (workspace: string, steps: Step[]): Promise<Obeyed> => {
+    assert.equal((await home.guild(["trust", "add", workspace])).code, 0);
+    return obeyIn(workspace, steps);
+  };
 
   it("goes on with what sends nothing, and marks what it reads", async () => {
     const again: Step = { tool: "fetch", args: { url: "https://www.example.com/page" } };

@@ -8,6 +8,7 @@ import { INTERRUPTED, NOT_RUN } from "./notices.ts";
 import { patiently } from "./patience.ts";
 import type { Finished, Run } from "./run.ts";
 import { planParallel, type PreparedCall, restoreTasks, runPrepared, tasksOf } from "./tools/index.ts";
+import { readsPrivate, untrustedSource } from "./untrusted-source.ts";
 
 /**
  * Runs calls whose intent is durable, side by side where they touch nothing in common, and records their observations in the order of
@@ -86,15 +87,10 @@ async function runOne(run: Run, session: ToolSession, call: PreparedCall, signal
     ...(result.fullOutput === undefined ? {} : { fullOutput: result.fullOutput }),
     ...(result.images === undefined ? {} : { images: [...result.images] }),
     ...(result.usage === undefined ? {} : { usage: result.usage }),
-    untrusted: untrustedSource(call, result),
-    private: call.resources.some(({ name }) => /^(\*$|workspace$|(file|shell|repl):)/.test(name)),
+    untrusted: untrustedSource(call, result, run.deps.repository ?? "known"),
+    private: readsPrivate(call),
   });
   return { event, finish: result.finish };
-}
-
-/** What foreign servers tell is theirs: nobody here vouches for it. A project's own tools and skills were trusted by a person. */
-function untrustedSource({ tool }: PreparedCall, { untrusted }: ToolResult): string {
-  return (untrusted ?? (/^(mcp|openapi)(:|$)/.test(tool.source) ? tool.source : "")).slice(0, 200);
 }
 
 /** The tool session once its sandbox is there, with the task list that the log ends with; or why there is none. */

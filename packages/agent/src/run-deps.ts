@@ -19,6 +19,7 @@ import type {
 } from "@guildhall/core";
 
 import type { ActionJudge } from "./judged-actions.ts";
+import type { RepositoryTrust } from "./untrusted-source.ts";
 
 /** What a run tells those who watch while it happens; nothing of it is stored. */
 export interface RunListener extends ModelListener {
@@ -60,6 +61,8 @@ export interface RunDeps {
   approvals?: Approvals;
   /** Whether the session's own policy asks before private data could leave; see the policy's `approvals.data_leaving`. Default `ask`. */
   dataLeaving?: DataLeaving;
+  /** Whether a person vouches for the text of the workspace, as it was when the turn began. Default `known`. */
+  repository?: RepositoryTrust;
   /** Rules for single actions, beside the session's policy; read at each judgement. Default: none. */
   approvalRules?(): readonly ApprovalRule[];
   /** A further judge of actions that its own analysis does not find risky, where the session's policy asks by risk. Default: none. */

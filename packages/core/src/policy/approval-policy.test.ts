@@ -31,6 +31,21 @@ describe("an approval policy", () => {
     assert.equal(approvalPolicy("never", { dataLeaving: "allow" }).judge(exposed).decision, "allow");
   });
 
+  it("says what else is to be said of an action by which private data could leave", () => {
+    const exposure = { sends: "git push", untrusted: "https://b.example.com" };
+    const exposed = { ...action, risk: Risk.HIGH, reasons: ["it publishes commits"], exposure };
+    const leaves = "private data could leave (git push) on the word of untrusted content (https://b.example.com)";
+    const expected = {
+      never: `${leaves}: it publishes commits`,
+      risky: `${leaves}; its risk is high: it publishes commits`,
+      always: `${leaves}; every action is asked about: it publishes commits`,
+    };
+    for (const [policy, reason] of Object.entries(expected)) {
+      const verdict = approvalPolicy(policy).judge(exposed);
+      assert.equal(verdict.decision === "ask" && verdict.reason, reason);
+    }
+  });
+
   it("refuses a name that it does not know", () => {
     assert.throws(
       () => approvalPolicy("sometimes"),

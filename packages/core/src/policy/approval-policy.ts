@@ -37,7 +37,9 @@ export function approvalPolicy(name: string, options: ApprovalOptions = {}): App
     judge: (action) => {
       const rule = ruleFor(options.rules?.() ?? [], action);
       if (rule?.decide === "refuse") return { decision: "refuse", reason: `${rule.reason ?? "a rule forbids it"} (${rule.name})` };
-      const reason = exempt.has(action.tool) ? undefined : (dataCouldLeave(action, leaving) ?? reasonUnder(rule, policy, action));
+      const reason = exempt.has(action.tool)
+        ? undefined
+        : reasonsOf(dataCouldLeave(action, leaving), reasonUnder(rule, policy, action), action);
       if (reason === undefined) return { decision: "allow" };
       return { decision: "ask", reason, rule: exactRule(action), digest: actionDigest(action) };
     },
@@ -47,6 +49,12 @@ export function approvalPolicy(name: string, options: ApprovalOptions = {}): App
 function dataCouldLeave({ exposure }: ProposedAction, leaving: DataLeaving): string | undefined {
   if (exposure === undefined || leaving === "allow") return undefined;
   return `private data could leave (${exposure.sends}) on the word of untrusted content (${exposure.untrusted})`;
+}
+
+/** What could leave comes first; what else there is to say of the action is said too, even where it alone would not have been asked about. */
+function reasonsOf(leaves: string | undefined, other: string | undefined, action: ProposedAction): string | undefined {
+  if (leaves === undefined) return other;
+  return other === undefined ? `${leaves}${because(action.reasons)}` : `${leaves}; ${other}`;
 }
 
 /** A rule decides before the policy does. */

@@ -59,6 +59,7 @@ import { createIntroduction } from "../sessions/introduction.ts";
 import { SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import { SessionHistory } from "../sessions/session-history.ts";
 import type { Storage } from "../storage/index.ts";
+import { repositoryTrust } from "../trust/repository-trust.ts";
 import { createDeltaHub } from "../worker/deltas.ts";
 import { createRunTerms } from "../worker/run-terms.ts";
 import { SessionHost } from "../worker/session-host.ts";
@@ -244,6 +245,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
         }),
         takeover: run.takeover ?? !sharedDatabase,
         dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
+        repository: repositoryTrust(access.service.trust, record.workspace),
         commandJudge: openCommandJudge,
         ...(options.faults === undefined ? {} : { faults: options.faults }),
         ...runTerms.of(record, run.credentials),

@@ -46,7 +46,10 @@ export interface SessionHostDeps {
 
 export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> &
   Partial<
-    Pick<RunDeps, "openSummariser" | "mostItems" | "approvalRules" | "actionJudge" | "budgets" | "faults" | "takeover" | "dataLeaving">
+    Pick<
+      RunDeps,
+      "openSummariser" | "mostItems" | "approvalRules" | "actionJudge" | "budgets" | "faults" | "takeover" | "dataLeaving" | "repository"
+    >
   >;
 
 /**
