@@ -17,6 +17,8 @@ export class UpdateStream {
   readonly #tools = new Map<string, string>();
   readonly #outputs = new Map<string, string>();
   #streamed = { text: "", reasoning: "" };
+  /** A reply is stored, and no other has begun: what still comes of its text was late, and is said already. */
+  #replied = false;
   /** What the agent said last, so that a summary is not said twice. */
   #said = "";
 
@@ -27,10 +29,15 @@ export class UpdateStream {
 
   delta({ kind }: Delta): SessionUpdate[] {
     switch (kind.case) {
+      case "waiting":
+        if (kind.value === "model") this.#replied = false;
+        return [];
       case "text":
+        if (this.#replied) return [];
         this.#streamed.text += kind.value;
         return [chunk("agent_message_chunk", kind.value)];
       case "reasoning":
+        if (this.#replied) return [];
         this.#streamed.reasoning += kind.value;
         return [chunk("agent_thought_chunk", kind.value)];
       case "output": {
@@ -55,6 +62,7 @@ export class UpdateStream {
           ...rest("agent_message_chunk", text, this.#streamed.text),
         ];
         this.#streamed = { text: "", reasoning: "" };
+        this.#replied = true;
         if (text !== "") this.#said = text;
         return [...missing, ...toolCalls.filter(({ tool }) => tool !== "finish").map((call) => this.#begun(call))];
       }

@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import type { SessionUpdate } from "@agentclientprotocol/sdk";
+import { create } from "@bufbuild/protobuf";
+import { type Delta, DeltaSchema, type Event, EventSchema, ModelRepliedSchema } from "@guildhall/protocol";
+
+import { UpdateStream } from "./updates.ts";
+
+const waiting = create(DeltaSchema, { kind: { case: "waiting", value: "model" } });
+const text = (value: string): Delta => create(DeltaSchema, { kind: { case: "text", value } });
+const replied = (value: string): Event =>
+  create(EventSchema, { body: { case: "modelReplied", value: create(ModelRepliedSchema, { text: value }) } });
+
+/** What a client has been told the agent says, for events and deltas in this order. */
+function said(...items: Array<Delta | Event>): string {
+  const updates = new UpdateStream({ workspace: "/w", withMessages: true });
+  const all = items.flatMap((item): SessionUpdate[] =>
+    item.$typeName === "guildhall.v1.Delta" ? updates.delta(item) : updates.event(item),
+  );
+  return all
+    .map((update) => ("content" in update && "text" in (update.content as object) ? (update.content as { text: string }).text : ""))
+    .join("");
+}
+
+describe("what an editor is told the agent says", () => {
+  it("is each word once, wherever a reply's text stands to its event", () => {
+    assert.equal(said(waiting, text("one "), text("two"), replied("one two")), "one two");
+    assert.equal(said(waiting, text("one "), replied("one two"), text("two")), "one two", "the last came late");
+    assert.equal(said(replied("one two")), "one two", "nothing came on its way");
+    const second = said(waiting, text("one"), replied("one"), text("one"), waiting, text("two"), replied("two and more"));
+    assert.equal(second, "onetwo and more");
+  });
+});
