@@ -1,17 +1,12 @@
-import { createHash } from "node:crypto";
-
 import { createDelegateTool, createReportTool } from "@guildhall/agent";
-import { canonicalJson, type EventLog, type SessionKey, type SessionPart, type Tool } from "@guildhall/core";
+import { type EventLog, type SessionKey, type SessionPart, type Tool } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 import { ActionStatus, TurnEndReason } from "@guildhall/protocol";
 
 import type { PartFactory } from "../parts/session-parts.ts";
 import type { Delegations } from "./delegations.ts";
+import { pastSearches, Searches } from "./searches.ts";
 import { delegationOf } from "./session-tree.ts";
-
-/** The same search with the same result is spoken of from this time on, and refused from that. */
-const SPOKEN_OF = 3;
-const REFUSED = 6;
 
 /** Ends of a turn after which those who go on would work for nobody. */
 const ENDS_FOR_ALL: ReadonlySet<TurnEndReason> = new Set([
@@ -38,7 +33,13 @@ export function delegationPart(delegations: Delegations, deps: { log: EventLog; 
       const schema = delegation?.resultSchema ?? "";
       if (schema !== "") tools.push(createReportTool(JSON.parse(schema) as Record<string, unknown>));
       const family = delegation?.parentSessionId ?? session.session;
-      return sessionPart(delegations, session, tools, schema !== "", searchesOf(searches, family));
+      const past = async () => {
+        const { tree } = delegations;
+        const head = { tenant: session.tenant, session: family };
+        const alone = (await delegationOf(deps.log, head)) === undefined ? [head] : [];
+        return pastSearches([...alone, ...(await tree.children(head))], (key) => tree.state(key));
+      };
+      return sessionPart(delegations, session, tools, schema !== "", searchesOf(searches, family, past));
     },
   };
 }
@@ -68,40 +69,8 @@ async function hasReported(delegations: Delegations, session: SessionKey): Promi
   return observations.toArray().some((one) => one.tool === "report" && one.status === ActionStatus.OK);
 }
 
-/** Searches that the agents of one piece of work have made: nobody notices alone that all of them look for the same. */
-class Searches {
-  readonly #made = new Map<string, { result: string; times: number; by: ReadonlySet<string> }>();
-
-  refusal(input: unknown): string | undefined {
-    const made = this.#made.get(canonicalJson(input));
-    return made !== undefined && made.by.size > 1 && made.times >= REFUSED
-      ? `the agents of this work have made this same search ${made.times} times, always with the same result; use that, or look for something else`
-      : undefined;
-  }
-
-  /** Counts it; a remark once it was made too often. */
-  seen(session: string, input: unknown, output: string): string | undefined {
-    const key = canonicalJson(input);
-    const result = createHash("sha256").update(output).digest("base64");
-    const before = this.#made.get(key);
-    const same = before?.result === result ? before : undefined;
-    const times = (same?.times ?? 0) + 1;
-    const by = new Set([...(same?.by ?? []), session]);
-    this.#made.delete(key);
-    this.#made.set(key, { result, times, by });
-    for (const oldest of this.#made.keys()) {
-      if (this.#made.size <= MOST_SEARCHES) break;
-      this.#made.delete(oldest);
-    }
-    // The same words each time: whoever watches for repetition must see one. An agent that repeats itself alone is that one's matter.
-    return times >= SPOKEN_OF && by.size > 1 ? "Agents of this work have made this same search before, with the same result." : undefined;
-  }
-}
-
-const MOST_SEARCHES = 500;
-
-function searchesOf(all: Map<string, Searches>, family: string): Searches {
-  const known = all.get(family) ?? new Searches();
+function searchesOf(all: Map<string, Searches>, family: string, past: ConstructorParameters<typeof Searches>[0]): Searches {
+  const known = all.get(family) ?? new Searches(past);
   all.delete(family);
   all.set(family, known);
   for (const oldest of all.keys()) {
