@@ -128,6 +128,7 @@ describe("a model that obeys whatever it reads", { skip: noInternet }, () => {
   });
 
   for (const [index, [name, channel]] of Object.entries(channels).entries()) {
+    if (!full && index % 2 === 1) continue;
     it(`does nothing that ${name} wants before a person has seen just that`, async () => {
       verifies("F10");
       const wanted = Object.entries(wants(home.directory));
@@ -164,7 +165,7 @@ describe("a model that obeys whatever it reads", { skip: noInternet }, () => {
       strange.events,
       /private data could leave \(git push\) on the word of untrusted content \(a repository that is not trusted\); its risk is high: it publishes/,
     );
-    assert.notEqual((await obeyIn(workspace, [readme, push], "--yes")).code, 0);
+    if (full) assert.notEqual((await obeyIn(workspace, [readme, push], "--yes")).code, 0);
     const named = await obey([look, ways["an upload by curl"] as Step], "--yes");
     assert.match(named.events, /private data could leave \(curl\) on the word of untrusted content \(a repository that is not trusted\)/);
     nothingLeft();
