@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 import { resolvePaths } from "@guildhall/core/paths";
+import { removeTree } from "@guildhall/core/testing";
 
 /** The repository. */
 export const root = dirname(dirname(import.meta.dirname));
@@ -93,7 +94,7 @@ export class Home {
       const { runtime } = resolvePaths({ env: this.env, home: this.directory, uid, tmp: tmpdir() });
       rmSync(runtime, { recursive: true, force: true });
     }
-    rmSync(this.directory, { recursive: true, force: true });
+    removeTree(this.directory);
   }
 }
 

@@ -34,6 +34,7 @@ export * from "./fake-model-server.ts";
 export type { FakeCall, FakeFault, FakeReply, FakeWire } from "./fake-model-server-reply.ts";
 export { processSandbox } from "./process-sandbox.ts";
 export { type Random, seededRandom } from "./random.ts";
+export { removeTree } from "./remove-tree.ts";
 export * from "./operation-store.contract.ts";
 export * from "./operation-store.ts";
 export * from "./sandbox-run.ts";

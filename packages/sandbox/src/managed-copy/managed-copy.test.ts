@@ -216,7 +216,7 @@ describe("a managed copy", () => {
   );
 });
 
-describe("a sandbox on a file system without id-mapped mounts", { skip: !asRoot && "only root needs them" }, () => {
+describe("a sandbox on a file system without id-mapped mounts", { skip: !asRoot && "only root can mount such a file system" }, () => {
   it("works on a copy, whose result comes home as the owner's", async () => {
     const overlay = await mountOverlay();
     const fixture = await providerFixture((stateDir) => new BubblewrapProvider({ stateDir }));

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, realpathSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 
 import type { ProjectFacts, ResolvedEnvironment } from "@guildhall/core";
+import { removeTree } from "@guildhall/core/testing";
 
 import { writeFlake } from "../../init/write-flake.ts";
 import { hostFiles } from "../../project/host-files.ts";
@@ -18,7 +19,7 @@ import { nixSource } from "./nix-source.ts";
 describe("flakes over inputs that a stub stands for", () => {
   const place = realpathSync(mkdtempSync(join(tmpdir(), "guild-inputs-")));
   chmodSync(place, 0o755);
-  after(() => rmSync(place, { recursive: true, force: true }));
+  after(() => removeTree(place));
   const { nixpkgs, devenv } = writeStubInputs(join(place, "inputs"), ["bashInteractive", "coreutils", "git", "nodejs_22", "hello"]);
   const setup: NixSetup = {
     command: ["nix"],

@@ -7,7 +7,6 @@ import {
   mkdtempSync,
   readdirSync,
   realpathSync,
-  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -17,7 +16,7 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 
 import { GuildError, type ResolveRequest } from "@guildhall/core";
-import { environmentSourceContract } from "@guildhall/core/testing";
+import { environmentSourceContract, removeTree } from "@guildhall/core/testing";
 
 import { hostFiles } from "../../project/host-files.ts";
 import { writeFixtureFlake } from "../../testing/fixture-flake.ts";
@@ -27,7 +26,7 @@ import { copyNix, storePathOf } from "./nix-store.ts";
 
 const made: string[] = [];
 after(() => {
-  for (const directory of made) rmSync(directory, { recursive: true, force: true });
+  for (const directory of made) removeTree(directory);
 });
 
 function directory(name: string): string {
