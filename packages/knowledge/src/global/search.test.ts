@@ -41,6 +41,15 @@ async function opened(doubt?: (knowledge: Knowledge) => Promise<boolean>, dense:
 }
 
 describe("search over what is known", () => {
+  it("gives what is nearest to a fact by words alone, where that is asked for, though it would answer no question", async () => {
+    const { replica, texts } = await opened();
+    const road = "The mountain road is closed while there is snow.";
+    const winter = "In winter everyone drives over the mountain road.";
+    await replica.add([fact(road), fact(winter)], by);
+    assert.deepEqual(await texts(winter), [winter]);
+    assert.deepEqual((await texts(winter, { related: true })).slice(0, 2), [winter, road]);
+  });
+
   it("finds what is valid, in the scopes and with the tags that are asked for, and as it was", async () => {
     const { clock, replica, texts, search } = await opened();
     const { items } = await replica.add(

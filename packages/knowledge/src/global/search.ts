@@ -35,6 +35,8 @@ export interface GlobalQuery extends Asker {
   /** Milliseconds. */
   asOf?: number;
   withDoubtful?: boolean;
+  /** Whatever is nearest, though it would be no answer to a question. */
+  related?: boolean;
   /** By words alone, without waiting for the text encoder. */
   quick?: boolean;
   signal?: AbortSignal;
@@ -123,7 +125,7 @@ export class GlobalSearch {
       accept: accepts(ledger, query, now),
       ...(signal === undefined ? {} : { signal }),
     });
-    const answers = relevant(hits);
+    const answers = query.related === true ? hits : relevant(hits);
     this.#collaborative ??= new Collaborative(ledger.items(), now);
     const others = this.#collaborative.scores(
       answers.map((hit) => hit.id),

@@ -79,7 +79,8 @@ export class Contradictions {
     };
     const own = replica.read(id);
     const query = [own.title, own.key, own.text].filter((part) => part !== "").join(" ");
-    const near = await search.find({ query, limit: BESIDE + 1, ...(own.scope === undefined ? {} : { scopes: [own.scope] }) });
+    const scopes = own.scope === undefined ? [] : [own.scope];
+    const near = await search.find({ query, limit: BESIDE + 1, scopes, related: true });
     const ruled = ledger.openClashes(id).flatMap((clash) => clash.items);
     const beside = new Map<string, Knowledge>();
     for (const other of [...ruled, ...near.found.flatMap(({ item }) => item?.id ?? [])]) {
