@@ -185,6 +185,8 @@ export class Dispatcher {
       member.load = kind.value.load;
       member.warm = new Set(kind.value.warm);
       member.send?.({ kind: { case: "seen", value: {} } });
+      if (!member.hears) this.#decideSoon();
+      member.hears = true;
     } else if (kind.case === "answer" && !kind.value.accepted) {
       const running = this.#of(kind.value);
       // A moment to breathe, so that refusal and offer do not chase each other.

@@ -17,6 +17,8 @@ export interface Member {
   load: number;
   warm: ReadonlySet<string>;
   draining: boolean;
+  /** It has answered on its present connection: one that can speak and not hear is offered nothing. */
+  hears: boolean;
   /** It refused something: nothing is offered until then, monotonic. */
   restUntil: number;
   readonly joined: Date;
@@ -31,6 +33,7 @@ export function newMember(hello: Hello, known: Member | undefined, now: Pick<Mem
     load: known?.load ?? 0,
     warm: new Set(hello.warm),
     draining: false,
+    hears: false,
     restUntil: 0,
     joined: known?.joined ?? new Date(),
     ...now,
@@ -68,6 +71,6 @@ export function asSchedulerWorker(member: Member, now: number): Worker {
     environmentKinds: new Set(member.hello.environmentKinds),
     warm: member.warm,
     load: Math.min(member.load, 0.95),
-    draining: member.draining || member.send === undefined || member.restUntil > now,
+    draining: member.draining || !member.hears || member.send === undefined || member.restUntil > now,
   };
 }

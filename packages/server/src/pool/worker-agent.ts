@@ -138,12 +138,15 @@ export class WorkerAgent {
           this.#heartbeatMs = message.kind.value.heartbeatMs;
           this.#outbox = outbox;
           this.#deps.journal.info(`${this.id} has joined ${message.kind.value.orchestratorId}`);
-          beat ??= setInterval(() => {
+          const tell = (): void => {
             if (this.#deps.clock.monotonic() - this.#heard > this.#fenceMs) silent.abort();
             // An answer is as old as the heartbeat before: only what is beyond that is silence.
             const silentMs = Math.round(Math.max(0, this.#deps.clock.monotonic() - this.#heard - this.#heartbeatMs));
             outbox.push({ kind: { case: "heartbeat", value: { load: this.#cpu(), warm: this.#warm(), silentMs } } });
-          }, message.kind.value.heartbeatMs);
+          };
+          beat ??= setInterval(tell, message.kind.value.heartbeatMs);
+          // At once: until then nobody knows that it hears.
+          tell();
         }
         this.#receive(message, outbox);
       }

@@ -1,17 +1,25 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { GuildError, type Model, ModelError, type ModelProvider } from "@guildhall/core";
+import { GuildError, type Model, ModelError, type ModelProvider, type ModelReply } from "@guildhall/core";
 import { ModelService } from "@guildhall/protocol";
 
 import { fromStatus } from "../rpc/from-status.ts";
+import { patiently } from "./patiently.ts";
 
-/** The models of a models service, as the Model port: who uses them holds no key. */
+/**
+ * The models of a models service, as the Model port: who uses them holds no key. A service that goes away is asked again for as long as it takes
+ * to start it anew. A reply that was on its way is lost with it: that call is made, and paid for, a second time.
+ */
 export function remoteModels(transport: Transport, peer: string): ModelProvider {
   const client = createClient(ModelService, transport);
+  const ask = <T>(call: () => Promise<T>): Promise<T> =>
+    patiently(() =>
+      call().catch((error: unknown) => {
+        throw fromStatus(error, peer);
+      }),
+    );
   return {
     async open({ spec, baseUrl = "", step = 0 }) {
-      const described = await client.describeModel({ model: spec, baseUrl }, unary).catch((error: unknown) => {
-        throw fromStatus(error, peer);
-      });
+      const described = await ask(() => client.describeModel({ model: spec, baseUrl }, unary));
       const { provider, contextTokens, maxOutputTokens, priceKnown } = described;
       const price = {
         input: described.inputUsdPerMillion,
@@ -23,12 +31,8 @@ export function remoteModels(transport: Transport, peer: string): ModelProvider 
       return remoteModel(client, { info, baseUrl, step, peer });
     },
     async choose({ configured = "", credentials }) {
-      try {
-        const { model, baseUrl, reason } = await client.chooseModel({ configured, credentials }, unary);
-        return { spec: model, reason, ...(baseUrl === "" ? {} : { baseUrl }) };
-      } catch (error) {
-        throw fromStatus(error, peer);
-      }
+      const { model, baseUrl, reason } = await ask(() => client.chooseModel({ configured, credentials }, unary));
+      return { spec: model, reason, ...(baseUrl === "" ? {} : { baseUrl }) };
     },
   };
 }
@@ -44,18 +48,25 @@ function remoteModel(
     info,
     async generate(request, signal, listener) {
       if (signal.aborted) throw new ModelError("cancelled", "the call was cancelled", { cause: signal.reason });
-      try {
-        const asked = { ...request, model: info.spec, baseUrl, step: next };
+      const asked = { ...request, model: info.spec, baseUrl, step: next };
+      const call = async (): Promise<ModelReply> => {
         for await (const { kind } of client.generate(asked, { signal })) {
           if (kind.case === "text") listener?.text?.(kind.value);
           else if (kind.case === "reasoning") listener?.reasoning?.(kind.value);
           else if (kind.case === "waiting") listener?.waiting?.(kind.value);
-          else if (kind.case === "reply") {
-            next++;
-            return kind.value;
-          }
+          else if (kind.case === "reply") return kind.value;
         }
         throw new ModelError("cut", "the models service ended the reply before it was whole", { remedy: "try again" });
+      };
+      const lost = (error: unknown): never => {
+        const meant = fromStatus(error, peer);
+        if (GuildError.is(meant, "unavailable")) listener?.waiting?.(`for the models service: ${meant.message}`);
+        throw meant;
+      };
+      try {
+        const reply = await patiently(() => call().catch(lost), signal);
+        next++;
+        return reply;
       } catch (error) {
         throw failureOf(error, signal, peer);
       }

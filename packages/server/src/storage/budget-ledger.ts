@@ -21,8 +21,8 @@ export interface BudgetLedger extends Budgets {
 
 /**
  * Reserves before a call and settles after it, so that calls at the same time never promise the same money twice: what is spent passes a limit
- * by one call under way at the most. A reservation whose call nobody settles is gone after `holdMs`. `pathOf`: the budget that a session
- * counts against; empty: none.
+ * by one call under way at the most. A reservation whose call nobody settles is gone when its session is taken over, and after `holdMs`; what is
+ * settled late counts all the same. `pathOf`: the budget that a session counts against; empty: none.
  */
 export function createBudgetLedger(
   database: Database,
@@ -108,10 +108,11 @@ export function createBudgetLedger(
 
 const NOTHING: Spending = { steps: 0, tokens: 0, costUsd: 0, seconds: 0 };
 
-/** What calls under way hold of a budget and of those below it. */
+/** What calls under way hold of a budget and of those below it. A call of an epoch that is over is nobody's any more. */
 const HELD = `SELECT COALESCE(sum(steps), 0) AS held_steps, COALESCE(sum(tokens), 0) AS held_tokens, COALESCE(sum(cost_usd), 0) AS held_cost_usd,
-  COALESCE(sum(seconds), 0) AS held_seconds FROM guildhall.reservation
-  WHERE tenant_id = $1 AND (path = $2 OR starts_with(path, $2 || '/')) AND expires_at >= now()`;
+  COALESCE(sum(seconds), 0) AS held_seconds FROM guildhall.reservation r
+  WHERE r.tenant_id = $1 AND (r.path = $2 OR starts_with(r.path, $2 || '/')) AND r.expires_at >= now() AND r.epoch >= COALESCE(
+    (SELECT s.epoch FROM guildhall.session s WHERE s.tenant_id = r.tenant_id AND s.session_id = r.session_id), 0)`;
 
 interface BudgetRow {
   path: string;
