@@ -4,6 +4,7 @@ export { McpConnection } from "./mcp/connection.ts";
 export { ElicitationDesk } from "./mcp/elicitation.ts";
 export { mcpTools } from "./mcp/mcp-tools.ts";
 export { McpPart, type McpPartOptions } from "./mcp/mcp-part.ts";
+export { crossAppSignIn } from "./mcp/cross-app-sign-in.ts";
 export { machineSignIn } from "./mcp/machine-sign-in.ts";
 export { clientOf } from "./mcp/sign-in-for.ts";
 export type { Sampler, SamplingRequest } from "./mcp/sampling.ts";

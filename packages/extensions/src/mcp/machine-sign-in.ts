@@ -1,5 +1,7 @@
-import { GuildError, type Secrets } from "@guildhall/core";
+import type { Secrets } from "@guildhall/core";
 import type { OAuthClientProvider } from "@modelcontextprotocol/client";
+
+import { credential } from "./credential.ts";
 
 /** How a program signs in as itself. */
 export interface MachineCredentials {
@@ -23,21 +25,8 @@ export async function machineSignIn(
   const { ClientCredentialsProvider, PrivateKeyJwtProvider } = await import("@modelcontextprotocol/client");
   const { client_id: clientId = "", issuer: expectedIssuer = "", private_key: key, algorithm = "", scope } = credentials;
   const common = { clientId, expectedIssuer, clientName: "Guildhall", ...(scope === undefined ? {} : { scope }) };
-  const read = async (value: string): Promise<string> => (origin === "operator" ? await stored(value, await secrets()) : value);
+  const read = (value: string): Promise<string> => credential(value, origin, secrets);
   return key === undefined
     ? new ClientCredentialsProvider({ ...common, clientSecret: await read(credentials.client_secret ?? "") })
     : new PrivateKeyJwtProvider({ ...common, privateKey: await read(key), algorithm });
-}
-
-async function stored(value: string, secrets: Secrets): Promise<string> {
-  const [, name] = /^\$\{(\w+)\}$/.exec(value) ?? [];
-  if (name === undefined) return value;
-  const found = await secrets.get(name);
-  if (found === undefined) {
-    throw new GuildError("failed_precondition", `there is no secret ${name} to sign in with`, {
-      subject: name,
-      remedy: `guild secret set ${name}`,
-    });
-  }
-  return found;
 }

@@ -6,6 +6,7 @@ import type { McpLink } from "./connection.ts";
 import { SandboxTransport } from "./sandbox-transport.ts";
 import type { NamedMcpServer } from "./server-config.ts";
 import { signInFor } from "./sign-in-for.ts";
+import { StoredSignIn } from "./stored-sign-in.ts";
 
 export interface McpLinkOptions {
   server: NamedMcpServer;
@@ -39,18 +40,20 @@ export function mcpLink({ server, sandbox, secrets }: McpLinkOptions): McpLink {
       const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/client");
       const url = new URL(config.url);
       const direct = config.network === "direct";
-      const authProvider = secrets === undefined ? undefined : await signInFor(server, secrets);
+      const opened = await sandbox;
+      const reach: SessionFetch = direct ? (to, init) => fetch(to, init) : createSessionFetch(opened);
+      const authProvider = secrets === undefined ? undefined : await signInFor(server, secrets, reach);
       if (!direct && authProvider !== undefined && url.protocol !== "https:") {
         throw new GuildError("failed_precondition", "a token is sent over https only", { subject: config.url });
       }
-      const opened = await sandbox;
       const headers: Record<string, string> = {};
       for (const [name, value] of Object.entries(config.headers)) headers[name] = direct ? value : await expandVariables(opened, value);
-      const reach: SessionFetch = direct ? (to, init) => fetch(to, init) : createSessionFetch(opened);
       const transport = new StreamableHTTPClientTransport(url, {
         fetch: reach,
         requestInit: { headers },
         ...(authProvider === undefined ? {} : { authProvider }),
+        // A person's sign-in looks at it more closely; a program's credentials go to nobody who only calls himself their issuer.
+        skipIssuerMetadataValidation: authProvider instanceof StoredSignIn && config.oauth?.issuer !== undefined,
       });
       return { transport };
     },

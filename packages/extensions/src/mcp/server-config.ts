@@ -23,13 +23,25 @@ const http = z.object({
       client_secret: z.string().optional(),
       client_metadata_url: z.url().optional(),
       scope: z.string().optional(),
-      /** `client_credentials`: the program signs in as itself, without a person, with its secret or with what it signs with its key. */
-      grant: z.enum(["authorization_code", "client_credentials"]).default("authorization_code"),
-      /** Who may be shown the credentials of `client_credentials`: the issuer of the authorization server. */
+      /**
+       * `client_credentials`: the program signs in as itself, without a person, with its secret or with what it signs with its key.
+       * `cross_app_access`: an enterprise's identity provider vouches for the person whose ID token it is given.
+       */
+      grant: z.enum(["authorization_code", "client_credentials", "cross_app_access"]).default("authorization_code"),
+      /** The one authorization server that may take part: its issuer. */
       issuer: z.url().optional(),
       /** PEM (PKCS 8), and what is signed with it, for example `ES256`. */
       private_key: z.string().optional(),
       algorithm: z.string().optional(),
+      identity_provider: z
+        .object({
+          issuer: z.url(),
+          token_endpoint: z.url().optional(),
+          client_id: z.string(),
+          client_secret: z.string().optional(),
+          id_token: z.string(),
+        })
+        .optional(),
     })
     .refine(
       ({ grant, client_id, client_secret, private_key, algorithm, issuer }) =>
@@ -38,6 +50,11 @@ const http = z.object({
           issuer !== undefined &&
           (client_secret !== undefined || (private_key !== undefined && algorithm !== undefined))),
       "client_credentials needs client_id, issuer, and client_secret or private_key with algorithm",
+    )
+    .refine(
+      ({ grant, client_id, client_secret, issuer, identity_provider }) =>
+        grant !== "cross_app_access" || [client_id, client_secret, issuer, identity_provider].every((given) => given !== undefined),
+      "cross_app_access needs client_id, client_secret, issuer and identity_provider",
     )
     .optional(),
 });

@@ -53,7 +53,12 @@ export async function signIn(options: Omit<StoredSignInOptions, "person"> & { op
     const challenge = extractWWWAuthenticateParams(asked);
     const { resourceMetadataUrl } = challenge;
     const scope = wanted ?? challenge.scope ?? options.scope;
-    const place = { serverUrl: options.url, ...(resourceMetadataUrl === undefined ? {} : { resourceMetadataUrl }) };
+    const place = {
+      serverUrl: options.url,
+      ...(resourceMetadataUrl === undefined ? {} : { resourceMetadataUrl }),
+      // The provider looks at it more closely.
+      skipIssuerMetadataValidation: options.issuer !== undefined,
+    };
     const first = await auth(provider, { ...place, ...(scope === undefined ? {} : { scope }) });
     if (first === "AUTHORIZED") return;
     const said = await answer.promise;

@@ -5,6 +5,7 @@ import type {
   OAuthClientInformationContext,
   OAuthClientMetadata,
   OAuthClientProvider,
+  OAuthDiscoveryState,
   StoredOAuthClientInformation,
   StoredOAuthTokens,
 } from "@modelcontextprotocol/client";
@@ -26,6 +27,11 @@ export interface StoredSignInOptions {
   /** Address of a document that describes us as a client, for servers that take one. */
   clientMetadataUrl?: string;
   scope?: string;
+  /**
+   * The one issuer that may take part. Of a server that is its own authorization server (the layout of 2025-03-26, without metadata of the
+   * resource) it may be another name than its address; of every other the name has to be the address that it was found at (RFC 8414, 3.3).
+   */
+  issuer?: string;
   /** Where a person can be sent now; without it the server's question ends in `unauthenticated`. */
   person?: { redirectUrl: string; state: string; open(url: URL): void };
 }
@@ -39,6 +45,7 @@ export function signInSecret(url: string): string {
 export class StoredSignIn implements OAuthClientProvider {
   readonly #options: StoredSignInOptions;
   #verifier = "";
+  #discovered: OAuthDiscoveryState | undefined;
 
   constructor(options: StoredSignInOptions) {
     this.#options = options;
@@ -63,6 +70,17 @@ export class StoredSignIn implements OAuthClientProvider {
 
   get clientMetadataUrl(): string {
     return this.#options.clientMetadataUrl ?? "";
+  }
+
+  /** What was found when the person was sent on his way: he comes back to the same. */
+  discoveryState(): OAuthDiscoveryState | undefined {
+    return this.#options.person === undefined ? undefined : this.#discovered;
+  }
+
+  /** Throws `permission_denied` before anything is shown to an authorization server that the configuration does not name. */
+  saveDiscoveryState(found: OAuthDiscoveryState): void {
+    checkIssuer(found, this.#options);
+    this.#discovered = found;
   }
 
   state(): string {
@@ -134,4 +152,27 @@ export class StoredSignIn implements OAuthClientProvider {
     if (Object.keys(kept).length === 0) await secrets.delete(name);
     else await secrets.set(name, JSON.stringify(kept));
   }
+}
+
+function checkIssuer(found: OAuthDiscoveryState, { issuer, url }: StoredSignInOptions): void {
+  if (issuer === undefined) return;
+  const { authorizationServerUrl: place, authorizationServerMetadata: metadata } = found;
+  const named = metadata?.issuer ?? place;
+  const refuse = (why: string): never => {
+    throw new GuildError("permission_denied", `${why}: the configuration names ${issuer}`, {
+      subject: url,
+      remedy: "correct oauth.issuer if that is the one you mean",
+    });
+  };
+  if (bare(named) !== bare(issuer)) refuse(`it sends people to the authorization server ${named}`);
+  if (bare(named) === bare(place)) return;
+  const ends = metadata === undefined ? [] : [metadata.authorization_endpoint, metadata.token_endpoint, metadata.registration_endpoint];
+  const origin = new URL(url).origin;
+  for (const end of [place, ...ends]) {
+    if (end !== undefined && new URL(end).origin !== origin) refuse(`${end} calls itself ${named} and is another server`);
+  }
+}
+
+function bare(address: string): string {
+  return address.replace(/\/+$/, "");
 }
