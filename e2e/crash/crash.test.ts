@@ -67,10 +67,12 @@ describe("a run of twenty steps, killed", () => {
     it(`in the daemon at ${point} of a message sent meanwhile, goes on: what is stored is there once`, async () => {
       verifies("A6", "B5");
       await bench.home.guild(["down", "--now"]);
+      const goOn = bench.holdAfter(5);
       const { workspace, run } = bench.start({ env: { GUILD_FAULTS: `${point}@1=kill` } });
       const told = await run.until(/Step 5\./);
       const session = /ses_\w+/.exec(told)?.[0] ?? "";
       const sent = await bench.home.guild(["session", "send", session, "A word in between."]);
+      goOn();
       assert.notEqual(sent.code, 0, "it was not acknowledged");
       const finished = await run.finished;
       await bench.resumeAndCheck(workspace, finished, point);

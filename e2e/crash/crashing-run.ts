@@ -28,6 +28,17 @@ export class CrashBench {
     return { workspace, run: this.home.start(["run", GOAL, "--workspace", workspace, ...model, "--json"], options) };
   }
 
+  /** The model answers nothing beyond this step until what is returned has been called. */
+  holdAfter(step: number): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const script = inConversation(replies);
+    this.#server.answer(async (request) => {
+      if (request.turns >= step) await promise;
+      return script(request);
+    });
+    return resolve;
+  }
+
   /** Process id of the database that belongs to this home. */
   databasePid(): number {
     return Number(readFileSync(join(this.home.directory, "guild/data/postgres/postmaster.pid"), "utf8").split("\n")[0]);

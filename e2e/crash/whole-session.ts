@@ -23,7 +23,8 @@ export function assertSessionWhole(what: string, events: SessionEvent[], acknowl
     `${what}: sequence`,
   );
   for (const event of acknowledged) assert.deepEqual(events[event.seq - 1], event, `${what}: acknowledged event ${event.seq}`);
-  assert.equal(events.at(-1)?.turn_ended?.reason, "TURN_END_REASON_DONE", `${what}: end`);
+  const last = events.slice(-5).map(({ kind }) => kind);
+  assert.equal(events.at(-1)?.turn_ended?.reason, "TURN_END_REASON_DONE", `${what}: ends with ${last.join(", ")}`);
 
   const calls = new Map<string, { step: number | undefined; started: number; status: string | undefined }>();
   for (const event of events) {

@@ -11,7 +11,8 @@ import { backoffMs, pause, type RetryPolicy } from "./retry.ts";
 
 /** What makes a provider package's language model a Model of ours. */
 export interface LanguageModelParts {
-  model: LanguageModelV4;
+  /** Called once, when the model is first asked. */
+  model(): LanguageModelV4;
   info: ModelInfo;
   dialect: Dialect;
   /** Options of the provider that depend on the request: where its cache is to be looked for. */
@@ -31,12 +32,15 @@ export interface LanguageModelParts {
 /** A model behind HTTP: the conversation is translated, the stream read to its end, failures are named, and those that pass are waited out. */
 export function languageModel(parts: LanguageModelParts): Model {
   const tools = toolMemo();
+  let made: LanguageModelV4 | undefined;
   return {
     info: parts.info,
     async generate(request, signal, listener) {
       const started = parts.clock.monotonic();
       const offered = tools(request.tools);
-      const reply = await withRetries(parts, signal, listener, () => attempt(parts, request, offered, signal, listener));
+      const reply = await withRetries(parts, signal, listener, () =>
+        attempt((made ??= parts.model()), parts, request, offered, signal, listener),
+      );
       return {
         text: reply.text,
         reasoning: reply.reasoning,
@@ -56,6 +60,7 @@ export function languageModel(parts: LanguageModelParts): Model {
 export class NoToolsError extends ModelError {}
 
 async function attempt(
+  model: LanguageModelV4,
   parts: LanguageModelParts,
   request: ModelRequest,
   tools: LanguageModelV4FunctionTool[],
@@ -63,7 +68,7 @@ async function attempt(
   listener: ModelListener | undefined,
 ): Promise<CollectedReply> {
   const providerOptions = parts.providerOptions(request);
-  const { stream } = await parts.model.doStream({
+  const { stream } = await model.doStream({
     prompt: toPrompt(request.messages, parts.dialect, request.images),
     ...(tools.length === 0 ? {} : { tools }),
     ...(request.replySchema === undefined || !parts.schemas

@@ -67,38 +67,52 @@ export async function openVendor(open: OpenVendor): Promise<Model> {
   });
 }
 
-/** Each package is loaded only when one of its models is opened. */
-async function loadModel(vendor: Vendor, { model, baseUrl, key, credentials, fetch }: Connection): Promise<LanguageModelV4> {
+/**
+ * Each package is loaded only when one of its models is opened, and the model itself is made when it is first asked: the check that opens
+ * one and asks nothing shall cost nothing.
+ */
+async function loadModel(vendor: Vendor, { model, baseUrl, key, credentials, fetch }: Connection): Promise<() => LanguageModelV4> {
+  const apiKey = key ?? "";
   switch (vendor.protocol) {
-    case "anthropic":
-      return (await import("@ai-sdk/anthropic")).createAnthropic({ apiKey: key ?? "", baseURL: baseUrl, fetch }).languageModel(model);
-    case "openai-responses":
-      return (await import("@ai-sdk/openai")).createOpenAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).responses(model);
-    case "openai-chat":
-      return (await import("@ai-sdk/openai")).createOpenAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).chat(model);
-    case "google":
-      return (await import("@ai-sdk/google")).createGoogleGenerativeAI({ apiKey: key ?? "", baseURL: baseUrl, fetch }).languageModel(model);
-    case "azure":
+    case "anthropic": {
+      const { createAnthropic } = await import("@ai-sdk/anthropic");
+      return () => createAnthropic({ apiKey, baseURL: baseUrl, fetch }).languageModel(model);
+    }
+    case "openai-responses": {
+      const { createOpenAI } = await import("@ai-sdk/openai");
+      return () => createOpenAI({ apiKey, baseURL: baseUrl, fetch }).responses(model);
+    }
+    case "openai-chat": {
+      const { createOpenAI } = await import("@ai-sdk/openai");
+      return () => createOpenAI({ apiKey, baseURL: baseUrl, fetch }).chat(model);
+    }
+    case "google": {
+      const { createGoogleGenerativeAI } = await import("@ai-sdk/google");
+      return () => createGoogleGenerativeAI({ apiKey, baseURL: baseUrl, fetch }).languageModel(model);
+    }
+    case "azure": {
       // Its current interface is OpenAI's own at another address; the key goes into a header of its own.
-      return (await import("@ai-sdk/openai"))
-        .createOpenAI({ apiKey: key ?? "", baseURL: baseUrl, headers: { "api-key": key ?? "" }, fetch })
-        .responses(model);
-    case "bedrock":
-      return (await import("@ai-sdk/amazon-bedrock"))
-        .createAmazonBedrock({ region: regionOf(credentials), baseURL: baseUrl, ...signature(credentials), fetch })
-        .languageModel(model);
-    case "compatible":
-      return (await import("@ai-sdk/openai-compatible"))
-        .createOpenAICompatible({
-          name: NAMESPACE,
-          baseURL: baseUrl,
-          ...(key === undefined ? {} : { apiKey: key }),
-          fetch,
-          includeUsage: true,
-          supportsStructuredOutputs: true,
-          ...(vendor.name === "openrouter" ? { transformRequestBody: forOpenRouter } : {}),
-        })
-        .chatModel(model);
+      const { createOpenAI } = await import("@ai-sdk/openai");
+      return () => createOpenAI({ apiKey, baseURL: baseUrl, headers: { "api-key": apiKey }, fetch }).responses(model);
+    }
+    case "bedrock": {
+      const { createAmazonBedrock } = await import("@ai-sdk/amazon-bedrock");
+      const region = regionOf(credentials);
+      return () => createAmazonBedrock({ region, baseURL: baseUrl, ...signature(credentials), fetch }).languageModel(model);
+    }
+    case "compatible": {
+      const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible");
+      const settings = {
+        name: NAMESPACE,
+        baseURL: baseUrl,
+        ...(key === undefined ? {} : { apiKey }),
+        fetch,
+        includeUsage: true,
+        supportsStructuredOutputs: true,
+        ...(vendor.name === "openrouter" ? { transformRequestBody: forOpenRouter } : {}),
+      };
+      return () => createOpenAICompatible(settings).chatModel(model);
+    }
   }
 }
 

@@ -8,16 +8,17 @@ export function readInside(directory: string, path: string, most: number): strin
   const full = join(directory, path);
   let fd: number;
   try {
-    if (realpathSync(full) !== join(realpathSync(directory), path)) return undefined;
+    if (realpathSync.native(full) !== join(realpathSync.native(directory), path)) return undefined;
     fd = openSync(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch {
     // Not there, or not to be read: the same to us.
     return undefined;
   }
   try {
-    if (!fstatSync(fd).isFile()) return undefined;
-    const bytes = Buffer.alloc(most);
-    return bytes.subarray(0, readSync(fd, bytes, 0, most, 0)).toString("utf8");
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) return undefined;
+    const bytes = Buffer.alloc(Math.min(most, stat.size));
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)).toString("utf8");
   } finally {
     closeSync(fd);
   }
@@ -27,7 +28,7 @@ export function readInside(directory: string, path: string, most: number): strin
 export function namesInside(directory: string, path: string): string[] {
   try {
     const full = join(directory, path);
-    return realpathSync(full) === join(realpathSync(directory), path) ? readdirSync(full).toSorted().slice(0, 200) : [];
+    return realpathSync.native(full) === join(realpathSync.native(directory), path) ? readdirSync(full).toSorted().slice(0, 200) : [];
   } catch {
     // The same.
     return [];

@@ -14,7 +14,7 @@ export function checkWorkspace(path: string): string {
   if (!isAbsolute(path)) refuse("invalid_argument", "the workspace is no absolute path", "give the full path");
   let real: string;
   try {
-    real = realpathSync(path);
+    real = realpathSync.native(path);
     if (!statSync(real).isDirectory())
       return refuse("invalid_argument", "the workspace is no directory", "name a directory with --workspace");
   } catch (error) {
