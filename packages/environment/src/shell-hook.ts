@@ -59,3 +59,8 @@ async function exported(sandbox: Pick<Sandbox, "exec">, hook: string): Promise<M
 export async function readPath(sandbox: Pick<Sandbox, "exec">): Promise<string> {
   return (await exported(sandbox, ":")).get("PATH") ?? "";
 }
+
+/** HOME of commands in the sandbox. */
+export async function readHome(sandbox: Pick<Sandbox, "exec">): Promise<string> {
+  return (await exported(sandbox, ":")).get("HOME") ?? "";
+}

@@ -1,7 +1,7 @@
 import { GuildError } from "@guildhall/core";
 
 import type { Diagnostic } from "./language-server.ts";
-import type { LanguageServers } from "./language-servers.ts";
+import type { ServerSource } from "./language-servers.ts";
 import { diagnosticLines } from "./lsp-tool.ts";
 
 /** How long an edit's observation waits for what the language server says, milliseconds; the first time it has to start. */
@@ -11,7 +11,7 @@ const MOST_LINES = 12;
 
 /** What edits change in the diagnostics of their files. */
 export class EditDiagnostics {
-  readonly #servers: LanguageServers;
+  readonly #servers: ServerSource;
   readonly #known = new Map<string, { text: string; found: Diagnostic[] }>();
   readonly #told = new Set<string>();
   #asked = false;
@@ -19,7 +19,7 @@ export class EditDiagnostics {
   readonly #patience: number | undefined;
 
   /** `patienceMs`: how long an edit's observation waits, when not as usual. */
-  constructor(servers: LanguageServers, options: { patienceMs?: number } = {}) {
+  constructor(servers: ServerSource, options: { patienceMs?: number } = {}) {
     this.#servers = servers;
     this.#patience = options.patienceMs;
   }
@@ -51,12 +51,14 @@ export class EditDiagnostics {
   }
 
   async #compare(path: string, before: string | undefined, after: string): Promise<{ fresh: Diagnostic[]; gone: number }> {
-    const { server, languageId } = await this.#servers.of(path);
+    const { server, languageId, holder } = await this.#servers.of(path);
     const ask = async (text: string): Promise<Diagnostic[]> => {
       const known = this.#known.get(path);
       if (known?.text === text) return known.found;
-      await server.sync(path, text, languageId);
-      const found = await server.diagnostics(path, this.#patience ?? FIRST_PATIENCE_MS);
+      const found = await server.exclusive(path, async () => {
+        await server.sync(path, text, languageId, holder);
+        return await server.diagnostics(path, this.#patience ?? FIRST_PATIENCE_MS);
+      });
       this.#known.set(path, { text, found });
       return found;
     };

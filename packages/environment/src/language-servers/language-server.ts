@@ -1,9 +1,9 @@
-import { pathToFileURL } from "node:url";
-
 import { type Execution, GuildError, type Sandbox } from "@guildhall/core";
 
 import { Data } from "../project/read-data.ts";
+import type { FileChange } from "./file-changes.ts";
 import { frame, MessageStream, type RpcMessage } from "./message-stream.ts";
+import { OpenDocuments, uriOf } from "./open-documents.ts";
 
 /** One thing a server says about a place in a file. Lines and columns count from 1. */
 export interface Diagnostic {
@@ -29,14 +29,11 @@ const MOST_DIAGNOSTICS = 500;
 /** What a server tells twice of one text comes within this time, milliseconds. */
 const TOGETHER_MS = 100;
 
-interface OpenDocument {
-  version: number;
-  text: string;
-  /** Number of pushes when this text was told. */
-  pushesBefore: number;
-  /** Somebody has waited for the server to look at it. */
-  waited: boolean;
-}
+/** How long a server that pushes may take to look again after files were changed beside it, milliseconds; it says nothing where all is as it was. */
+const SETTLE_MS = 1_500;
+
+/** Holds documents for everybody who does not say who he is. */
+const ANYBODY = {};
 
 /** A running server and the documents it knows. What it cannot do is an error that says so, never an empty answer. */
 export class LanguageServer {
@@ -45,7 +42,12 @@ export class LanguageServer {
   readonly #settings: Readonly<Record<string, unknown>>;
   readonly #stream = new MessageStream();
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: GuildError): void }>();
-  readonly #open = new Map<string, OpenDocument>();
+  readonly #open = new OpenDocuments((method, params) => this.#notify(method, params));
+  /** The last question about a document, by its URI. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+  /** Pushes so far when files were last changed beside the server. */
+  #changedAfter = -1;
+  readonly #registered = new Set<string>();
   readonly #pushed = new Map<string, { version: number | undefined; items: Diagnostic[]; push: number }>();
   #pushes = 0;
   #pushWaiters: Array<() => void> = [];
@@ -82,31 +84,72 @@ export class LanguageServer {
   /** Whether the server says that it can; `referencesProvider`, … */
   can(capability: string): boolean {
     const value = this.#capabilities.at(capability).value;
-    return value !== undefined && value !== false && value !== null;
+    return (value !== undefined && value !== false && value !== null) || this.#registered.has(capability);
   }
 
-  /** Tells the server the text of a file, if it is another than it knows. */
-  async sync(path: string, text: string, languageId: string): Promise<void> {
+  /** Tells the server the text of a file, if it is another than it knows. `holder`: for whom it stays open until `forget`. */
+  async sync(path: string, text: string, languageId: string, holder: object = ANYBODY): Promise<void> {
+    await this.#open.tell(uriOf(path), text, languageId, this.#pushes, holder);
+  }
+
+  /** Closes the documents that only this holder has open. */
+  async forget(holder: object): Promise<void> {
+    if (this.ended === undefined) await this.#open.forget(holder);
+  }
+
+  /** Documents that are open. */
+  get documents(): number {
+    return this.#open.size;
+  }
+
+  /** One after the other for one file: what is asked is of the text that was told just before, whoever else asks. */
+  async exclusive<T>(path: string, work: () => Promise<T>): Promise<T> {
     const uri = uriOf(path);
-    const known = this.#open.get(uri);
-    if (known?.text === text) return;
-    const version = (known?.version ?? 0) + 1;
-    this.#open.set(uri, { version, text, pushesBefore: this.#pushes, waited: known?.waited ?? false });
-    if (known === undefined) await this.#notify("textDocument/didOpen", { textDocument: { uri, languageId, version, text } });
-    else await this.#notify("textDocument/didChange", { textDocument: { uri, version }, contentChanges: [{ text }] });
-    await this.#notify("textDocument/didSave", { textDocument: { uri }, text });
+    const done = (this.#turns.get(uri) ?? Promise.resolve()).then(work);
+    const turn = done.catch(() => undefined); // told to whoever waits for it
+    this.#turns.set(uri, turn);
+    try {
+      return await done;
+    } finally {
+      if (this.#turns.get(uri) === turn) this.#turns.delete(uri);
+    }
+  }
+
+  /** Tells the server of files that were changed beside it. `read`: the present text of one, undefined when there is none. */
+  async filesChanged(changes: readonly FileChange[], read: (path: string) => Promise<string | undefined>): Promise<void> {
+    const told: Array<{ uri: string; type: number }> = [];
+    for (const { path, types } of changes) {
+      const uri = uriOf(path);
+      const text = this.#open.get(uri) === undefined ? undefined : await read(path);
+      if (text !== undefined) {
+        await this.#open.retell(uri, text, this.#pushes);
+        continue;
+      }
+      await this.#open.gone(uri);
+      told.push(...types.map((type) => ({ uri, type })));
+    }
+    if (told.length === 0) return;
+    await this.#notify("workspace/didChangeWatchedFiles", { changes: told });
+    this.#changedAfter = this.#pushes;
   }
 
   /** What it finds wrong in a file that it knows: pulled where it can be, else the next that it pushes. Throws `deadline_exceeded` when nothing comes. */
   async diagnostics(path: string, ms: number): Promise<Diagnostic[]> {
     const uri = uriOf(path);
-    if (this.can("diagnosticProvider")) {
-      const report = new Data(await this.request("textDocument/diagnostic", { textDocument: { uri } }, ms));
-      return diagnosticsOf(report.at("items"));
-    }
     const until = performance.now() + ms;
+    const settled = performance.now() + SETTLE_MS;
     for (;;) {
       if (this.ended !== undefined) throw this.#gone();
+      if (this.can("diagnosticProvider")) {
+        const report = new Data(await this.request("textDocument/diagnostic", { textDocument: { uri } }, until - performance.now()));
+        return diagnosticsOf(report.at("items"));
+      }
+      // What it said before files beside it changed may be otherwise now; it says nothing when it is not.
+      const present = this.#pushed.get(uri)?.push ?? 0;
+      if (present > 0 && present <= this.#changedAfter && performance.now() < settled) {
+        await this.#nextPush(settled - performance.now());
+        continue;
+      }
       const [pushed, open] = [this.#pushed.get(uri), this.#open.get(uri)];
       if (pushed !== undefined && pushed.version === undefined && pushed.push > (open?.pushesBefore ?? 0)) {
         // Not told of which text: the last of those that come together is of the present one.
@@ -185,11 +228,17 @@ export class LanguageServer {
         initializationOptions: this.#settings,
         capabilities: {
           general: { positionEncodings: ["utf-16"] },
-          workspace: { configuration: true, workspaceFolders: true, applyEdit: false, workspaceEdit: { documentChanges: true } },
+          workspace: {
+            configuration: true,
+            workspaceFolders: true,
+            applyEdit: false,
+            workspaceEdit: { documentChanges: true },
+            didChangeWatchedFiles: { dynamicRegistration: true },
+          },
           textDocument: {
             synchronization: { ...dynamic, didSave: true },
             publishDiagnostics: { versionSupport: true },
-            diagnostic: dynamic,
+            diagnostic: { dynamicRegistration: true, relatedDocumentSupport: false },
             definition: dynamic,
             references: dynamic,
             hover: { ...dynamic, contentFormat: ["plaintext", "markdown"] },
@@ -250,6 +299,11 @@ export class LanguageServer {
     }
     if (method === "workspace/workspaceFolders") return [{ uri: uriOf(this.#workspace), name: "workspace" }];
     if (method === "workspace/applyEdit") return { applied: false };
+    if (method === "client/registerCapability") {
+      const methods = params.at("registrations").items.map((one) => one.at("method").text);
+      if (methods.includes("textDocument/diagnostic")) this.#registered.add("diagnosticProvider");
+      for (const wake of this.#pushWaiters.splice(0)) wake();
+    }
     return null;
   }
 
@@ -278,10 +332,6 @@ export class LanguageServer {
     const line = this.#stderr.trim().split("\n").at(-1)?.slice(0, 200) ?? "";
     return line === "" ? "" : ` (${line})`;
   }
-}
-
-export function uriOf(path: string): string {
-  return pathToFileURL(path).href;
 }
 
 function diagnosticsOf(list: Data): Diagnostic[] {

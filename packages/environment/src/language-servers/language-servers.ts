@@ -1,6 +1,7 @@
 import { GuildError, type Sandbox } from "@guildhall/core";
 
 import { OWN_PROCESS } from "../state/inside-watch.ts";
+import { type FileChange, FileChanges } from "./file-changes.ts";
 import { LanguageServer } from "./language-server.ts";
 import { kindOf, type ServerKind, serverKinds } from "./server-kinds.ts";
 
@@ -12,6 +13,28 @@ export interface LanguageServersOptions {
   idleMs?: number;
   startMs?: number;
   kinds?: readonly ServerKind[];
+  /** Where the files of the workspace are on this machine: changes beside the servers are told to them. Default: nobody looks. */
+  watched?: string;
+}
+
+/** A server that is ready for a file. */
+export interface ServedFile {
+  server: LanguageServer;
+  languageId: string;
+  name: string;
+  /** For whom documents are opened. */
+  holder: object;
+}
+
+/** Whoever has language servers for the files of one session. */
+export interface ServerSource {
+  /** Whether there is a kind of server for a file at all. */
+  knows(path: string): boolean;
+  /**
+   * The server for a file, ready. Throws `unsupported` for a language without one, `not_found` when it is not installed, `unavailable` when it does not
+   * start or keeps dying.
+   */
+  of(path: string): Promise<ServedFile>;
 }
 
 /** Memory that the data of one server may take, KiB; the sandbox's own limit stands above it. */
@@ -26,42 +49,49 @@ interface Kept {
   starting: Promise<LanguageServer>;
   deaths: number;
   idle: NodeJS.Timeout | undefined;
+  /** Changes beside it of which it has not been told. */
+  news: FileChange[];
 }
 
 /**
  * The language servers of one sandbox: started when a file of their language is first asked about, started anew when they die, ended when
  * nobody has asked for a while. One that dies again and again is given up, and says so at each question.
  */
-export class LanguageServers {
+export class LanguageServers implements ServerSource {
   readonly #options: LanguageServersOptions;
   readonly #kinds: readonly ServerKind[];
   readonly #kept = new Map<string, Kept>();
   readonly #broken = new Map<string, GuildError>();
+  #changes: FileChanges | undefined;
 
   constructor(options: LanguageServersOptions) {
     this.#options = options;
     this.#kinds = options.kinds ?? serverKinds;
   }
 
-  /** Whether there is a kind of server for a file at all. */
   knows(path: string): boolean {
     return kindOf(path, this.#kinds) !== undefined;
   }
 
-  /**
-   * The server for a file, ready. Throws `unsupported` for a language without one, `not_found` when it is not installed, `unavailable` when it does not
-   * start or keeps dying.
-   */
-  async of(path: string): Promise<{ server: LanguageServer; languageId: string; name: string }> {
+  async of(path: string): Promise<ServedFile> {
     const found = kindOf(path, this.#kinds);
     if (found === undefined) throw new GuildError("unsupported", "no language server is known for this kind of file", { subject: path });
     const { kind, languageId } = found;
     const broken = this.#broken.get(kind.name);
     if (broken !== undefined) throw broken;
+    await this.#lookAround();
     const kept = this.#kept.get(kind.name) ?? this.#keep(kind, 0);
     const server = await this.#alive(kind, kept);
     this.#touch(kind.name);
-    return { server, languageId, name: kind.name };
+    const news = this.#kept.get(kind.name)?.news.splice(0) ?? [];
+    if (news.length > 0) await server.filesChanged(news, readText((await this.#options.sandbox).files));
+    return { server, languageId, name: kind.name, holder: this };
+  }
+
+  /** Closes the documents that only this holder has open. */
+  async forget(holder: object): Promise<void> {
+    // One that does not start holds nothing.
+    await Promise.all([...this.#kept.values()].map(async ({ starting }) => (await starting.catch(() => undefined))?.forget(holder)));
   }
 
   /** The servers that run. */
@@ -70,11 +100,25 @@ export class LanguageServers {
   }
 
   async close(): Promise<void> {
+    this.#changes?.close();
+    this.#changes = undefined;
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
     const all = [...this.#kept.values()];
     this.#kept.clear();
     for (const { idle } of all) clearTimeout(idle);
     // One that never started has nothing to close, and who asked for it was told.
     await Promise.all(all.map(async ({ starting }) => (await starting.catch(() => undefined))?.close()));
+  }
+
+  /** What has changed beside the servers, for each that runs; after more than can be told they are ended, and start anew when asked. */
+  async #lookAround(): Promise<void> {
+    if (this.#changes === undefined || this.#kept.size === 0) return;
+    const news = await this.#changes.take();
+    if (news === undefined) await this.#end();
+    else for (const kept of this.#kept.values()) kept.news.push(...news);
   }
 
   async #alive(kind: ServerKind, kept: Kept): Promise<LanguageServer> {
@@ -107,7 +151,7 @@ export class LanguageServers {
 
   #keep(kind: ServerKind, deaths: number): Kept {
     clearTimeout(this.#kept.get(kind.name)?.idle);
-    const kept: Kept = { starting: this.#start(kind), deaths, idle: undefined };
+    const kept: Kept = { starting: this.#start(kind), deaths, idle: undefined, news: [] };
     kept.starting.catch(() => undefined); // told to who asks
     this.#kept.set(kind.name, kept);
     return kept;
@@ -116,6 +160,12 @@ export class LanguageServers {
   async #start(kind: ServerKind): Promise<LanguageServer> {
     const sandbox = await this.#options.sandbox;
     const command = await this.#find(sandbox, kind);
+    const { watched } = this.#options;
+    if (watched !== undefined) {
+      // Watched before it reads: nothing that changes meanwhile is missed. Where it cannot be watched, the server is as good as it was.
+      this.#changes ??= new FileChanges(watched, sandbox.workspace);
+      await this.#changes.ready.catch(() => undefined);
+    }
     return await LanguageServer.start({
       sandbox,
       argv: [BASH, "-c", BOUNDED, "bash", ...command],
@@ -157,12 +207,24 @@ export class LanguageServers {
     kept.idle = setTimeout(
       () => {
         this.#kept.delete(name);
+        if (this.#kept.size === 0) this.#changes?.close();
+        if (this.#kept.size === 0) this.#changes = undefined;
         kept.starting.then((server) => server.close()).catch(() => undefined); // it has gone by itself
       },
       this.#options.idleMs ?? 10 * 60_000,
     );
     kept.idle.unref();
   }
+}
+
+function readText(files: Sandbox["files"]): (path: string) => Promise<string | undefined> {
+  return async (path) => {
+    try {
+      return Buffer.from(await files.read(path)).toString("utf8");
+    } catch {
+      return undefined; // gone meanwhile, or nobody's to read: no text is known
+    }
+  };
 }
 
 const BASH = "/run/guildhall/bin/bash";

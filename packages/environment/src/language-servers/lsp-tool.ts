@@ -5,8 +5,9 @@ import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { Data } from "../project/read-data.ts";
-import { type Diagnostic, type LanguageServer, uriOf } from "./language-server.ts";
-import type { LanguageServers } from "./language-servers.ts";
+import type { Diagnostic, LanguageServer } from "./language-server.ts";
+import type { ServerSource } from "./language-servers.ts";
+import { uriOf } from "./open-documents.ts";
 import { applyEdits, editsOf, type TextEdit, textEditOf } from "./text-edits.ts";
 
 const OPERATIONS = [
@@ -59,7 +60,7 @@ const REQUEST_MS = 30_000;
 const MOST_LINES = 60;
 
 /** Questions to the language servers of a session's sandbox. An answer that is empty was given by a server that is ready; one that is not says so. */
-export function createLspTool(servers: LanguageServers): Tool<typeof schema> {
+export function createLspTool(servers: ServerSource): Tool<typeof schema> {
   return {
     name: "lsp",
     description:
@@ -86,24 +87,32 @@ function writes(operation: Input["operation"]): boolean {
   return operation === "rename" || operation === "code_actions" || operation === "format";
 }
 
-async function answer(servers: LanguageServers, sandbox: Sandbox, input: Input): Promise<string> {
+async function answer(servers: ServerSource, sandbox: Sandbox, input: Input): Promise<string> {
   const { operation } = input;
   const path = input.path.startsWith("/") ? input.path : `${sandbox.workspace}/${input.path}`;
   const text = Buffer.from(await sandbox.files.read(path)).toString("utf8");
-  const { server, languageId, name } = await servers.of(path);
+  const served = await servers.of(path);
   const capability = CAPABILITY[operation];
-  if (capability !== undefined && !server.can(capability)) {
-    throw new GuildError("unsupported", `the ${name} language server cannot answer ${operation}`);
+  if (capability !== undefined && !served.server.can(capability)) {
+    throw new GuildError("unsupported", `the ${served.name} language server cannot answer ${operation}`);
   }
-  await server.sync(path, text, languageId);
-  // What is asked before it has looked has answers that look like “none”.
-  if (operation !== "diagnostics" && !(await server.hasLooked(path, LOOK_MS))) {
-    throw new GuildError("unavailable", `the ${name} language server has not looked at this file yet`, { remedy: "ask again" });
-  }
+  return await served.server.exclusive(path, async () => {
+    await served.server.sync(path, text, served.languageId, served.holder);
+    // What is asked before it has looked has answers that look like “none”.
+    if (operation !== "diagnostics" && !(await served.server.hasLooked(path, LOOK_MS))) {
+      throw new GuildError("unavailable", `the ${served.name} language server has not looked at this file yet`, { remedy: "ask again" });
+    }
+    return await ready({ servers, sandbox, server: served.server }, input, path, text);
+  });
+}
+
+/** The answer of a server that knows the file's present text. */
+async function ready(world: World, input: Input, path: string, text: string): Promise<string> {
+  const { server } = world;
+  const { operation } = input;
   const ask = async (method: string, params: Record<string, unknown>) => new Data(await server.request(method, params, REQUEST_MS));
   const document = { textDocument: { uri: uriOf(path) } };
   const place = () => ({ ...document, position: positionOf(text, input) });
-  const world = { sandbox, server };
   switch (operation) {
     case "diagnostics":
       return listed(diagnosticLines(input.path, await server.diagnostics(path, REQUEST_MS)), "no problems");
@@ -126,14 +135,14 @@ async function answer(servers: LanguageServers, sandbox: Sandbox, input: Input):
       return await calls(world, ask, place(), operation);
     case "rename":
       if (input.new_name === undefined) throw new GuildError("invalid_argument", "rename needs new_name");
-      return await apply(world, await ask("textDocument/rename", { ...place(), newName: input.new_name }), servers);
+      return await apply(world, await ask("textDocument/rename", { ...place(), newName: input.new_name }));
     case "code_actions":
-      return await codeActions(world, ask, { ...document, text, path }, input, servers);
+      return await codeActions(world, ask, { ...document, text, path }, input);
     case "format": {
       const edits = (await ask("textDocument/formatting", { ...document, options: { tabSize: 2, insertSpaces: true } })).items.map(
         textEditOf,
       );
-      return await write(world, new Map([[path, edits]]), servers);
+      return await write(world, new Map([[path, edits]]));
     }
     case "completion": {
       const found = await ask("textDocument/completion", place());
@@ -164,6 +173,7 @@ function completions(items: readonly Data[], text: string, { line, character }: 
 }
 
 interface World {
+  servers: ServerSource;
   sandbox: Sandbox;
   server: LanguageServer;
 }
@@ -231,7 +241,6 @@ async function codeActions(
   ask: Ask,
   of: { textDocument: unknown; text: string; path: string },
   input: Input,
-  servers: LanguageServers,
 ): Promise<string> {
   const position = positionOf(of.text, input);
   const end = { line: position.line, character: (of.text.split("\n")[position.line] ?? "").length };
@@ -258,19 +267,15 @@ async function codeActions(
       `no code action here is called ${JSON.stringify(input.query)}: ${actions.map((one) => one.at("title").text).join("; ")}`,
     );
   const full = action.at("edit").present ? action : await ask("codeAction/resolve", action.value as Record<string, unknown>);
-  return await apply(world, full.at("edit"), servers);
+  return await apply(world, full.at("edit"));
 }
 
-async function apply(world: World, edit: Data, servers: LanguageServers): Promise<string> {
-  return await write(world, editsOf(edit), servers);
+async function apply(world: World, edit: Data): Promise<string> {
+  return await write(world, editsOf(edit));
 }
 
 /** Writes edits to files of the workspace, all or, when one cannot be made, none. */
-async function write(
-  { sandbox, server }: World,
-  edits: ReadonlyMap<string, readonly TextEdit[]>,
-  servers: LanguageServers,
-): Promise<string> {
+async function write({ sandbox, server, servers }: World, edits: ReadonlyMap<string, readonly TextEdit[]>): Promise<string> {
   const texts: Array<{ path: string; text: string; count: number }> = [];
   for (const [path, own] of [...edits].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!path.startsWith(`${sandbox.workspace}/`))
@@ -281,8 +286,8 @@ async function write(
   }
   for (const { path, text } of texts) {
     await sandbox.files.write(path, Buffer.from(text));
-    const { languageId } = await servers.of(path);
-    await server.sync(path, text, languageId);
+    const { languageId, holder } = await servers.of(path);
+    await server.sync(path, text, languageId, holder);
   }
   return listed(
     texts.map(({ path, count }) => `changed ${shown(path, sandbox)} (${count} edit${count === 1 ? "" : "s"})`),

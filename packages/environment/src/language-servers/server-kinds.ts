@@ -9,6 +9,8 @@ export interface ServerKind {
   /** How a person gets it. */
   remedy: string;
   settings?: Readonly<Record<string, unknown>>;
+  /** Where in a home directory the language's packages get installed, if not in the project: where that is there, no other sandbox sees the same. */
+  homes?: readonly string[];
 }
 
 const script = {
@@ -39,9 +41,22 @@ export const serverKinds: readonly ServerKind[] = [
     extensions: { py: "python", pyi: "python" },
     commands: [["pyright-langserver", "--stdio"], ["basedpyright-langserver", "--stdio"], ["pylsp"]],
     remedy: "npm install --global pyright",
+    homes: [".local/lib", ".cache/pypoetry/virtualenvs", ".local/share/virtualenvs"],
   },
-  { name: "go", extensions: { go: "go" }, commands: [["gopls"]], remedy: "go install golang.org/x/tools/gopls@latest" },
-  { name: "rust", extensions: { rs: "rust" }, commands: [["rust-analyzer"]], remedy: "rustup component add rust-analyzer" },
+  {
+    name: "go",
+    extensions: { go: "go" },
+    commands: [["gopls"]],
+    remedy: "go install golang.org/x/tools/gopls@latest",
+    homes: ["go/pkg/mod"],
+  },
+  {
+    name: "rust",
+    extensions: { rs: "rust" },
+    commands: [["rust-analyzer"]],
+    remedy: "rustup component add rust-analyzer",
+    homes: [".cargo/registry"],
+  },
   { name: "c", extensions: cpp, commands: [["clangd", "--background-index=false"]], remedy: "Debian: apt-get install clangd" },
   {
     name: "bash",

@@ -65,6 +65,15 @@ export class Environments {
     this.#probe = new ToolProbe(options);
   }
 
+  get ids(): Ids {
+    return this.#options.ids;
+  }
+
+  /** The isolation provider of a name. */
+  provider(name: string): Promise<SandboxProvider> {
+    return this.#options.provider(name);
+  }
+
   /** Throws what a source that the settings name throws; otherwise there always is one. */
   async resolve(place: EnvironmentPlace): Promise<KnownEnvironment> {
     const key = this.project(place);

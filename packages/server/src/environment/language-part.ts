@@ -1,21 +1,43 @@
-import type { PartAction, SessionPart, Tool, ToolResult } from "@guildhall/core";
+import type { Ids, PartAction, SandboxProvider, SessionPart, Tool, ToolResult } from "@guildhall/core";
 import type * as environment from "@guildhall/environment";
 
 import type { PartContext, PartFactory } from "../parts/session-parts.ts";
+import type { Environments } from "./environments.ts";
+import { SessionServers } from "./session-servers.ts";
 
 type Library = typeof environment;
 
-/** Language servers in a session's sandbox: a tool to ask them, and what they say of each edit with that edit's observation. */
-export function languagePart(options: {
+export interface LanguagePartOptions {
   programs(): Readonly<Record<string, string>>;
   /** Servers that the settings name. */
   configured(): readonly string[];
-}): PartFactory {
+  provider(name: string): Promise<SandboxProvider>;
+  ids: Ids;
+}
+
+/** Language servers for a session: a tool to ask them, and what they say of each edit with that edit's observation. */
+export function languagePart(environments: Environments, options: LanguagePartOptions): PartFactory {
+  let shared: environment.SharedServers | undefined;
   return {
     name: "language",
     async open(context) {
-      return new LanguagePart(await import("@guildhall/environment"), context, options.programs(), options.configured());
+      const library = await import("@guildhall/environment");
+      shared ??= new library.SharedServers();
+      const { environment: has } = await environments.resolve(context);
+      const servers = new SessionServers({
+        library,
+        shared,
+        sandbox: context.sandbox,
+        spec: context.spec,
+        environment: has,
+        kinds: library.withConfigured(options.configured()),
+        programs: options.programs(),
+        provider: options.provider,
+        ids: options.ids,
+      });
+      return new LanguagePart(library, context, servers, has.hash, environments);
     },
+    close: async () => await shared?.close(),
   };
 }
 
@@ -23,18 +45,32 @@ class LanguagePart implements SessionPart {
   readonly name = "language";
   readonly #library: Library;
   readonly #context: PartContext;
-  readonly #servers: InstanceType<Library["LanguageServers"]>;
+  readonly #servers: SessionServers;
+  readonly #environments: Environments;
   readonly #diagnostics: InstanceType<Library["EditDiagnostics"]>;
   readonly #tools: readonly Tool[];
+  #hash: string;
   /** Texts before the edits that run, by call and path. */
   readonly #before = new Map<string, Map<string, string | undefined>>();
 
-  constructor(library: Library, context: PartContext, programs: Readonly<Record<string, string>>, configured: readonly string[]) {
+  constructor(library: Library, context: PartContext, servers: SessionServers, hash: string, environments: Environments) {
     this.#library = library;
     this.#context = context;
-    this.#servers = new library.LanguageServers({ sandbox: context.sandbox, programs, kinds: library.withConfigured(configured) });
+    this.#servers = servers;
+    this.#environments = environments;
+    this.#hash = hash;
     this.#diagnostics = new library.EditDiagnostics(this.#servers);
     this.#tools = [library.createLspTool(this.#servers)];
+  }
+
+  /** Servers change their environment when the session does. */
+  async beforeStep(): Promise<[]> {
+    const current = await this.#environments.current(this.#context);
+    if (current !== undefined && current.environment.hash !== this.#hash) {
+      this.#hash = current.environment.hash;
+      await this.#servers.apart();
+    }
+    return [];
   }
 
   tools(): readonly Tool[] {

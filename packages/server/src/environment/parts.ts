@@ -21,7 +21,12 @@ export function environmentParts(environments: Environments): PartFactory[] {
       mounts: () => programDirectories(found()).map((directory) => ({ source: directory, at: directory })),
     }),
     statePart(environments),
-    languagePart({ programs: found, configured: () => environments.terms.languageServers }),
+    languagePart(environments, {
+      programs: found,
+      configured: () => environments.terms.languageServers,
+      provider: (name) => environments.provider(name),
+      ids: environments.ids,
+    }),
     projectPart(options),
   ];
 }

@@ -17,6 +17,8 @@ export interface PartPlace {
 export interface PartContext extends PartPlace {
   sandbox: Promise<Sandbox>;
   toolSession: Promise<ToolSession>;
+  /** What the sandbox was made from, without its way out and its secrets. Undefined: it is nobody's but the caller's. */
+  spec?: Promise<Omit<SandboxSpec, "wayOut">>;
   masker: Masker;
   log: EventLog;
   blobs: BlobStore;

@@ -8,6 +8,7 @@ import {
   type Sandbox,
   type SandboxLimits,
   type SandboxProvider,
+  type SandboxSpec,
   type SessionPart,
   type ToolSession,
 } from "@guildhall/core";
@@ -60,7 +61,7 @@ export function openWorkbench(
     /** What joins the session; default nothing. */
     parts?: {
       surroundings(): Promise<PartSurroundings>;
-      open(on: { sandbox: Promise<Sandbox>; toolSession: Promise<ToolSession> }): Promise<SessionPart[]>;
+      open(on: { sandbox: Promise<Sandbox>; toolSession: Promise<ToolSession>; spec: Promise<SandboxSpec> }): Promise<SessionPart[]>;
     };
   },
 ): Workbench {
@@ -72,14 +73,17 @@ export function openWorkbench(
   const joined = of.parts?.surroundings() ?? Promise.resolve({});
   // Awaited with the provider too.
   joined.catch(() => undefined);
+  const placed = Promise.all([surroundings, joined, of.source?.()]).then(([around, given, source]) => {
+    const own = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: of.leaseMs ?? sandboxLeaseMs };
+    const spec = { ...own, ...(source === undefined ? {} : { source }) };
+    const { readOnly = [] } = around?.spec ?? {};
+    return { around, spec: { ...spec, ...surrounded(around?.spec ?? {}, given) }, bare: { ...spec, ...surrounded({ readOnly }, given) } };
+  });
+  // The same.
+  placed.catch(() => undefined);
   const sandbox = deps.provider(of.provider).then(async (provider) => {
-    const spec = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: of.leaseMs ?? sandboxLeaseMs };
-    const [around, given, source] = await Promise.all([surroundings, joined, of.source?.()]);
-    const opened = await provider.create({
-      ...spec,
-      ...(source === undefined ? {} : { source }),
-      ...surrounded(around?.spec ?? {}, given),
-    });
+    const { around, spec } = await placed;
+    const opened = await provider.create(spec);
     const fall = (): void => {
       broken = true;
     };
@@ -88,14 +92,15 @@ export function openWorkbench(
     return opened;
   });
   sandbox.catch(() => (broken = true));
+  const spec = placed.then(({ bare }) => bare);
   const toolSession = sandbox.then((opened) => createToolSession({ sandbox: opened, blobs: deps.blobs, masker: of.masker }));
   const checkpointer = sandbox.then(async (opened) => {
     const settled = settledCheckpointer(await deps.checkpointer(opened, of.apart), opened);
     return of.checkpoints?.(settled, opened) ?? settled;
   });
-  const parts = of.parts?.open({ sandbox, toolSession }) ?? Promise.resolve([]);
+  const parts = of.parts?.open({ sandbox, toolSession, spec }) ?? Promise.resolve([]);
   // Who awaits them hears of a failure; that nobody may is no fault.
-  for (const part of [toolSession, checkpointer, parts]) part.catch(() => undefined);
+  for (const part of [toolSession, checkpointer, parts, spec]) part.catch(() => undefined);
   return {
     async kill() {
       broken = true;
