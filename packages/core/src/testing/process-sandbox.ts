@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 import type { ExecSpec, Execution, OutputChunk, Sandbox, SandboxFiles } from "../ports/sandbox.ts";
 import { FakeSandbox } from "./fake-sandbox.ts";
@@ -31,7 +31,7 @@ function start({ argv, cwd, env, input }: ExecSpec, workspace: string): ChildPro
   const [program, ...args] = argv;
   const child = spawn(program === "/run/guildhall/bin/bash" ? "/bin/bash" : program, args, {
     cwd: cwd ?? workspace,
-    env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, ...env },
+    env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, HOME: join(workspace, ".cache"), ...env },
   });
   child.stdin.on("error", () => undefined);
   if (input !== true) child.stdin.end();

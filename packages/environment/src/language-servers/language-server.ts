@@ -48,7 +48,7 @@ export class LanguageServer {
   /** Pushes so far when files were last changed beside the server. */
   #changedAfter = -1;
   readonly #registered = new Set<string>();
-  readonly #pushed = new Map<string, { version: number | undefined; items: Diagnostic[]; push: number }>();
+  readonly #pushed = new Map<string, { version: number | undefined; text: string | undefined; items: Diagnostic[]; push: number }>();
   #pushes = 0;
   #pushWaiters: Array<() => void> = [];
   #capabilities = new Data(undefined);
@@ -115,12 +115,17 @@ export class LanguageServer {
     }
   }
 
-  /** Tells the server of files that were changed beside it. `read`: the present text of one, undefined when there is none. */
-  async filesChanged(changes: readonly FileChange[], read: (path: string) => Promise<string | undefined>): Promise<void> {
+  /**
+   * Tells the server of files that were changed beside it. `but`: the one whose text it is told next. `read`: the present text of one, undefined
+   * when there is none.
+   */
+  async filesChanged(changes: readonly FileChange[], but: string, read: (path: string) => Promise<string | undefined>): Promise<void> {
     const told: Array<{ uri: string; type: number }> = [];
     for (const { path, types } of changes) {
       const uri = uriOf(path);
-      const text = this.#open.get(uri) === undefined ? undefined : await read(path);
+      const isOpen = this.#open.get(uri) !== undefined;
+      if (isOpen && path === but) continue;
+      const text = isOpen ? await read(path) : undefined;
       if (text !== undefined) {
         await this.#open.retell(uri, text, this.#pushes);
         continue;
@@ -156,7 +161,8 @@ export class LanguageServer {
         await this.#nextPush(TOGETHER_MS);
         return this.#pushed.get(uri)?.items ?? [];
       }
-      if (pushed?.version !== undefined && pushed.version === open?.version) return pushed.items;
+      // A server that comes back to a text before it has looked at another says nothing again of what it said.
+      if (pushed?.text !== undefined && pushed.text === open?.text) return pushed.items;
       const left = until - performance.now();
       if (left <= 0) throw new GuildError("deadline_exceeded", "the language server has said nothing about this file yet");
       await this.#nextPush(left);
@@ -279,9 +285,12 @@ export class LanguageServer {
       await this.#send({ id, result: this.#answer(method, new Data(message.params)) });
     } else if (method === "textDocument/publishDiagnostics") {
       const params = new Data(message.params);
+      const uri = params.at("uri").text ?? "";
       const version = params.at("version").value;
-      this.#pushed.set(params.at("uri").text ?? "", {
+      const open = this.#open.get(uri);
+      this.#pushed.set(uri, {
         version: typeof version === "number" ? version : undefined,
+        text: version === open?.version ? open?.text : undefined,
         items: diagnosticsOf(params.at("diagnostics")),
         push: (this.#pushes += 1),
       });

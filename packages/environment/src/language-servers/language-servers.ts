@@ -84,7 +84,7 @@ export class LanguageServers implements ServerSource {
     const server = await this.#alive(kind, kept);
     this.#touch(kind.name);
     const news = this.#kept.get(kind.name)?.news.splice(0) ?? [];
-    if (news.length > 0) await server.filesChanged(news, readText((await this.#options.sandbox).files));
+    if (news.length > 0) await server.filesChanged(news, path, readText((await this.#options.sandbox).files));
     return { server, languageId, name: kind.name, holder: this };
   }
 
@@ -162,9 +162,9 @@ export class LanguageServers implements ServerSource {
     const command = await this.#find(sandbox, kind);
     const { watched } = this.#options;
     if (watched !== undefined) {
-      // Watched before it reads: nothing that changes meanwhile is missed. Where it cannot be watched, the server is as good as it was.
+      // Watched before it reads: nothing that changes meanwhile is missed.
       this.#changes ??= new FileChanges(watched, sandbox.workspace);
-      await this.#changes.ready.catch(() => undefined);
+      await this.#changes.ready.catch(() => undefined); // where it cannot be watched, the server is as good as it was
     }
     return await LanguageServer.start({
       sandbox,

@@ -65,7 +65,10 @@ describe("language servers that sessions of one place share", () => {
     );
     for (const answer of answers) assert.match(answer, /c\.ts:1:14/);
     assert.equal(opened, 2);
-    assert.deepEqual(shared.places.toSorted(), [1, 2]);
+    assert.deepEqual(
+      shared.places.toSorted((a, b) => a - b),
+      [1, 2],
+    );
     const [first, second, third] = await Promise.all([one, two, other].map((member) => member.of(join(workspace, "a.ts"))));
     assert.equal(first?.server, second?.server);
     assert.notEqual(first?.server, third?.server);
