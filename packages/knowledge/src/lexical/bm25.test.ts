@@ -18,6 +18,14 @@ describe("tokenize", () => {
     assert.deepEqual(tokenize("src/http-header.ts"), ["src", "http", "header", "ts"]);
   });
 
+  it("brings irregular forms together", () => {
+    for (const [one, other] of [
+      ["She bought mice", "she buys a mouse"],
+      ["children ran", "a child runs"],
+    ])
+      assert.deepEqual(tokenize(one ?? ""), tokenize(other ?? ""));
+  });
+
   it("keeps words of other scripts", () => {
     assert.deepEqual(tokenize("Größe 東京"), ["größe", "東京"]);
   });

@@ -1,5 +1,7 @@
 import { stemmer } from "stemmer";
 
+import { BASE_FORMS } from "./irregular-forms.ts";
+
 /**
  * Words of a text as a search index wants them: Unicode words in lower case and stemmed (Porter), without the commonest English
  * words. An identifier or path counts as itself and as its parts (`parseHttpHeader`, `parse_http_header`, `http/header.ts`), so that a
@@ -34,7 +36,7 @@ const stems = new Map<string, string>();
 export function stem(word: string): string {
   const known = stems.get(word);
   if (known !== undefined) return known;
-  const found = stemmer(word);
+  const found = stemmer(BASE_FORMS.get(word) ?? word);
   if (stems.size > 50_000) stems.clear();
   stems.set(word, found);
   return found;

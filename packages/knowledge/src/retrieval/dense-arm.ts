@@ -4,7 +4,7 @@ import type { Embedder, VectorIndex } from "@guildhall/core";
 
 import type { Hit } from "../lexical/bm25.ts";
 import type { RetrievalDocument } from "./document.ts";
-import { NEIGHBOURS } from "./fields.ts";
+import { contextWeight, REACH } from "./fields.ts";
 import type { Threads } from "./threads.ts";
 
 /** Documents that go to the embedder at once. */
@@ -59,7 +59,7 @@ export class DenseArm {
       this.#waiting.delete(id);
       const own = this.#own.get(id);
       this.#own.delete(id);
-      if (own !== undefined) for (const one of this.#threads.around(own.document, NEIGHBOURS.length)) around.add(one.id);
+      if (own !== undefined) for (const one of this.#threads.around(own.document, REACH)) around.add(one.id);
     }
     await this.#vectors.remove(ids);
     await this.#store(around, new Map());
@@ -103,7 +103,7 @@ export class DenseArm {
         touched.add(id);
         if (one.document.thread === undefined || one.document.order === undefined) continue;
         this.#own.set(id, { document: one.document, vector });
-        for (const neighbour of this.#threads.around(one.document, NEIGHBOURS.length)) touched.add(neighbour.id);
+        for (const neighbour of this.#threads.around(one.document, REACH)) touched.add(neighbour.id);
       }
       await this.#store(touched, fresh);
     }
@@ -139,9 +139,9 @@ export class DenseArm {
 
   #withNeighbours(document: RetrievalDocument, own: Float32Array): Float32Array {
     const mixed = Float32Array.from(own);
-    for (const { id, distance } of this.#threads.around(document, NEIGHBOURS.length)) {
-      const vector = this.#own.get(id)?.vector;
-      const weight = NEIGHBOURS[distance - 1] ?? 0;
+    for (const neighbour of this.#threads.around(document, REACH)) {
+      const vector = this.#own.get(neighbour.id)?.vector;
+      const weight = contextWeight(neighbour);
       if (vector === undefined) continue;
       for (let at = 0; at < mixed.length; at += 1) mixed[at] = (mixed[at] ?? 0) + weight * (vector[at] ?? 0);
     }

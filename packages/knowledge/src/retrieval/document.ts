@@ -15,4 +15,4 @@ export interface RetrievalDocument {
 }
 
 /** What a collection mostly is; decides how a text is parted into fields and how much each counts. */
-export type Profile = "prose" | "code";
+export type Profile = "prose" | "conversation" | "code";

@@ -2,10 +2,13 @@ import type { Bm25Options, WeightedTokens } from "../lexical/bm25.ts";
 import { identifierParts, tokenize } from "../lexical/tokenize.ts";
 import { codeFields } from "./code-fields.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
+import type { Neighbour } from "./threads.ts";
 
 /** A document as the indexes take it. */
 export interface Analysed {
   fields: WeightedTokens[];
+  /** Of them: what tells something of a piece's neighbours too. */
+  context: WeightedTokens[];
   /** What the embedder is given: short, because encoders tell less of long texts and cost more. */
   dense: string;
   /** Programming language, where it is a function of one. */
@@ -15,11 +18,20 @@ export interface Analysed {
 /** Scoring that suits each profile, chosen on development sets (docs/knowledge.md has the figures). */
 export const BM25_OPTIONS: Readonly<Record<Profile, Bm25Options>> = {
   prose: { k1: 1.5, b: 0.75 },
+  conversation: { k1: 0.9, b: 0.5 },
   code: { k1: 2.5, b: 0.9 },
 };
 
-/** What a word of a neighbour counts beside one of the piece itself, by distance: 1, 2, … */
-export const NEIGHBOURS = [0.5, 0.3];
+/** How many places away a piece's neighbours may be. */
+export const REACH = 2;
+
+/** What a word (or the vector) of a neighbour counts beside the piece's own: what was said before explains more than what follows. */
+export function contextWeight({ distance, before }: Neighbour): number {
+  return (before ? [0.7, 0.4] : [0.3, 0.2])[distance - 1] ?? 0;
+}
+
+/** Who says a piece of a conversation: what is asked of a person is asked of what that person said, not of what was said beside it. */
+const SPEAKER = /^\s*\p{L}[\p{L}\p{N}._-]*(?: \p{L}[\p{L}\p{N}._-]*){0,2}:(?=\s)/u;
 
 const DENSE_PROSE = 400;
 const DENSE_SUMMARY = 200;
@@ -29,21 +41,26 @@ export function analyse(document: RetrievalDocument): Analysed {
   const code = codeFields(document.text);
   const title = document.title ?? "";
   if (code === undefined) {
+    const speaker = document.thread === undefined ? "" : (SPEAKER.exec(document.text)?.[0] ?? "");
+    const context = [weighted(title, 2), weighted(document.text.slice(speaker.length), 1)];
     return {
-      fields: [weighted(title, 2), weighted(document.text, 1)],
+      fields: speaker === "" ? context : [...context, weighted(speaker, 1)],
+      context,
       dense: (title === "" ? document.text : `${title}\n${document.text}`).slice(0, DENSE_PROSE),
       language: undefined,
     };
   }
   const name = identifierParts(code.name).join(" ").toLowerCase();
+  const fields = [
+    weighted(code.name, 6),
+    weighted(title, 1),
+    weighted(code.summary, 3),
+    weighted(code.documentation, 0.75),
+    weighted(code.body, 0.75),
+  ];
   return {
-    fields: [
-      weighted(code.name, 6),
-      weighted(title, 1),
-      weighted(code.summary, 3),
-      weighted(code.documentation, 0.75),
-      weighted(code.body, 0.75),
-    ],
+    fields,
+    context: fields,
     dense: `${name}. ${code.summary.replaceAll(/\s+/g, " ").trim().slice(0, DENSE_SUMMARY)}`,
     language: code.language,
   };
@@ -52,12 +69,15 @@ export function analyse(document: RetrievalDocument): Analysed {
 /** The profile of most of the documents. */
 export function profileOf(documents: Iterable<RetrievalDocument>): Profile {
   let code = 0;
+  let threaded = 0;
   let all = 0;
   for (const document of documents) {
     all += 1;
     if (codeFields(document.text) !== undefined) code += 1;
+    if (document.thread !== undefined && document.order !== undefined) threaded += 1;
   }
-  return code * 2 > all ? "code" : "prose";
+  if (code * 2 > all) return "code";
+  return threaded * 2 > all ? "conversation" : "prose";
 }
 
 function weighted(text: string, weight: number): WeightedTokens {

@@ -5,11 +5,11 @@ import { tokenize } from "../lexical/tokenize.ts";
 import { LANGUAGE_NAMES } from "./code-fields.ts";
 import { DenseArm } from "./dense-arm.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
-import { analyse, BM25_OPTIONS, NEIGHBOURS } from "./fields.ts";
+import { type Analysed, analyse, BM25_OPTIONS, contextWeight, REACH } from "./fields.ts";
 import { fuse } from "./fuse.ts";
 import type { MixedHit } from "./relevant.ts";
 import { withSynonyms } from "./synonyms.ts";
-import { Threads } from "./threads.ts";
+import { type Neighbour, Threads } from "./threads.ts";
 
 export interface HybridIndexOptions {
   profile: Profile;
@@ -42,8 +42,8 @@ export interface SearchResult {
 interface Known {
   document: RetrievalDocument;
   language: string | undefined;
-  /** Kept for pieces of threads: their neighbours are indexed with it. */
-  fields: WeightedTokens[] | undefined;
+  /** Kept for pieces of threads: what they and their neighbours are indexed with. */
+  kept: Pick<Analysed, "fields" | "context"> | undefined;
 }
 
 /** Hits of each arm that are mixed. */
@@ -108,11 +108,15 @@ export class HybridIndex {
       if (analysed.language !== undefined) this.#count(analysed.language, 1);
       this.#threads.add(document);
       const threaded = document.thread !== undefined && document.order !== undefined;
-      this.#documents.set(document.id, { document, language: analysed.language, fields: threaded ? analysed.fields : undefined });
+      this.#documents.set(document.id, {
+        document,
+        language: analysed.language,
+        kept: threaded ? { fields: analysed.fields, context: analysed.context } : undefined,
+      });
       this.#dense?.add(document, analysed.dense);
       if (!threaded) this.#lexical.add(document.id, analysed.fields);
-      else if (this.#threads.isLast(document)) this.#append(document, analysed.fields, touched);
-      else for (const { id } of [document, ...this.#threads.around(document, NEIGHBOURS.length)]) this.#touch(id, touched);
+      else if (this.#threads.isLast(document)) this.#append(document, analysed, touched);
+      else for (const { id } of [document, ...this.#threads.around(document, REACH)]) this.#touch(id, touched);
     }
     this.#reindex(touched);
   }
@@ -211,7 +215,7 @@ export class HybridIndex {
     this.#lexical.remove(id);
     this.#threads.remove(document);
     touched.delete(id);
-    for (const neighbour of this.#threads.around(document, NEIGHBOURS.length)) this.#touch(neighbour.id, touched);
+    for (const neighbour of this.#threads.around(document, REACH)) this.#touch(neighbour.id, touched);
   }
 
   #touch(id: string, touched: Map<string, RetrievalDocument>): void {
@@ -220,24 +224,24 @@ export class HybridIndex {
   }
 
   /** The usual case, a thread that goes on: those before it get its words, and are not indexed again. */
-  #append(document: RetrievalDocument, fields: readonly WeightedTokens[], touched: ReadonlyMap<string, RetrievalDocument>): void {
+  #append(document: RetrievalDocument, { fields, context }: Analysed, touched: ReadonlyMap<string, RetrievalDocument>): void {
     this.#lexical.add(document.id, [...fields, ...this.#context(document)]);
-    for (const { id, distance } of this.#threads.around(document, NEIGHBOURS.length)) {
-      if (!touched.has(id)) this.#lexical.extend(id, lighter(fields, distance));
+    for (const neighbour of this.#threads.around(document, REACH)) {
+      if (!touched.has(neighbour.id)) this.#lexical.extend(neighbour.id, lighter(context, { ...neighbour, before: false }));
     }
   }
 
   /** Pieces of threads are indexed with some of their neighbours' words. */
   #reindex(touched: ReadonlyMap<string, RetrievalDocument>): void {
     for (const [id, document] of touched) {
-      this.#lexical.add(id, [...(this.#documents.get(id)?.fields ?? analyse(document).fields), ...this.#context(document)]);
+      this.#lexical.add(id, [...(this.#documents.get(id)?.kept?.fields ?? analyse(document).fields), ...this.#context(document)]);
     }
   }
 
   #context(document: RetrievalDocument): WeightedTokens[] {
     return this.#threads
-      .around(document, NEIGHBOURS.length)
-      .flatMap(({ id, distance }) => lighter(this.#documents.get(id)?.fields ?? [], distance));
+      .around(document, REACH)
+      .flatMap((neighbour) => lighter(this.#documents.get(neighbour.id)?.kept?.context ?? [], neighbour));
   }
 
   #count(language: string, by: number): void {
@@ -245,8 +249,8 @@ export class HybridIndex {
   }
 }
 
-function lighter(fields: readonly WeightedTokens[], distance: number): WeightedTokens[] {
-  const context = NEIGHBOURS[distance - 1] ?? 0;
+function lighter(fields: readonly WeightedTokens[], neighbour: Neighbour): WeightedTokens[] {
+  const context = contextWeight(neighbour);
   return fields.map(({ tokens, weight }) => ({ tokens, weight: weight * context }));
 }
 

@@ -123,16 +123,30 @@ describe("the hybrid index without vectors", () => {
     assert.deepEqual(await found(), []);
   });
 
+  it("asked of a person, finds what that person said, with the words of what was said before rather than after", async () => {
+    const index = new HybridIndex({ profile: "conversation" });
+    const turns = ["Ada: Shall we talk of the holidays?", "Ben: To Lisbon, by train.", "Ada: How long is that?"];
+    index.add(turns.map((text, at) => ({ id: String(at), text, thread: "t", order: at })));
+    const found = async (query: string) => (await index.search(query, { limit: 5 })).hits.map((one) => one.id);
+    assert.deepEqual(await found("Ben"), ["1"], "nobody else's turn is found by a name at its beginning");
+    assert.deepEqual((await found("holidays")).slice(0, 2), ["0", "1"]);
+    const behind = (await index.search("train", { limit: 5 })).hits;
+    assert.deepEqual(
+      behind.map((one) => one.id),
+      ["1", "2", "0"],
+    );
+  });
+
   it("ranks the same however a thread came in: piece by piece, at once, or out of order (seed 4)", async () => {
     const random = seededRandom(4);
-    const text = () => Array.from({ length: 6 }, () => `w${random.below(30)}`).join(" ");
+    const text = () => `${random.pick(["Ada", "Ben", "-"])}: ${Array.from({ length: 6 }, () => `w${random.below(30)}`).join(" ")}`;
     const documents = Array.from({ length: 40 }, (_, at) => ({ id: `d${at}`, text: text(), thread: "t", order: at }));
     const orders = [documents.map((one) => [one]), [documents], random.shuffle(documents).map((one) => [one])];
     const rankings = await Promise.all(
       orders.map(async (batches) => {
         const index = new HybridIndex({ profile: "prose" });
         for (const batch of batches) index.add(batch);
-        const { hits } = await index.search("w1 w2 w3 w4", { limit: 10 });
+        const { hits } = await index.search("Ada w1 w2 w3 w4", { limit: 10 });
         return hits.map((one) => one.score.toFixed(4));
       }),
     );

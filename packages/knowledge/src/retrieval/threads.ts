@@ -5,6 +5,15 @@ interface Place {
   id: string;
 }
 
+/** A piece near another one in its thread. */
+export interface Neighbour {
+  id: string;
+  /** Places between them: 1 is next to it. */
+  distance: number;
+  /** It stands before the other one. */
+  before: boolean;
+}
+
 /** Documents by thread in their order, so that a piece knows what stands around it. */
 export class Threads {
   readonly #threads = new Map<string, Place[]>();
@@ -29,16 +38,17 @@ export class Threads {
     return thread !== undefined && this.#threads.get(thread)?.at(-1)?.id === id;
   }
 
-  /** Ids up to `distance` places away, with how far; nearest first is not promised. The document need not be there itself. */
-  around({ id, thread, order }: RetrievalDocument, distance: number): Array<{ id: string; distance: number }> {
+  /** Those up to `distance` places away; nearest first is not promised. The document need not be there itself. */
+  around({ id, thread, order }: RetrievalDocument, distance: number): Neighbour[] {
     const places = thread === undefined ? undefined : this.#threads.get(thread);
     if (places === undefined || order === undefined) return [];
     const at = position(places, { order, id });
     const there = places[at]?.id === id ? 1 : 0;
-    const found: Array<{ id: string; distance: number }> = [];
+    const found: Neighbour[] = [];
     for (let away = 1; away <= distance; away += 1) {
-      for (const place of [places[at - away], places[at + there + away - 1]])
-        if (place !== undefined) found.push({ id: place.id, distance: away });
+      const [before, behind] = [places[at - away], places[at + there + away - 1]];
+      if (before !== undefined) found.push({ id: before.id, distance: away, before: true });
+      if (behind !== undefined) found.push({ id: behind.id, distance: away, before: false });
     }
     return found;
   }

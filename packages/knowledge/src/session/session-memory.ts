@@ -86,7 +86,7 @@ class IndexedSessionMemory implements LocalSessionMemory {
     this.#policy = { ...RETENTION, ...options.retention };
     const { embedder, vectors, pace } = options;
     this.#index = new HybridIndex({
-      profile: "prose",
+      profile: "conversation",
       ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
       ...(pace === undefined ? {} : { pace: () => pace() }),
     });
