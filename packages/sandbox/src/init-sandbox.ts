@@ -18,6 +18,8 @@ export interface InitSandboxOptions extends ExecutionContext {
   free(): Promise<void>;
   /** `Sandbox.settle`, where there is something to settle; `free` does it once more. */
   settle?(): Promise<SandboxConflict[]>;
+  /** `Sandbox.disarm`. */
+  disarm?: NonNullable<Sandbox["disarm"]>;
   /** `Sandbox.wayOut`. */
   wayOut?: Sandbox["wayOut"] | undefined;
   /** Usage as the host counts it, over what the init sees. */
@@ -37,6 +39,7 @@ export class InitSandbox implements Sandbox {
   readonly gone: Promise<string>;
   readonly wayOut?: NonNullable<Sandbox["wayOut"]>;
   readonly settle?: () => Promise<SandboxConflict[]>;
+  readonly disarm?: NonNullable<Sandbox["disarm"]>;
   readonly #options: InitSandboxOptions;
   readonly #connection: InitConnection;
   readonly #renewing: NodeJS.Timeout | undefined;
@@ -53,6 +56,8 @@ export class InitSandbox implements Sandbox {
     this.files = new InitFiles(options.connection);
     this.changes = new InitChanges(options.connection);
     if (options.wayOut !== undefined) this.wayOut = options.wayOut;
+    const { disarm } = options;
+    if (disarm !== undefined) this.disarm = disarm;
     if (options.settle !== undefined) this.settle = options.settle;
     this.gone = this.#connection.gone.then(async (reason) => {
       await this.dispose();

@@ -1,10 +1,12 @@
-import { basename, dirname } from "node:path";
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
 
 import { GuildError, type Sandbox, type SandboxConflict } from "@guildhall/core";
 
 import type { Guard } from "./bubblewrap/git-guard.ts";
 import { GuardWatch } from "./bubblewrap/guard-watch.ts";
-import { disarmRepositories, knownConfigurations, mendRepositories } from "./bubblewrap/nested-repositories.ts";
+import { disarmPlaces, disarmRepositories, knownConfigurations, mendRepositories } from "./bubblewrap/nested-repositories.ts";
+import { QuietLook } from "./bubblewrap/quiet-look.ts";
 import { WorkspaceGuards } from "./bubblewrap/workspace-guards.ts";
 import type { ManagedCopy } from "./managed-copy/managed-copy.ts";
 import { WorkspaceCopies } from "./managed-copy/workspace-copies.ts";
@@ -23,6 +25,8 @@ export interface HeldWorkspace {
   /** Copies that the sandbox works on, of the workspace and then of each directory of `guard.outside`; empty: it has the trees themselves. */
   copies: readonly ManagedCopy[];
   settle(): Promise<SandboxConflict[]>;
+  /** `Sandbox.disarm`; what is not seen that way, in directories that are ignored, is looked for a little later. */
+  disarm(places: readonly string[], found: "before" | "since"): Promise<string[]>;
   /**
    * Ends the sandbox when the host replaces something that is guarded in it: the mount that guarded it is then gone. Throws `unavailable`, the
    * sandbox disposed of, when that has happened already.
@@ -36,6 +40,7 @@ export interface HeldWorkspace {
 export class WorkspaceHolds {
   readonly #guards = new WorkspaceGuards();
   readonly #copies: WorkspaceCopies;
+  readonly #later = new QuietLook();
 
   constructor(copiesDirectory: string) {
     this.#copies = new WorkspaceCopies(copiesDirectory);
@@ -61,14 +66,39 @@ export class WorkspaceHolds {
     const paths = guard.paths.map(({ path }) => path);
     const watching = options.copy === undefined ? new GuardWatch(paths, end) : undefined;
     let releasing: Promise<void> | undefined;
+    const old = new Set<string>();
+    const here = guarded(guard);
+    /** The trees that the sandbox or a person may see, whom they belong to, and which repositories in them nobody could write. */
+    const trees = async (): Promise<Array<{ root: string; owner: Ids; but: ReadonlySet<string> }>> => {
+      const original = { root: workspace.path, owner: workspace, but: here };
+      const [copy] = copies;
+      if (copy === undefined || options.copy === undefined) return [original];
+      const root = await realpath(copy.path);
+      const but = new Set([...here].map((path) => join(root, relative(workspace.path, path))));
+      return [{ root, owner: options.copy, but }, original];
+    };
+    const disarmed = async (places: readonly string[], found: "before" | "since"): Promise<string[]> => {
+      if (found === "before") for (const place of places) old.add(place);
+      const changed = new Set<string>();
+      for (const { root, owner, but } of await trees()) {
+        const within = places.map((place) => join(root, place));
+        const known = new Set([...old].map((place) => join(root, place)));
+        for (const path of await disarmPlaces(root, within, { since: began, but, owner, old: known })) changed.add(relative(root, path));
+      }
+      this.#later.after(workspace.path, async () => {
+        for (const { root, owner, but } of await trees()) await disarmRepositories(root, { since: began, but, owner });
+      });
+      return [...changed];
+    };
     const giveBack = async (): Promise<void> => {
       watching?.close();
+      await this.#later.drop(workspace.path);
       try {
         if (replaced !== undefined) await mendRepositories(known, { since: began, owner: workspace });
         for (const copy of copies) await this.#copies.finish(copy);
       } finally {
         await this.#guards.leave(workspace.path, async (since) => {
-          if (opened !== undefined) await disarmRepositories(workspace.path, { since, but: guarded(guard), owner: workspace });
+          if (opened !== undefined) await disarmRepositories(workspace.path, { since, but: here, owner: workspace });
         });
       }
     };
@@ -87,6 +117,7 @@ export class WorkspaceHolds {
     return {
       guard,
       copies,
+      disarm: disarmed,
       settle: async () => (await Promise.all(copies.map((copy) => copy.settle()))).flat(),
       endWith: async (sandbox) => {
         opened = sandbox;

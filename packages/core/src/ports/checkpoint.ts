@@ -30,6 +30,8 @@ export interface Checkpoint {
   storedBytes: number;
   /** What was left out and by which rule; empty: nothing. */
   omitted: string;
+  /** Git directories below the workspace out of which was taken what git would run (`Sandbox.disarm`); absent: none. */
+  disarmed?: string[];
 }
 
 export interface TreeChange {

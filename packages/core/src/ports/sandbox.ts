@@ -229,6 +229,13 @@ export interface Sandbox {
    * changed since the last time. For points at which nothing is being written; `dispose` does it as well. Absent: there is no copy.
    */
   settle?(): Promise<SandboxConflict[]>;
+  /**
+   * Takes from repositories below the workspace what git would run or take further configuration from, and puts it aside beside where it was.
+   * `places`: relative, `.git` directories and files or git directories of other names; what is no repository is passed over. `found`: they were
+   * there `before` the sandbox did anything, or came into sight `since`; of the former only what was changed since is taken. Returns the git
+   * directories that it changed, relative. Absent: nobody outside runs git there.
+   */
+  disarm?(places: readonly string[], found: "before" | "since"): Promise<string[]>;
   /** Resolves, with the reason, when the sandbox is gone for whatever reason. */
   readonly gone: Promise<string>;
   /** Kills every process and frees everything; nothing survives. Idempotent. */

@@ -1,13 +1,11 @@
-import { constants } from "node:fs";
-import { lstat, open, readdir, readlink, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { lstat, readdir, realpath, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+
+import { contentOf, disarm, readConfig } from "./git-disarm.ts";
 
 /** More directories than this are not looked through. */
 const MOST_DIRECTORIES = 200_000;
 const SIDE_BY_SIDE = 32;
-
-/** What is put aside gets this after its name, which git does not look at. */
-const ASIDE = ".from-sandbox";
 
 /**
  * Takes from repositories that a sandbox has made or changed within its workspace what git would run when a person comes near them: `git status` looks
@@ -28,6 +26,11 @@ export async function disarmRepositories(
       turn.map(async (directory) => {
         const entries = await readdir(directory, { withFileTypes: true }).catch(() => []); // gone, or nobody's to read
         const names = new Set(entries.map(({ name }) => name));
+        if (entries.some((entry) => entry.name === ".git" && !entry.isDirectory())) {
+          for (const led of await gitDirectories(workspace, join(directory, ".git"))) {
+            if (!options.but.has(led) && (await disarm(led, options))) disarmed.push(led);
+          }
+        }
         // What git takes for a repository, or for the common directory of one, whatever it is called.
         if (names.has("config") && names.has("objects")) {
           if (!options.but.has(directory) && (await disarm(directory, options))) disarmed.push(directory);
@@ -41,13 +44,66 @@ export async function disarmRepositories(
   return disarmed;
 }
 
+/**
+ * The same for single places, while a sandbox may be at work there. `places`: absolute, within `workspace`, `.git` files and directories or git
+ * directories of other names; what is no repository is passed over. `old`: places that were there before the sandbox did anything; of the
+ * others all is taken, whenever it was written.
+ */
+export async function disarmPlaces(
+  workspace: string,
+  places: readonly string[],
+  options: { since: number; but: ReadonlySet<string>; owner: { uid: number; gid: number }; old: ReadonlySet<string> },
+): Promise<string[]> {
+  const disarmed = new Set<string>();
+  for (const place of places) {
+    // An old one that leads elsewhere now is new.
+    const led = await lstat(place).catch(() => undefined); // gone again
+    const same = options.old.has(place) && (led?.isDirectory() === true || (led?.ctimeMs ?? 0) < options.since);
+    const since = same ? options.since : 0;
+    for (const directory of await gitDirectories(workspace, place)) {
+      if (!options.but.has(directory) && (await disarm(directory, { ...options, since }))) disarmed.add(directory);
+    }
+  }
+  return [...disarmed];
+}
+
+/** Where git takes configuration and hooks from for what lies at a place: real paths within the workspace; what lies elsewhere no sandbox can write. */
+async function gitDirectories(workspace: string, place: string): Promise<string[]> {
+  const found: string[] = [];
+  const add = async (path: string): Promise<string | undefined> => {
+    const real = await realpath(path).catch(() => undefined); // leads nowhere
+    if (real === undefined || !real.startsWith(`${workspace}/`)) return undefined;
+    if (!(await isDirectory(real))) return real;
+    if (place.endsWith("/.git") || (await exists(join(real, "objects"))) || (await exists(join(real, "commondir")))) found.push(real);
+    const common = (await contentOf(join(real, "commondir")))?.trim() ?? "";
+    if (common !== "" && common !== "." && found.length < MOST_STEPS) await add(resolve(real, common));
+    return undefined;
+  };
+  const file = await add(place);
+  if (file === undefined) return found;
+  const pointer = /^gitdir: (.*)$/m.exec((await contentOf(file)) ?? "")?.[1];
+  if (pointer !== undefined) await add(resolve(dirname(place), pointer.trim()));
+  return found;
+}
+
+/** Git itself goes two: from a `.git` file to its directory, from there to the common one. */
+const MOST_STEPS = 3;
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true; // gone again
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
 /** What guarded repositories are configured to run, by directory; to be remembered before a sandbox can change anything. */
 export type KnownConfigurations = ReadonlyMap<string, string>;
 
 /** Reads what `mendRepositories` compares with. `directories`: of guarded repositories. */
 export async function knownConfigurations(directories: Iterable<string>): Promise<KnownConfigurations> {
   const known = new Map<string, string>();
-  for (const directory of directories) known.set(directory, await contentOf(join(directory, "config")).catch(() => "")); // unreadable to all
+  for (const directory of directories) known.set(directory, (await contentOf(join(directory, "config"))) ?? "");
   return known;
 }
 
@@ -64,136 +120,4 @@ export async function mendRepositories(
     if (await disarm(directory, { ...options, before: readConfig(before).entries })) mended.push(directory);
   }
   return mended;
-}
-
-interface Disarming {
-  since: number;
-  owner: { uid: number; gid: number };
-  /** What may stay, harmless or not. */
-  before?: readonly Entry[];
-}
-
-/** Works through the opened directory, which nobody can put another in the place of, and follows no link. */
-async function disarm(repository: string, options: Disarming): Promise<boolean> {
-  const handle = await open(repository, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW).catch(() => undefined); // gone
-  if (handle === undefined) return false;
-  try {
-    const at = `/proc/self/fd/${handle.fd}`;
-    // Not where it was a moment ago: whoever is still at work there is not to lead us elsewhere.
-    if ((await readlink(at)) !== repository) return false;
-    return await disarmAt(at, options);
-  } finally {
-    await handle.close();
-  }
-}
-
-async function disarmAt(at: string, { since, owner, before = [] }: Disarming): Promise<boolean> {
-  let changed = false;
-  const aside = async (name: string): Promise<void> => {
-    await rename(join(at, name), join(at, name + ASIDE));
-    changed = true;
-  };
-  const fresh = async (name: string): Promise<"file" | "directory" | "other" | undefined> => {
-    const found = await lstat(join(at, name)).catch(() => undefined); // not there
-    if (found === undefined || found.ctimeMs < since) return undefined;
-    return found.isFile() && found.nlink === 1 ? "file" : found.isDirectory() ? "directory" : "other";
-  };
-  const config = await fresh("config");
-  if (config === "file") {
-    const { entries } = readConfig(await contentOf(join(at, "config")));
-    const known = new Set(before.map(keyOf));
-    const kept = entries.filter((entry) => isHarmless(entry) || known.has(keyOf(entry)));
-    if (kept.length < entries.length) {
-      await aside("config");
-      const file = await open(join(at, "config"), "wx", 0o644);
-      await file.writeFile(written(kept));
-      if (process.geteuid?.() === 0) await file.chown(owner.uid, owner.gid);
-      await file.close();
-    }
-  } else if (config !== undefined) await aside("config");
-  if ((await fresh("config.worktree")) !== undefined) await aside("config.worktree");
-  const hooks = await fresh("hooks");
-  if (hooks === "directory") {
-    const names = await readdir(join(at, "hooks"));
-    if (names.some((name) => !name.endsWith(".sample"))) await aside("hooks");
-  } else if (hooks !== undefined) await aside("hooks");
-  return changed;
-}
-
-async function contentOf(path: string): Promise<string> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    return await file.readFile("utf8");
-  } finally {
-    await file.close();
-  }
-}
-
-interface Entry {
-  section: string;
-  subsection: string | undefined;
-  name: string;
-  value: string;
-}
-
-/**
- * Entries in the plain form that git itself writes, and other lines as they are, without a name; `whole`: there are none of those, which git might understand
- * otherwise than we do.
- */
-function readConfig(text: string): { entries: Entry[]; whole: boolean } {
-  const entries: Entry[] = [];
-  let whole = true;
-  let section = "";
-  let subsection: string | undefined;
-  for (const raw of text.split("\n")) {
-    const line = raw.trim();
-    if (line === "" || /^[#;]/.test(line)) continue;
-    const header = /^\[([A-Za-z0-9-]+)(?: "([^"\\]*)")?\]$/.exec(line);
-    if (header !== null) {
-      section = (header[1] ?? "").toLowerCase();
-      subsection = header[2];
-      continue;
-    }
-    const pair = /^([A-Za-z][A-Za-z0-9-]*) = ("?)([^"\\#;]*)\2$/.exec(line);
-    if (pair === null) {
-      whole = false;
-      if (line.startsWith("[")) [section, subsection] = [line, undefined];
-      entries.push({ section, subsection, name: "", value: raw });
-    } else entries.push({ section, subsection, name: (pair[1] ?? "").toLowerCase(), value: (pair[3] ?? "").trim() });
-  }
-  return { entries, whole };
-}
-
-/** Keys whose value git neither runs nor takes further configuration from. */
-const harmless: Record<string, RegExp> = {
-  core: /^(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol|safecrlf|sharedrepository|worktree|sparsecheckout|sparsecheckoutcone)$/,
-  remote: /^(url|pushurl|fetch|push|tagopt|prune|mirror|promisor|partialclonefilter)$/,
-  branch: /^(remote|merge|rebase|description)$/,
-  user: /^(name|email)$/,
-  submodule: /^(url|active|branch)$/,
-  extensions: /^(objectformat|refstorage|partialclone|noop)$/,
-  init: /^defaultbranch$/,
-  pull: /^(rebase|ff)$/,
-  push: /^(default|autosetupremote)$/,
-};
-
-function isHarmless({ section, name, value }: Entry): boolean {
-  // `ext::…` and other helpers are programs.
-  if ((section === "remote" || section === "submodule") && /^\w+::|^-/.test(value)) return false;
-  return harmless[section]?.test(name) === true && !/[\n\0]/.test(value);
-}
-
-function keyOf({ section, subsection, name, value }: Entry): string {
-  return JSON.stringify([section, subsection, name, value]);
-}
-
-function written(entries: readonly Entry[]): string {
-  const quoted = (text: string): string => `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
-  return entries
-    .map(({ section, subsection, name, value }) => {
-      const header = subsection === undefined ? `[${section}]` : `[${section} ${quoted(subsection)}]`;
-      if (name === "") return value.trim() === section ? "" : `${section.startsWith("[") ? section : header}\n${value}\n`;
-      return `${header}\n\t${name} = ${quoted(value)}\n`;
-    })
-    .join("");
 }

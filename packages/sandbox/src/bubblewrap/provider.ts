@@ -194,6 +194,7 @@ export class BubblewrapProvider implements SandboxProvider {
         },
         measure: (seen) => own.measure(seen),
         explain: (status) => own.explain(status),
+        disarm: (places, found) => held.disarm(places, found),
         ...(copied ? { settle: held.settle } : {}),
       });
       this.#sandboxes.add(sandbox);

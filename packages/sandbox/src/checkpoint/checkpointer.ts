@@ -7,6 +7,7 @@ import { planRestore } from "./restore-plan.ts";
 import { applyRestore } from "./restore.ts";
 import { DEFAULT_CHECKPOINT_RULES, type CheckpointRules } from "./rules.ts";
 import { StateFile } from "./state-file.ts";
+import { readGitFacts } from "./tracked-files.ts";
 import { diffTrees } from "./tree-diff.ts";
 import { scanAll, scanPaths } from "./workspace-scan.ts";
 
@@ -44,6 +45,8 @@ class WorkspaceCheckpointer implements Checkpointer {
   #tree: string | undefined;
   /** The state file tells of less than is known. */
   #unsaved = false;
+  /** The repositories that were there before the sandbox did anything have been told of. */
+  #disarmedOnce = false;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: CheckpointerOptions) {
@@ -57,7 +60,14 @@ class WorkspaceCheckpointer implements Checkpointer {
   capture(): Promise<Checkpoint> {
     return this.#inTurn(async () => {
       const { tree, storedBytes, known } = await this.#refresh();
-      return { tree, storedBytes, changedFiles: known.tree.takeChanged(), omitted: known.omissions.text };
+      const disarmed = await this.#disarm(known);
+      return {
+        tree,
+        storedBytes,
+        changedFiles: known.tree.takeChanged(),
+        omitted: known.omissions.text,
+        ...(disarmed.length === 0 ? {} : { disarmed }),
+      };
     });
   }
 
@@ -101,6 +111,22 @@ class WorkspaceCheckpointer implements Checkpointer {
       this.#unsaved = false;
     }
     return { tree, storedBytes: sink.storedBytes, known: known.workspace };
+  }
+
+  /** Repositories below the workspace, as far as they were touched or came into sight. */
+  async #disarm({ repositories, omissions }: KnownWorkspace): Promise<string[]> {
+    if (this.#sandbox.disarm === undefined) return [];
+    let { places, index } = repositories.take();
+    if (index) {
+      for (const path of (await readGitFacts(this.#sandbox.files)).links) repositories.linked(path);
+      places = [...new Set([...places, ...repositories.take().places])];
+    }
+    const found = this.#disarmedOnce ? "since" : "before";
+    this.#disarmedOnce = true;
+    // From now on a change in them is told, too.
+    if (places.length > 0) await this.#sandbox.changes.track(places.flatMap((place) => [place, `${place}/hooks`]));
+    if (places.length === 0 && !omissions.hasDirectories) return [];
+    return await this.#sandbox.disarm(places, found);
   }
 
   /** What is known and stands in the store; `complete` when only what the tracker names can have changed since. */

@@ -5,6 +5,17 @@ import { bytesToPath, GuildError } from "@guildhall/core";
  * `corrupt` for what ends too early.
  */
 export function* trackedPaths(index: Uint8Array): Generator<string> {
+  for (const { path } of indexEntries(index)) yield path;
+}
+
+/** Of those, the ones at which another repository is said to lie. */
+export function* linkedPaths(index: Uint8Array): Generator<string> {
+  for (const { path, mode } of indexEntries(index)) if (mode >> 12 === GITLINK) yield path;
+}
+
+const GITLINK = 0o16;
+
+function* indexEntries(index: Uint8Array): Generator<{ path: string; mode: number }> {
   const bytes = Buffer.from(index.buffer, index.byteOffset, index.byteLength);
   const version = bytes.length < 12 ? 0 : bytes.readUInt32BE(4);
   if (bytes.toString("latin1", 0, 4) !== "DIRC" || version < 2 || version > 4) {
@@ -26,7 +37,7 @@ export function* trackedPaths(index: Uint8Array): Generator<string> {
     if (end < 0) throw cutShort();
     const name = Buffer.concat([kept, bytes.subarray(nameAt, end)]);
     previous = name;
-    yield bytesToPath(name);
+    yield { path: bytesToPath(name), mode: bytes.readUInt32BE(at + MODE) };
     // Up to version 3 entries are filled with one to eight zeros, to a multiple of eight.
     at = version === 4 ? end + 1 : at + Math.floor((end - at + 8) / 8) * 8;
   }
@@ -34,6 +45,7 @@ export function* trackedPaths(index: Uint8Array): Generator<string> {
 
 /** Length of an entry up to its name: times, device, inode, mode, owner, size, id and flags. */
 const FIXED = 62;
+const MODE = 24;
 
 /** The number format of pack offsets: seven bits a byte, plus one at each continuation. */
 function readOffset(bytes: Buffer, from: number): { value: number; end: number } {

@@ -1,4 +1,5 @@
 import { IgnoreRules } from "./ignore-rules.ts";
+import { NestedPlaces } from "./nested-places.ts";
 import { Omissions, type OmissionReason } from "./omissions.ts";
 import { TrackedFiles } from "./tracked-files.ts";
 import { DirectoryNode, WorkspaceTree } from "./workspace-tree.ts";
@@ -8,6 +9,7 @@ export class KnownWorkspace {
   readonly tree: WorkspaceTree;
   readonly omissions: Omissions;
   readonly ignore = new IgnoreRules();
+  readonly repositories = new NestedPlaces();
   tracked = new TrackedFiles([]);
 
   constructor(tree = new WorkspaceTree(), omissions = new Omissions()) {

@@ -43,6 +43,12 @@ export class Omissions {
     return false;
   }
 
+  /** Whole directories are left out. */
+  get hasDirectories(): boolean {
+    for (const reason of this.#reasons.values()) if (reason === "ignored directories") return true;
+    return false;
+  }
+
   entries(): Iterable<[string, OmissionReason]> {
     return this.#reasons;
   }

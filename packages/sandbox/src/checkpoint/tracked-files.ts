@@ -1,6 +1,6 @@
 import { GuildError, type SandboxFiles } from "@guildhall/core";
 
-import { trackedPaths } from "./git-index.ts";
+import { linkedPaths, trackedPaths } from "./git-index.ts";
 
 /** What git tracks in a workspace: covered even where ignore rules match it. */
 export class TrackedFiles {
@@ -30,6 +30,8 @@ export class TrackedFiles {
 /** What a workspace's `.git` says about coverage. */
 export interface GitFacts {
   tracked: TrackedFiles;
+  /** Where the index says that other repositories lie. */
+  links: string[];
   /** Content of `info/exclude`. */
   exclude: Uint8Array | undefined;
   /** The index is there, but could not be understood: nothing counts as tracked. */
@@ -52,10 +54,11 @@ export async function readGitFacts(files: SandboxFiles): Promise<GitFacts> {
     const size = kind === undefined ? undefined : (await absentAs(files.stat(`${gitDirectory}/index`), undefined))?.size;
     const index = size === undefined || size > LARGEST_INDEX ? undefined : await files.read(`${gitDirectory}/index`);
     const tracked = new TrackedFiles(index === undefined ? [] : trackedPaths(index));
-    return { tracked, exclude, indexNotUnderstood: size !== undefined && index === undefined };
+    const links = index === undefined ? [] : [...linkedPaths(index)];
+    return { tracked, links, exclude, indexNotUnderstood: size !== undefined && index === undefined };
   } catch (error) {
     if (!GuildError.is(error)) throw error;
-    return { tracked: new TrackedFiles([]), exclude, indexNotUnderstood: true };
+    return { tracked: new TrackedFiles([]), links: [], exclude, indexNotUnderstood: true };
   }
 }
 

@@ -10,11 +10,13 @@ export async function scanAll(sandbox: Sandbox, known: KnownWorkspace, intake: F
   const facts = await readGitFacts(sandbox.files);
   known.tracked = facts.tracked;
   known.ignore.setExclude(facts.exclude);
+  for (const path of facts.links) known.repositories.linked(path);
   if (facts.indexNotUnderstood) known.omissions.set(".git/index", "not understood");
   else known.omissions.delete(".git/index");
 
   // What was told up to now is seen anyway.
   await sandbox.changes.changes();
+  await sandbox.changes.track([".git"]);
   const directories = known.tree.directories();
   if (directories.length === 1) await explore("", sandbox, known, intake);
   else {
@@ -32,6 +34,7 @@ export async function scanAll(sandbox: Sandbox, known: KnownWorkspace, intake: F
 
 /** Looks at these paths, which may have changed in any way. */
 export async function scanPaths(paths: string[], sandbox: Sandbox, known: KnownWorkspace, intake: FileIntake): Promise<void> {
+  for (const path of paths) known.repositories.touched(path);
   // From the top downwards: what lies below a directory that has become something else is gone, even if a link in its place leads there.
   const targets = [...new Set(paths.map((path) => known.target(path)).filter((path) => path !== undefined))].toSorted();
   const noDirectories = new Set<string>();
@@ -100,6 +103,8 @@ async function listDirectories(path: string, sandbox: Sandbox, known: KnownWorks
   known.omissions.delete(path);
   known.tree.makeDirectory(path).trackedOnly = path !== "" && known.coverage(path, true) === "tracked";
   if (entries.some(({ name, kind }) => name === ".gitignore" && kind === "file")) await readIgnoreFile(path, sandbox, known);
+  const names = new Set(entries.map(({ name }) => name));
+  known.repositories.listed(path, (name) => names.has(name));
   const found: string[] = [];
   for (const { name, kind } of entries) {
     if (kind !== "directory" || name === ".git") continue;
@@ -136,6 +141,7 @@ async function compare(directory: string, sandbox: Sandbox, known: KnownWorkspac
   const unknown: string[] = [];
   const compareListing = async (at: string, entries: Listing): Promise<void> => {
     const node = known.tree.makeDirectory(at);
+    known.repositories.listed(at, (name) => entries.has(name));
     if (entries.get(".gitignore")?.stat.kind === "file") await readIgnoreFile(at, sandbox, known);
     else known.ignore.setDirectory(at, undefined);
     for (const name of node.children.keys()) if (!entries.has(name)) known.forget(joinPath(at, name));

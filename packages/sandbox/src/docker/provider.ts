@@ -149,6 +149,7 @@ export class DockerProvider implements SandboxProvider {
           await free();
         },
         ...(group === undefined ? {} : { measure: (seen) => group.measure(seen), explain: (status) => group.explain(status) }),
+        disarm: (places, found) => held.disarm(places, found),
         ...(copied ? { settle: held.settle } : {}),
       });
       this.#sandboxes.add(sandbox);

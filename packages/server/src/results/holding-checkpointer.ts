@@ -25,6 +25,7 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
       const checkpoint = await checkpointer.capture();
       const before = last;
       last = checkpoint.tree;
+      for (const directory of checkpoint.disarmed ?? []) tellOfDisarmed(directory, options);
       if (before === undefined || before === checkpoint.tree) return checkpoint;
       const changes = await checkpointer.diff(before, checkpoint.tree);
       const added = changes.filter(({ change }) => change === "added");
@@ -66,6 +67,13 @@ async function setAside(path: string, { sandbox, session, held }: HoldingOptions
     // Gone again, or something that still runs got in the way: the next checkpoint looks once more.
     if (!GuildError.is(error)) throw error;
   }
+}
+
+function tellOfDisarmed(directory: string, { session, held }: HoldingOptions): void {
+  held.tell(
+    session,
+    `In ${directory}, what git would run (hooks, configuration that names programs) was put aside, with .from-sandbox after its name: a person's git may come near it. Pass such settings on the command line instead, as git -c does.`,
+  );
 }
 
 async function tellOfRepositories(
