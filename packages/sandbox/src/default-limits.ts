@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 
-import type { SandboxLimits } from "@guildhall/core";
+import type { CapabilityReport, SandboxLimits } from "@guildhall/core";
 
 /** Bytes that every sandbox leaves of its workspace's file system, so that a full disk stops what filled it and nobody else. */
 const DISK_RESERVE = 256 * 2 ** 20;
@@ -9,6 +9,13 @@ const DISK_RESERVE = 256 * 2 ** 20;
 export function diskOptions({ diskBytes = 0, diskFiles = 0 }: SandboxLimits): string[] {
   return ["--disk-bytes", String(diskBytes), "--disk-files", String(diskFiles), "--disk-reserve", String(DISK_RESERVE)];
 }
+
+/** How a limit on disk is kept, under every provider: needs nothing of the machine. */
+export const DISK_COUNT: CapabilityReport["capabilities"][number] = {
+  name: "disk-limit",
+  available: true,
+  detail: "no quota of the kernel's: the init counts what the sandbox writes and what its workspace holds, and ends what goes beyond",
+};
 
 /** Limits of a sandbox that asks for none: never “none” for memory and processes. */
 export function withDefaults(limits: SandboxLimits = {}): SandboxLimits & { memoryBytes: number; processes: number; openFiles: number } {

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { it } from "node:test";
 
 import { GuildError } from "../errors.ts";
 import type { Sandboxes } from "./sandbox-fixture.ts";
 import { failsWith, runScript, startScript } from "./sandbox-run.ts";
+
+const MIB = 2 ** 20;
 
 /** Limits: each one ends what goes beyond it, and says which it was. */
 export function sandboxLimitsContract(sandboxes: Sandboxes): void {
@@ -46,6 +50,35 @@ export function sandboxLimitsContract(sandboxes: Sandboxes): void {
     const files = await runScript(sandbox, "mkdir many; cd many; for ((i = 0; i < 200000; i++)); do : > $i; done");
     assert.equal(files.exit.limit, "disk");
     assert.equal((await runScript(sandbox, "rm -rf many; echo removed")).stdout, "removed\n");
+  });
+
+  it("counts what the sandbox holds of the disk, whatever others write and free there meanwhile", async () => {
+    const sandbox = await sandboxes.fresh({ limits: { diskBytes: 64 * MIB } });
+    const beside = await mkdtemp(join(dirname(sandbox.workspace), "others-"));
+    const ballast = await open(join(beside, "ballast"), "w");
+    try {
+      const piece = Buffer.alloc(8 * MIB, "o");
+      let held = 0;
+      for (; held < 160 * MIB; held += piece.length) await ballast.write(piece);
+      await ballast.sync();
+      // Others take more than the whole limit: who writes little goes on.
+      const little = await runScript(
+        sandbox,
+        "for i in 1 2 3 4 5 6 7 8 9; do head -c 100000 /dev/zero > small$i; sleep 0.05; done; echo done",
+      );
+      assert.deepEqual([little.stdout, little.exit.limit], ["done\n", undefined]);
+      // Others free as much as is written, and more.
+      const script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do head -c 8M /dev/zero > large$i; echo $i; sleep 0.1; done";
+      const execution = await sandbox.exec({ argv: ["/run/guildhall/bin/bash", "-c", script] });
+      for await (const { bytes } of execution.output) {
+        held -= Buffer.from(bytes).toString().split("\n").length * 9 * MIB;
+        await ballast.truncate(Math.max(0, held));
+      }
+      assert.equal((await execution.exit).limit, "disk");
+    } finally {
+      await ballast.close();
+      await rm(beside, { recursive: true, force: true });
+    }
   });
 
   it("refuses more open files than allowed", async () => {

@@ -172,6 +172,8 @@ struct tree_sum {
 void tree_visit(pid_t root, void (*visit)(pid_t, void *), void *context);
 int tree_kill(pid_t root, int signal); /* how many were signalled. Signal-safe. */
 void tree_measure(pid_t root, struct tree_sum *);
+/* What a process, its threads and those of its children that it has waited for had stored in files, rewriting included. */
+uint64_t process_stored_bytes(pid_t pid);
 
 /* ---- keeper.c: parent of one execution, in a process of its own ---- */
 struct start_plan {
@@ -213,6 +215,14 @@ bool lease_lapsed(void);
 
 /* ---- memory.c ---- */
 void memory_turn(uint64_t now);
+
+/* ---- own.c: what the sandbox itself has written, and what the workspace holds ---- */
+struct own_use {
+  uint64_t bytes, files;
+  uint64_t closed; /* directories that could not be looked into */
+};
+uint64_t own_written(void); /* since the first call or before; never too little but for processes that nobody waits for and that live between two calls */
+void own_held(struct own_use *);
 
 /* ---- disk.c ---- */
 void disk_start(void);

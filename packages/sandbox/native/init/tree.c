@@ -134,13 +134,17 @@ static uint64_t anonymous_bytes(pid_t pid) {
   return resident > shared ? (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static uint64_t written_bytes(pid_t pid) {
+static uint64_t io_bytes(pid_t pid, const char *kind) {
   char path[48], text[256];
   proc_path(path, pid, "io");
   if (read_file(path, text, sizeof text) == 0) return 0;
-  char *at = strstr(text, "wchar: ");
-  return at == NULL ? 0 : strtoull(at + 7, NULL, 10);
+  char *at = strstr(text, kind);
+  return at == NULL ? 0 : strtoull(at + strlen(kind), NULL, 10);
 }
+
+static uint64_t written_bytes(pid_t pid) { return io_bytes(pid, "wchar: "); }
+
+uint64_t process_stored_bytes(pid_t pid) { return io_bytes(pid, "\nwrite_bytes: "); }
 
 void tree_measure(pid_t root, struct tree_sum *sum) {
   *sum = (struct tree_sum){0};

@@ -94,7 +94,7 @@ async function isDirectory(path: string): Promise<boolean> {
 }
 
 async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+  return (await stat(path).catch(() => undefined)) !== undefined; // not there
 }
 
 /** What guarded repositories are configured to run, by directory; to be remembered before a sandbox can change anything. */

@@ -6,6 +6,7 @@ import { GuildError, type CapabilityReport } from "@guildhall/core";
 
 import { cgroupCapabilities, WITHOUT_MEMORY } from "../cgroup/capabilities.ts";
 import type { Hierarchies } from "../cgroup/hierarchies.ts";
+import { DISK_COUNT } from "../default-limits.ts";
 import { findToolkit, TOOLKIT_REMEDY } from "../toolkit.ts";
 
 const run = promisify(execFile);
@@ -45,6 +46,7 @@ export async function probeBubblewrap(options: { toolkitDir: string | undefined;
       pids: "RLIMIT_NPROC in the sandbox's user namespace limits processes",
     }),
   );
+  capabilities.push(DISK_COUNT);
   return { provider: "bubblewrap", usable, capabilities };
 }
 

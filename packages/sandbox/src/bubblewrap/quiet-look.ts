@@ -8,7 +8,7 @@ const SHORTEST_REST_MS = 2_000;
  */
 export class QuietLook {
   readonly #due = new Map<string, () => Promise<unknown>>();
-  #timer: NodeJS.Timeout | undefined;
+  #armed = false;
   #running: Promise<void> = Promise.resolve();
   #rest = SHORTEST_REST_MS;
 
@@ -25,9 +25,11 @@ export class QuietLook {
   }
 
   #arm(): void {
-    this.#timer ??= setTimeout(() => {
+    if (this.#armed) return;
+    this.#armed = true;
+    setTimeout(() => {
       this.#running = this.#next().finally(() => {
-        this.#timer = undefined;
+        this.#armed = false;
         if (this.#due.size > 0) this.#arm();
       });
     }, this.#rest).unref();

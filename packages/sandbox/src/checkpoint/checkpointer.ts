@@ -116,11 +116,9 @@ class WorkspaceCheckpointer implements Checkpointer {
   /** Repositories below the workspace, as far as they were touched or came into sight. */
   async #disarm({ repositories, omissions }: KnownWorkspace): Promise<string[]> {
     if (this.#sandbox.disarm === undefined) return [];
-    let { places, index } = repositories.take();
-    if (index) {
-      for (const path of (await readGitFacts(this.#sandbox.files)).links) repositories.linked(path);
-      places = [...new Set([...places, ...repositories.take().places])];
-    }
+    const touched = repositories.take();
+    if (touched.index) for (const path of (await readGitFacts(this.#sandbox.files)).links) repositories.linked(path);
+    const places = [...new Set([...touched.places, ...repositories.take().places])];
     const found = this.#disarmedOnce ? "since" : "before";
     this.#disarmedOnce = true;
     // From now on a change in them is told, too.

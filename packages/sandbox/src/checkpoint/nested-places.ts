@@ -1,4 +1,4 @@
-import { directoryOf, joinPath } from "./known-workspace.ts";
+import { dirname } from "node:path/posix";
 
 /** What the git directory of a repository holds, and what a change of it may make git run or take configuration from. */
 const TELLING: ReadonlySet<string> = new Set(["config", "config.worktree", "commondir", "hooks", "HEAD", "objects"]);
@@ -17,19 +17,19 @@ export class NestedPlaces {
     const git = names.indexOf(".git");
     if (git > 0) this.#places.add(names.slice(0, git + 1).join("/"));
     else if (git === 0) this.#index ||= path === ".git/index";
-    else if (names.length > 1 && TELLING.has(names.at(-1) ?? "")) this.#places.add(directoryOf(path));
-    else if (names.length > 2 && names.at(-2) === "hooks") this.#places.add(directoryOf(directoryOf(path)));
+    else if (names.length > 1 && TELLING.has(names.at(-1) ?? "")) this.#places.add(dirname(path));
+    else if (names.length > 2 && names.at(-2) === "hooks") this.#places.add(dirname(dirname(path)));
   }
 
   /** What lies in a directory. */
   listed(directory: string, has: (name: string) => boolean): void {
-    if (directory !== "" && has(".git")) this.#places.add(joinPath(directory, ".git"));
+    if (directory !== "" && has(".git")) this.#places.add(`${directory}/.git`);
     if (directory !== "" && has("config") && (has("objects") || has("commondir"))) this.#places.add(directory);
   }
 
   /** A place that git itself looks into, as the index says. */
   linked(path: string): void {
-    this.#places.add(joinPath(path, ".git"));
+    this.#places.add(`${path}/.git`);
   }
 
   /** `index`: that of the workspace's own repository was written. */

@@ -1,5 +1,6 @@
 import { GuildError, type CapabilityReport } from "@guildhall/core";
 
+import { DISK_COUNT } from "../default-limits.ts";
 import type { DockerOptions } from "../provider-options.ts";
 import { findToolkit, TOOLKIT_REMEDY } from "../toolkit.ts";
 import { chosenRuntime, engineFacts, type EngineFacts, GVISOR } from "./engine-facts.ts";
@@ -33,6 +34,7 @@ export async function probeDocker(options: DockerOptions, toolkitDir: string | u
         ...(known.cpuLimit ? {} : { remedy: "use a kernel with CONFIG_CFS_BANDWIDTH" }),
       },
       ...wall(known),
+      DISK_COUNT,
     ],
   };
 }
