@@ -16,7 +16,10 @@ import { percentile, table, type Figure } from "./table.ts";
  * and gets an engine of its own.
  */
 const isRoot = process.getuid?.() === 0;
-const names = process.argv.length > 2 ? process.argv.slice(2) : sandboxProviderNames.filter((name) => name !== "docker" || isRoot);
+const names =
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : sandboxProviderNames.filter((name) => name !== "kubernetes" && (name !== "docker" || isRoot));
 const STARTS = 40;
 const COMMANDS = 300;
 const IDLE = 100;

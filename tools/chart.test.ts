@@ -16,7 +16,8 @@ interface Manifest {
   apiVersion: string;
   kind: string;
   metadata: { name: string; labels: Record<string, string> };
-  spec: Record<string, unknown> & { template?: { spec: PodSpec }; replicas?: number };
+  /** Not of all kinds. */
+  spec?: Record<string, unknown> & { template?: { spec: PodSpec }; replicas?: number };
 }
 
 interface PodSpec {
@@ -71,6 +72,7 @@ const variants: Record<string, string[]> = {
     "providerSecret=providers",
     "image.pullSecrets[0].name=registry",
   ],
+  "with a pod for each sandbox": ["sandboxes.kind=kubernetes", "sandboxes.image=debian:12", "sandboxes.volume.class=shared"],
   "with KEDA, without knowledge": [
     "autoscaling.kind=keda",
     "knowledge.enabled=false",
@@ -128,7 +130,7 @@ describe("the Helm chart", () => {
   it("runs every service without root, without capabilities and without a writable image", () => {
     for (const sets of Object.values(variants)) {
       const pods = render(...sets).flatMap(({ kind, metadata, spec }) =>
-        spec.template === undefined ? [] : [{ kind, metadata, pod: spec.template.spec }],
+        spec?.template === undefined ? [] : [{ kind, metadata, pod: spec.template.spec }],
       );
       const served = pods.flatMap(({ pod }) => pod.containers.map(({ args }) => args[1]));
       for (const name of ["gateway", "orchestrator", "worker", "models"]) assert.ok(served.includes(name), name);
@@ -153,8 +155,38 @@ describe("the Helm chart", () => {
   it("lets every pod be reached by those alone that have business with it", () => {
     const manifests = render();
     const policies = manifests.filter(({ kind }) => kind === "NetworkPolicy").map(({ metadata }) => metadata.name);
-    const pods = manifests.filter(({ spec }) => spec.template !== undefined).map(({ metadata }) => metadata.name);
+    const pods = manifests.filter(({ spec }) => spec?.template !== undefined).map(({ metadata }) => metadata.name);
     assert.deepEqual(policies.toSorted(), pods.toSorted());
+  });
+
+  it("lets workers make pods for sandboxes, closes those, and needs no other privilege then", () => {
+    const manifests = render("sandboxes.kind=kubernetes");
+    const of = (kind: string, name: string): Manifest => {
+      const found = manifests.find(({ kind: one, metadata }) => one === kind && metadata.name === name);
+      assert.ok(found !== undefined, `${kind} ${name}`);
+      return found;
+    };
+    const { rules } = of("Role", "gh-worker") as unknown as { rules: Array<{ resources: string[]; verbs: string[] }> };
+    assert.deepEqual(
+      rules.flatMap(({ resources, verbs }) => resources.map((one) => `${one}: ${verbs.join(" ")}`)),
+      ["pods: create get list watch delete", "pods/exec: create get", "networkpolicies: list"],
+    );
+    assert.deepEqual(of("NetworkPolicy", "gh-sandboxes").spec, {
+      podSelector: { matchExpressions: [{ key: "app.guildhall.sandbox", operator: "Exists" }] },
+      policyTypes: ["Ingress", "Egress"],
+      ingress: [],
+      egress: [],
+    });
+    const pod = of("Deployment", "gh-worker").spec?.template?.spec as PodSpec & { serviceAccountName: string };
+    assert.equal(pod.serviceAccountName, "gh-worker");
+    assert.equal(pod.securityContext.seccompProfile.type, "RuntimeDefault");
+    assert.deepEqual([pod.hostUsers, pod.containers[0]?.securityContext.procMount], [undefined, undefined]);
+    assert.equal(
+      render().some(({ kind }) => kind === "Role"),
+      false,
+    );
+    assert.throws(() => render("sandboxes.kind=magic"), /sandboxes.kind is bubblewrap or kubernetes/);
+    assert.throws(() => render("sandboxes.kind=kubernetes", "networkPolicy.enabled=false"), /pods would have a network/);
   });
 
   it("scales workers by the queue, and refuses what cannot be", () => {
@@ -163,7 +195,7 @@ describe("the Helm chart", () => {
     const scaled = render("autoscaling.kind=keda").find(({ kind }) => kind === "ScaledObject");
     assert.match(JSON.stringify(scaled?.spec), /gh-orchestrator\.default\.svc:7401\/metrics\.json/);
     const worker = render("autoscaling.kind=keda").find(({ metadata, kind }) => kind === "Deployment" && metadata.name === "gh-worker");
-    assert.equal(worker?.spec.replicas, undefined, "the autoscaler owns the number");
+    assert.equal(worker?.spec?.replicas, undefined, "the autoscaler owns the number");
     assert.throws(() => render("autoscaling.kind=magic"), /autoscaling.kind is none, hpa or keda/);
     assert.throws(() => render("orchestrator.replicas=2"), /accessMode to ReadWriteMany/);
   });

@@ -11,7 +11,7 @@ export async function describeInProviders(name: string, define: (provider: Sandb
   const stateDir = await mkdtemp(join(tmpdir(), "guildhall-state-"));
   // Docker's engine is not there by itself: its own suites start one.
   const providers = sandboxProviderNames
-    .filter((one) => one !== "docker")
+    .filter((one) => one !== "docker" && one !== "kubernetes")
     .map((one) => createSandboxProvider(one, { stateDir: join(stateDir, one) }));
   after(async () => {
     for (const provider of providers) await provider.close();

@@ -1,9 +1,9 @@
-import { GuildError, type ExecSpec, type Execution, type Sandbox, type SandboxConflict, type SandboxUsage } from "@guildhall/core";
+import type { ExecSpec, Execution, Sandbox, SandboxConflict, SandboxUsage } from "@guildhall/core";
 
 import { InitChanges } from "./init-changes.ts";
 import { startExecution, type ExecutionContext } from "./init-execution.ts";
 import { InitFiles } from "./init-files.ts";
-import { ByteChannel, OUTPUT_WINDOW } from "./wire/byte-channel.ts";
+import { connectPort } from "./init-ports.ts";
 import type { InitConnection } from "./wire/connection.ts";
 import { FrameBuilder, ToInit } from "./wire/frame.ts";
 import { initError } from "./wire/init-error.ts";
@@ -85,27 +85,7 @@ export class InitSandbox implements Sandbox {
   }
 
   async connect(port: number): ReturnType<Sandbox["connect"]> {
-    if (!Number.isInteger(port) || port < 1 || port > 65535) throw new GuildError("invalid_argument", `there is no port ${port}`);
-    const connection = this.#connection;
-    const id = connection.newId();
-    const channel = new ByteChannel(connection, id);
-    const frame = new FrameBuilder(ToInit.connect, id, 8).u32(OUTPUT_WINDOW).u16(port);
-    const { errno } = await connection.request(id, frame);
-    if (errno !== 0) {
-      connection.unlisten(id);
-      throw initError(errno, "cannot connect to port", String(port));
-    }
-    return {
-      readable: bytesOf(channel),
-      write: (bytes) => channel.write(bytes),
-      close: async () => {
-        channel.endOutput(true);
-        const request = connection.newId();
-        await connection.request(request, new FrameBuilder(ToInit.close, request, 4).u32(id));
-        connection.unlisten(id);
-        channel.gone("closed");
-      },
-    };
+    return await connectPort(this.#connection, port);
   }
 
   async usage(): Promise<SandboxUsage> {
@@ -141,8 +121,4 @@ function changed(env: Readonly<Record<string, string>>, changes: Readonly<Record
   return Object.fromEntries(
     Object.entries({ ...env, ...changes }).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
-}
-
-async function* bytesOf(channel: ByteChannel): AsyncGenerator<Uint8Array> {
-  for await (const chunk of channel.output) yield chunk.bytes;
 }

@@ -36,7 +36,10 @@ export const settingsSchema = z.strictObject({
     max_events: count("Messages, replies and notices beyond which old history is condensed; 0: only its size counts.", 0),
   }),
   sandbox: section({
-    provider: z.string().default("bubblewrap").describe("Isolation provider: bubblewrap, docker, or host (no isolation at all)."),
+    provider: z
+      .string()
+      .default("bubblewrap")
+      .describe("Isolation provider: bubblewrap, docker, kubernetes, or host (no isolation at all)."),
     docker_host: z.string().default("").meta({
       description: "Where the Docker engine of `docker` sandboxes listens; empty: unix:///var/run/docker.sock.",
       variable: "DOCKER_HOST",
@@ -53,6 +56,28 @@ export const settingsSchema = z.strictObject({
       .default(2)
       .describe("Sandboxes kept prepared for the next sessions (`bubblewrap`), a few hundred kilobytes each; 0: none."),
     docker_runtime: z.string().default("").describe("Runtime of `docker` sandboxes; empty: runsc (gVisor) where the engine has it."),
+    kubernetes_api: z
+      .string()
+      .default("")
+      .describe("API server of `kubernetes` sandboxes, https://host:port; empty: that of the cluster in which the worker runs."),
+    kubernetes_credentials: z
+      .string()
+      .default("")
+      .describe("Directory with token, ca.crt and namespace for that server; empty: the worker's service account."),
+    kubernetes_namespace: z.string().default("").describe("Namespace of `kubernetes` sandboxes; empty: the credentials' own."),
+    kubernetes_image: z.string().default("").describe("Image whose system `kubernetes` sandboxes have; empty: kubernetes_toolkit_image."),
+    kubernetes_toolkit_image: z
+      .string()
+      .default("")
+      .describe("Image of this worker, from which `kubernetes` sandboxes take our tools; empty: kubernetes_image."),
+    kubernetes_volume: z
+      .string()
+      .default("")
+      .describe("Volume claim that workers and `kubernetes` sandboxes share, CLAIM:/path where the worker has it."),
+    kubernetes_owner: z
+      .string()
+      .default("")
+      .describe("The worker's own pod, NAME/UID: its `kubernetes` sandboxes go with it. Empty: they end by themselves."),
     cpus: z.number().min(0).default(0).describe("CPU cores a sandbox may use; 0: all."),
     memory_mib: count("Memory a sandbox may use, MiB; 0: the provider's default.", 0),
     processes: count("Processes a sandbox may hold; 0: the provider's default.", 0),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct channel *channels;
@@ -182,6 +183,12 @@ static void input_over(struct channel *channel) {
   if (!channel->discard) send_frame(T_INPUT_CLOSED, channel->id, NULL, 0);
 }
 
+/* A socket's other direction stays open: its peer is told of the end. */
+static void end_input(struct channel *channel) {
+  if (!channel->is_process) shutdown(channel->in.fd, SHUT_WR);
+  source_close(&channel->in);
+}
+
 static void write_input(struct channel *channel) {
   size_t written = 0;
   while (channel->queue_length > 0) {
@@ -202,7 +209,7 @@ static void write_input(struct channel *channel) {
   }
   if (channel->queue_length == 0) {
     channel->queue_start = 0;
-    if (channel->closing_input && !channel->terminal) source_close(&channel->in);
+    if (channel->closing_input && !channel->terminal) end_input(channel);
     else source_interest(&channel->in, EPOLLET);
   } else source_interest(&channel->in, EPOLLOUT);
 }
@@ -240,5 +247,5 @@ void channel_close_input(struct channel *channel) {
     return;
   }
   channel->closing_input = true;
-  if (channel->queue_length == 0) source_close(&channel->in);
+  if (channel->queue_length == 0) end_input(channel);
 }

@@ -18,7 +18,7 @@
 /* Frames are `u32 length, u8 type, u32 id, payload`, little-endian; length counts what follows it. Mirrored in src/wire/frame.ts. */
 enum from_host {
   H_EXEC = 1, H_INPUT = 2, H_INPUT_CLOSE = 3, H_CREDIT = 4, H_SIGNAL = 5, H_RESIZE = 6, H_CLOSE = 7, H_RENEW = 8, H_CONNECT = 9,
-  H_USAGE = 10, H_SHUTDOWN = 11,
+  H_USAGE = 10, H_SHUTDOWN = 11, H_LISTEN = 12, H_ACCEPT = 13,
   H_STAT = 16, H_REALPATH = 17, H_READ = 18, H_WRITE = 19, H_LIST = 20, H_MKDIR = 21, H_REMOVE = 22, H_RENAME = 23, H_SYMLINK = 24,
   H_READLINK = 25, H_CHMOD = 26, H_WALK = 27, H_WRITE_MORE = 28,
   H_TRACK = 32, H_CHANGES = 33,
@@ -35,6 +35,7 @@ enum limit_hit { LIMIT_NONE = 0, LIMIT_WALL = 1, LIMIT_CPU = 2, LIMIT_MEMORY = 3
 struct options {
   int connection;
   const char *connect;   /* Unix socket to connect to instead; NULL: none */
+  uint64_t patience_ms;  /* how long that socket may take to be there */
   int await;             /* the rest of the options comes over the connection; 2: and a byte says that it is waited for. See start.c */
   const char *filter;    /* file with a system call filter to put on; NULL: somebody else has done so */
   const char *workspace;
@@ -207,6 +208,10 @@ void change_report(uint32_t id);
 
 /* ---- tcp.c ---- */
 void tcp_connect(uint32_t id, struct reader *);
+
+/* ---- listen.c: ports whose connections go to the host ---- */
+void tcp_listen(uint32_t id, struct reader *);
+void tcp_accept(uint32_t id, struct reader *);
 
 /* ---- lease.c ---- */
 void lease_start(void);

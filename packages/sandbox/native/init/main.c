@@ -1,4 +1,4 @@
-/* Start, dispatch of requests, and the end. Usage: guild-init (--connection FD | --connect SOCKET) [--await 1] --workspace DIR [--lease-ms N] [--…-bytes N] … */
+/* Start, dispatch of requests, and the end. Usage: guild-init (--connection FD | --connect SOCKET [--patience-ms N]) [--await 1] --workspace DIR [--lease-ms N] [--…-bytes N] … */
 #include "init.h"
 
 #include <errno.h>
@@ -58,6 +58,8 @@ void dispatch(uint8_t type, uint32_t id, struct reader *reader) {
     reply(id, 0, NULL);
     return;
   case H_CONNECT: tcp_connect(id, reader); return;
+  case H_LISTEN: tcp_listen(id, reader); return;
+  case H_ACCEPT: tcp_accept(id, reader); return;
   case H_USAGE: report_usage(id); return;
   case H_SHUTDOWN: shutting_down = true; return;
   case H_WRITE: file_write(id, reader); return;
@@ -88,6 +90,7 @@ void parse_options(char **arg) {
   for (; arg[0] != NULL && arg[1] != NULL; arg += 2) {
     if (strcmp(arg[0], "--connection") == 0) options.connection = (int)number(arg[1]);
     else if (strcmp(arg[0], "--connect") == 0) options.connect = arg[1];
+    else if (strcmp(arg[0], "--patience-ms") == 0) options.patience_ms = number(arg[1]);
     else if (strcmp(arg[0], "--await") == 0) options.await = (int)number(arg[1]);
     else if (strcmp(arg[0], "--seccomp") == 0) options.filter = arg[1];
     else if (strcmp(arg[0], "--workspace") == 0) options.workspace = arg[1];

@@ -36,7 +36,11 @@ void start_connect(void) {
   if (strlen(options.connect) >= sizeof address.sun_path) _exit(64);
   strcpy(address.sun_path, options.connect);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) start_fail("connect to", options.connect, 69);
+  uint64_t until = now_ms() + options.patience_ms;
+  while (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (fd < 0 || (errno != ENOENT && errno != ECONNREFUSED && errno != EACCES) || now_ms() >= until) start_fail("connect to", options.connect, 69);
+    usleep(20000);
+  }
   /* Out of the way of the descriptors that commands get by number. */
   options.connection = fcntl(fd, F_DUPFD_CLOEXEC, 10);
   if (options.connection < 0) start_fail("keep", "the connection", 71);

@@ -73,7 +73,7 @@ export function hasSystemBundle(): boolean {
 export const systemDirectories = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
 /** The system's programs, read-only: /usr, what points into it from the root, and Nix's store. */
-function systemArguments(): string[] {
+export function systemArguments(): string[] {
   const args = ["--ro-bind", "/usr", "/usr"];
   for (const path of systemDirectories) {
     const found = lstatSync(path, { throwIfNoEntry: false });

@@ -16,6 +16,8 @@ export const ToInit = {
   connect: 9,
   usage: 10,
   shutdown: 11,
+  listen: 12,
+  accept: 13,
   stat: 16,
   realpath: 17,
   read: 18,

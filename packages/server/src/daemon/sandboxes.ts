@@ -14,7 +14,7 @@ export interface Sandboxes {
 }
 
 /** Names that `--sandbox` takes. */
-const sandboxNames = ["bubblewrap", "docker", "host"] as const;
+const sandboxNames = ["bubblewrap", "docker", "kubernetes", "host"] as const;
 
 /** How long a daemon that has something to do is left to it before sandboxes are prepared, milliseconds. */
 const PREPARE_AFTER_MS = 1000;
@@ -90,5 +90,14 @@ function capabilityLine({ provider, capabilities }: CapabilityReport): string {
 /** What providers are made with. */
 export function sandboxOptions({ sandbox }: Settings, dataDir: string): SandboxProviderOptions {
   const docker = { host: sandbox.docker_host, image: sandbox.docker_image, runtime: sandbox.docker_runtime };
-  return { stateDir: join(dataDir, "sandboxes"), docker, warm: sandbox.warm };
+  const kubernetes = {
+    api: sandbox.kubernetes_api,
+    credentials: sandbox.kubernetes_credentials,
+    namespace: sandbox.kubernetes_namespace,
+    image: sandbox.kubernetes_image,
+    toolkitImage: sandbox.kubernetes_toolkit_image,
+    volume: sandbox.kubernetes_volume,
+    owner: sandbox.kubernetes_owner,
+  };
+  return { stateDir: join(dataDir, "sandboxes"), docker, kubernetes, warm: sandbox.warm };
 }
