@@ -16,7 +16,7 @@ const LINK_MOUNT = "/run/guildhall-connect";
 const LINK_USER = 10_002;
 
 /** Names of the containers. */
-export const SANDBOX_CONTAINER = "sandbox";
+const SANDBOX_CONTAINER = "sandbox";
 export const LINK_CONTAINER = "link";
 
 /** Command of the exec that is the way in: bytes between the worker and the init, which finds the socket when it looks for it. */
