@@ -12,6 +12,20 @@ export interface Assignment {
   /** Specification, or `role:<name>`; undefined: the model of who hands on. */
   model?: string;
   maxSteps?: number;
+  /** Works in a copy of the workspace. */
+  ownCopy?: boolean;
+}
+
+/** What became of the changes of an agent with a copy of its own. */
+export interface MergedChanges {
+  /** Files that are here as the agent has them, or with its changes merged in. */
+  merged: string[];
+  /** Files that were changed on both sides, in ways that do not go together; those here stand as they were. */
+  conflicts: Array<{ path: string; why: string }>;
+  /** Not brought here, since the agent is not done. */
+  left: string[];
+  /** Unified diff of what was not brought here; bounded. */
+  diff: string;
 }
 
 /** How an agent's work stands. */
@@ -28,6 +42,8 @@ export interface Report {
   steps: number;
   tokens: number;
   costUsd: number;
+  /** Of one with a copy of its own, once its turn is over. */
+  changes?: MergedChanges;
 }
 
 /** Other agents, as one that hands on work has them. */
@@ -36,12 +52,14 @@ export interface Delegates {
   start(callId: string, assignment: Assignment): Promise<Report>;
   /** Waits until the agent's turn is over; takes it up again where nobody works on it. Throws `not_found` for what is not one's own. */
   wait(agent: string, signal: AbortSignal, progress: (text: string) => void): Promise<Report>;
+  /** Brings the changes of an agent with a copy of its own here; `theirs`: conflicting files as it has them. */
+  merge(agent: string, theirs: boolean): Promise<Report>;
   list(): Promise<Report[]>;
   stop(agent: string): Promise<Report>;
 }
 
 const schema = z.strictObject({
-  command: z.enum(["start", "wait", "list", "stop"]),
+  command: z.enum(["start", "wait", "merge", "list", "stop"]),
   goal: z
     .string()
     .min(1)
@@ -54,15 +72,20 @@ const schema = z.strictObject({
   model: z.string().optional().describe("start: another model, for example role:reviewer"),
   max_steps: z.int().min(1).optional().describe("start: at most so many steps"),
   background: z.boolean().optional().describe("start: do not wait; `wait` later with its id"),
-  agent: z.string().optional().describe("stop, wait: the agent's id; wait without one: for all"),
+  own_copy: z
+    .boolean()
+    .optional()
+    .describe("start: it works in a copy of the workspace; when it is done, its changes are merged here and conflicts reported"),
+  theirs: z.boolean().optional().describe("merge: conflicting files as the agent has them"),
+  agent: z.string().optional().describe("stop, merge, wait: the agent's id; wait without one: for all"),
 });
 
-/** Hands work to another agent, which works in the same workspace with a conversation, checkpoints and limits of its own. */
+/** Hands work to another agent, which works in the same workspace or a copy of it with a conversation, checkpoints and limits of its own. */
 export function createDelegateTool(delegates: Delegates): Tool {
   return defineTool({
     name: "delegate",
     description:
-      "Hand a part of the work to another agent, which works in this workspace with a context of its own, and get its result. Good for searches, reviews and parts that do not touch each other's files. Several calls in one reply run side by side.",
+      "Hand a part of the work to another agent, which works in this workspace with a context of its own, and get its result. Good for searches, reviews and parts that do not touch each other's files; agents whose changes could meet get copies of their own (own_copy). Several calls in one reply run side by side.",
     schema,
     risk: () => Risk.LOW,
     resources: (input) => [
@@ -79,12 +102,13 @@ async function execute(delegates: Delegates, input: z.output<typeof schema>, con
   switch (input.command) {
     case "start": {
       if (input.goal === undefined) return { status: "error", output: "`start` needs a `goal`." };
-      const { goal, result_schema: resultSchema, model, max_steps: maxSteps } = input;
+      const { goal, result_schema: resultSchema, model, max_steps: maxSteps, own_copy: ownCopy } = input;
       const started = await delegates.start(callId, {
         goal,
         ...(resultSchema === undefined ? {} : { resultSchema }),
         ...(model === undefined ? {} : { model }),
         ...(maxSteps === undefined ? {} : { maxSteps }),
+        ...(ownCopy === undefined ? {} : { ownCopy }),
       });
       if (input.background === true) {
         return {
@@ -101,6 +125,9 @@ async function execute(delegates: Delegates, input: z.output<typeof schema>, con
     case "stop":
       if (input.agent === undefined) return { status: "error", output: "`stop` needs an `agent`." };
       return { ...resultOf(await delegates.stop(input.agent)), status: "ok" };
+    case "merge":
+      if (input.agent === undefined) return { status: "error", output: "`merge` needs an `agent`." };
+      return resultOf(await delegates.merge(input.agent, input.theirs === true));
     case "list": {
       const all = await delegates.list();
       const lines = all.map(
@@ -131,11 +158,36 @@ async function waitForAll(delegates: Delegates, context: ToolContext): Promise<T
 
 function resultOf(report: Report): ToolResult {
   const { agent, status, summary, result, steps } = report;
-  const said = `<agent id="${agent}" status="${status}" steps="${steps}">\n${summary}${result === undefined ? "" : `\nresult: ${JSON.stringify(result)}`}\n</agent>`;
-  return { status: status === "done" ? "ok" : "error", output: `${said}${advice(report)}`, data: dataOf(report) };
+  const said = `<agent id="${agent}" status="${status}" steps="${steps}">\n${summary}${result === undefined ? "" : `\nresult: ${JSON.stringify(result)}`}\n${told(report.changes)}</agent>`;
+  return {
+    status: status === "done" && (report.changes?.conflicts.length ?? 0) === 0 ? "ok" : "error",
+    output: `${said}${advice(report)}`,
+    data: dataOf(report),
+  };
 }
 
-function advice({ agent, status }: Report): string {
+function told(changes: MergedChanges | undefined): string {
+  if (changes === undefined) return "";
+  const { merged, conflicts, left, diff } = changes;
+  const lines = [
+    ...(merged.length === 0 ? [] : [`merged here: ${listed(merged)}`]),
+    ...conflicts.map(({ path, why }) => `conflict: ${path}: ${why}; the file here stands as it was`),
+    ...(left.length === 0 ? [] : [`not brought here: ${listed(left)}`]),
+    ...(diff === "" ? [] : ["what the agent changed there:", diff.trimEnd()]),
+  ];
+  return lines.length === 0 ? "it changed no files\n" : `${lines.join("\n")}\n`;
+}
+
+function listed(paths: readonly string[]): string {
+  const most = 50;
+  return paths.length <= most ? paths.join(", ") : `${paths.slice(0, most).join(", ")} and ${paths.length - most} more`;
+}
+
+function advice({ agent, status, changes }: Report): string {
+  if (status === "done" && (changes?.conflicts.length ?? 0) > 0)
+    return `\nPut its changes in by hand where they are wanted, or take its files: \`merge\` with ${agent} and theirs.`;
+  if ((changes?.left.length ?? 0) > 0 && status !== "paused" && status !== "interrupted" && status !== "needs_approval")
+    return `\n\`merge\` with ${agent} brings its changes here all the same.`;
   if (status === "needs_approval")
     return `\nIt waits for the person: guild approval list shows for what. \`wait\` for ${agent} once that is decided.`;
   if (status === "paused" || status === "interrupted") return `\n\`wait\` for ${agent} lets it go on.`;

@@ -1,5 +1,5 @@
 /** The agent's tools: one definition each, the registry, and how a call is prepared, planned and run. */
-export { createDelegateTool, type Assignment, type Delegates, type Report } from "./delegate.ts";
+export { createDelegateTool, type Assignment, type Delegates, type MergedChanges, type Report } from "./delegate.ts";
 export { createReportTool } from "./report.ts";
 export { type AstOptions, createAstTool } from "./ast/ast.ts";
 export { type BashOptions, createBashTool, warmShell } from "./bash/bash.ts";

@@ -164,7 +164,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     isTrusted: (workspace) => access.service.trust.show(workspace).state === "trusted",
     ids,
   });
-  const delegations = new Delegations({ log, host: () => host, ids, settings, models: () => openModels() });
+  const delegations = new Delegations({ log, host: () => host, results, ids, settings, models: () => openModels() });
   extensions.sampler = sessionSampler({
     log,
     tree: delegations.tree,

@@ -60,6 +60,7 @@ function sessionPart(delegations: Delegations, session: SessionKey, tools: Tool[
     afterAction: ({ tool, input }, { output }) => (tool === "search" ? searches.seen(session.session, input, output) : undefined),
     async turnEnded({ reason }) {
       if (ENDS_FOR_ALL.has(reason)) await delegations.interrupt(session);
+      await delegations.tidy(session);
     },
   };
 }

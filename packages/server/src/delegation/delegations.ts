@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-import { type Assignment, createReportTool, type Delegates, type Report } from "@guildhall/agent";
+import { type Assignment, createReportTool, type Delegates, type MergedChanges, type Report } from "@guildhall/agent";
 import {
   body,
   type EventLog,
@@ -15,12 +15,15 @@ import { VERSION } from "@guildhall/core/paths";
 import type { Settings } from "@guildhall/core/settings";
 import { ActionStatus, Control, TurnEndReason } from "@guildhall/protocol";
 
+import type { Results } from "../results/index.ts";
 import type { SessionHost } from "../worker/session-host.ts";
-import { delegationOf, SessionTree } from "./session-tree.ts";
+import { mergeChanges } from "./merge-changes.ts";
+import { delegationOf, SessionTree, startOf } from "./session-tree.ts";
 
 export interface DelegationDeps {
   log: EventLog;
   host(): SessionHost;
+  results: Pick<Results, "results" | "makeCopy">;
   ids: Ids;
   settings(): Settings;
   models(): Promise<ModelProvider>;
@@ -30,6 +33,8 @@ export interface DelegationDeps {
 export class Delegations {
   readonly tree: SessionTree;
   readonly #deps: DelegationDeps;
+  /** Into one workspace one after the other: each merges with what the one before has brought. */
+  readonly #merging = new Map<string, Promise<unknown>>();
 
   constructor(deps: DelegationDeps) {
     this.#deps = deps;
@@ -41,6 +46,7 @@ export class Delegations {
     return {
       start: (callId, assignment) => this.#start(key, callId, assignment),
       wait: (agent, signal, progress) => this.#wait(key, agent, signal, progress),
+      merge: (agent, theirs) => this.#mergeOwn(key, agent, theirs),
       list: async () => Promise.all((await this.tree.children(key)).map((child) => this.#report(child))),
       stop: (agent) => this.#stop(key, agent),
     };
@@ -57,16 +63,27 @@ export class Delegations {
     for (const child of await this.running(key)) await this.#interrupt(child);
   }
 
+  /** The turn of this session is over: copies whose changes have all arrived have served. */
+  async tidy(key: SessionKey): Promise<void> {
+    for (const child of await this.tree.children(key)) {
+      if ((await delegationOf(this.#deps.log, child))?.ownCopy === true) await this.#deps.results.results.tidy(child);
+    }
+  }
+
   async #start(parent: SessionKey, callId: string, assignment: Assignment): Promise<Report> {
     const { log, host, ids, settings } = this.#deps;
     const { max_depth: maxDepth, max_agents: maxAgents } = settings().delegation;
     const state = await this.tree.state(parent);
-    const depth = ((await delegationOf(log, parent))?.depth ?? 0) + 1;
+    const start = await startOf(log, parent);
+    const depth = (start?.delegation?.depth ?? 0) + 1;
     if (depth > maxDepth) {
       throw new GuildError("failed_precondition", `work is handed on ${maxDepth} deep at most`, {
         subject: parent.session,
         remedy: "do it yourself",
       });
+    }
+    if (assignment.ownCopy === true && state.info.sandbox === "host") {
+      throw new GuildError("unsupported", "without a sandbox there are no copies of the workspace", { remedy: "leave own_copy out" });
     }
     if (assignment.resultSchema !== undefined) checkSchema(assignment.resultSchema);
     // What began before a crash is found again by this name.
@@ -91,8 +108,10 @@ export class Delegations {
       sandbox: info.sandbox,
       limits: share(state, assignment),
       approvalPolicy: info.approvalPolicy,
+      // Who works in a copy has agents that do so too: the same one, or each its own.
+      apply: assignment.ownCopy === true ? "review" : (start?.apply ?? ""),
       version: VERSION,
-      systemPrompt: `${info.systemPrompt}\n\n${assignment.resultSchema === undefined ? FOR_ANOTHER : `${FOR_ANOTHER} ${WITH_REPORT}`}`,
+      systemPrompt: `${info.systemPrompt}\n\n${[assignment.ownCopy === true ? FOR_ANOTHER_APART : FOR_ANOTHER, ...(assignment.resultSchema === undefined ? [] : [WITH_REPORT])].join(" ")}`,
       environmentHash: info.environmentHash,
       tools: [...info.tools],
       delegation: {
@@ -100,6 +119,7 @@ export class Delegations {
         parentCallId: callId,
         depth,
         resultSchema: assignment.resultSchema === undefined ? "" : JSON.stringify(assignment.resultSchema),
+        ownCopy: assignment.ownCopy === true,
       },
     });
     const record = await log.createSession({
@@ -113,6 +133,7 @@ export class Delegations {
       requestId,
     });
     await this.tree.adopt(parent, record);
+    if (record.turnOpen && assignment.ownCopy === true) await this.#deps.results.makeCopy(record);
     if (record.turnOpen) this.#run(record, parent, host());
     return await this.#report(record);
   }
@@ -141,7 +162,7 @@ export class Delegations {
       throw GuildError.from(signal.reason);
     }
     await host.cool(agent);
-    return await this.#report(record);
+    return await this.#merged(parent, await this.#report(record), { theirs: false, all: false });
   }
 
   async #stop(parent: SessionKey, agent: string): Promise<Report> {
@@ -151,6 +172,46 @@ export class Delegations {
       await this.#deps.host().rested(agent);
     }
     return await this.#report(key);
+  }
+
+  async #mergeOwn(parent: SessionKey, agent: string, theirs: boolean): Promise<Report> {
+    const key = await this.#own(parent, agent);
+    if ((await delegationOf(this.#deps.log, key))?.ownCopy !== true) {
+      throw new GuildError("failed_precondition", "this agent works in this workspace: its changes are here", { subject: agent });
+    }
+    return await this.#merged(parent, await this.#report(key), { theirs, all: true });
+  }
+
+  /** Brings what an agent with a copy of its own has changed to who waits for it; without `all` only when the agent is done. */
+  async #merged(parent: SessionKey, report: Report, how: { theirs: boolean; all: boolean }): Promise<Report> {
+    const child = { tenant: parent.tenant, session: report.agent };
+    if ((await delegationOf(this.#deps.log, child))?.ownCopy !== true) return report;
+    const before = this.#merging.get(parent.session) ?? Promise.resolve();
+    const turn = before.then(() => this.#merge(parent, child, report, how));
+    const settled = turn.catch(() => undefined); // who waits for it is told
+    this.#merging.set(parent.session, settled);
+    try {
+      return await turn;
+    } finally {
+      if (this.#merging.get(parent.session) === settled) this.#merging.delete(parent.session);
+    }
+  }
+
+  async #merge(parent: SessionKey, child: SessionKey, report: Report, how: { theirs: boolean; all: boolean }): Promise<Report> {
+    const sandbox = await this.#deps.host().sandbox(parent.session);
+    if (sandbox === undefined) throw new GuildError("unavailable", "the sandbox to merge into is gone", { subject: parent.session });
+    const wanted = how.all || report.status === "done";
+    const { brought, conflicts, diff } = await this.#deps.results.results.merge(child, async (store, open) => {
+      if (!wanted) return open.map(({ path }) => ({ path, why: "" }));
+      return await mergeChanges(sandbox, store, open, how);
+    });
+    const changes: MergedChanges = {
+      merged: brought,
+      conflicts: wanted ? conflicts : [],
+      left: wanted ? [] : conflicts.map(({ path }) => path),
+      diff: diff.length <= MOST_DIFF ? diff : `${diff.slice(0, MOST_DIFF)}\n… (the whole: guild session diff ${report.agent})`,
+    };
+    return { ...report, changes };
   }
 
   #run(record: SessionRecord, parent: SessionKey, host: SessionHost): void {
@@ -250,9 +311,14 @@ function title(goal: string): string {
   return line.length <= 120 ? line : `${line.slice(0, 119)}…`;
 }
 
+/** Of a diff in a report, characters. */
+const MOST_DIFF = 8_000;
+
 /** Of an agent for which nobody said. */
 const DEFAULT_STEPS = 100;
 
 const FOR_ANOTHER = `# Who you work for
 Another agent has handed you one part of its work; what it wrote is your goal. It works in the same workspace, and other agents may too: change only what your goal needs. It reads nothing of what you do but your summary at the end.`;
+const FOR_ANOTHER_APART = `# Who you work for
+Another agent has handed you one part of its work; what it wrote is your goal. You work in a copy of its workspace that is yours alone; when you are done, your changes are merged into its files. It reads nothing of what you do but your summary at the end.`;
 const WITH_REPORT = "It wants a result in a certain form: hand it over with `report` before you call finish.";

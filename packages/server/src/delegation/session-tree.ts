@@ -1,5 +1,5 @@
 import { EMPTY_SESSION, type EventLog, fold, type SessionKey, type SessionState } from "@guildhall/core";
-import type { Delegation } from "@guildhall/protocol";
+import type { Delegation, SessionStarted } from "@guildhall/protocol";
 
 /** Sessions that hand work to each other, with their states as far as they have been read. */
 export class SessionTree {
@@ -58,8 +58,13 @@ export class SessionTree {
   }
 }
 
+/** How a session began. */
+export async function startOf(log: EventLog, key: SessionKey): Promise<SessionStarted | undefined> {
+  const [first] = await log.read(key, 1, 1);
+  return first?.body.case === "sessionStarted" ? first.body.value : undefined;
+}
+
 /** From whom a session has its work; undefined: from a person. */
 export async function delegationOf(log: EventLog, key: SessionKey): Promise<Delegation | undefined> {
-  const [first] = await log.read(key, 1, 1);
-  return first?.body.case === "sessionStarted" ? first.body.value.delegation : undefined;
+  return (await startOf(log, key))?.delegation;
 }

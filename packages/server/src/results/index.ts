@@ -2,6 +2,7 @@ import { join } from "node:path";
 
 import { type Checkpointer, type CheckpointStore, type EventLog, GuildError, type Sandbox, type SessionRecord } from "@guildhall/core";
 
+import { CopyPlaces } from "./copy-places.ts";
 import { HeldFiles } from "./held-files.ts";
 import { holdingCheckpointer } from "./holding-checkpointer.ts";
 import { ReviewCopies } from "./review-copies.ts";
@@ -26,6 +27,8 @@ export interface ResultsOptions {
 export interface Results {
   readonly results: SessionResults;
   readonly held: HeldFiles;
+  /** Makes the copy in which a session is to work, when there is none yet. */
+  makeCopy(record: SessionRecord): Promise<string>;
   /** What a session's workbench has on account of how its results are applied. */
   workbench(
     record: SessionRecord,
@@ -38,18 +41,21 @@ export interface Results {
 export function createResults(options: ResultsOptions): Results {
   const { directory, now } = options;
   const held = new HeldFiles(directory);
+  const places = new CopyPlaces(options.log);
   const copies = new ReviewCopies(join(directory, "copies"), { inUse: (session) => options.isRunning(session), now });
   return {
     held,
     results: new SessionResults({ ...options, held, copies, rest: (session) => options.rest(session) }),
-    workbench({ session, workspace }, apply, provider, unprotected) {
+    makeCopy: ({ session, workspace, tenant }) => places.open(copies, { tenant, session }, workspace),
+    workbench(record, apply, provider, unprotected) {
+      const { session, workspace, tenant } = record;
       if (apply === "review") {
         if (provider === "host") {
           throw new GuildError("unsupported", "without a sandbox there is no copy for review", {
             remedy: "leave --sandbox host, or --review, out",
           });
         }
-        return { source: () => copies.open(session, workspace), apart: session };
+        return { source: () => places.open(copies, { tenant, session }, workspace), apart: session };
       }
       // Without isolation nothing is held: the person was warned, and has said so.
       if (provider === "host") return {};

@@ -28,11 +28,11 @@ export class ReviewCopies {
   }
 
   /**
-   * The session's copy, made when there is none: owners, modes, links and times as they are, content shared with the original where the file
+   * The session's copy, made of `source` (default the workspace itself) when there is none: owners, modes, links and times as they are, content shared with the original where the file
    * system can. Throws `storage_full`; `failed_precondition`,
    * among others for a session whose copy has gone with changes in it that nobody has decided upon.
    */
-  async open(session: string, workspace: string): Promise<string> {
+  async open(session: string, workspace: string, source = workspace): Promise<string> {
     const own = join(this.#directory, session);
     const files = join(own, "files");
     if (existsSync(files)) {
@@ -55,12 +55,11 @@ export class ReviewCopies {
     await mkdir(own, { recursive: true, mode: 0o700 });
     await chmod(own, 0o700);
     const making = join(own, "making");
-    await rm(making, { recursive: true, force: true });
     try {
-      await run("cp", ["-a", "--reflink=auto", "--", workspace, making]);
+      await copyTree(source, making);
     } catch (error) {
       await rm(making, { recursive: true, force: true });
-      const complaint = String((error as { stderr?: string }).stderr ?? error).split("\n")[0] ?? "";
+      const complaint = complaintOf(error);
       throw new GuildError(
         complaint.includes("No space") ? "storage_full" : "failed_precondition",
         `the copy for review cannot be made: ${complaint}`,
@@ -74,6 +73,11 @@ export class ReviewCopies {
     await rename(making, files);
     await this.#touch(own);
     return files;
+  }
+
+  /** Whether the session has a copy with files in it. */
+  has(session: string): boolean {
+    return existsSync(join(this.#directory, session, "files"));
   }
 
   /** Removes the session's copy; the next `open` makes one of the workspace as it is then. */
@@ -98,6 +102,25 @@ export class ReviewCopies {
     await utimes(own, now, now);
   }
 }
+
+/** Copies what others may be changing: a file that goes while it is looked at is no failure, the copy is made anew. */
+async function copyTree(source: string, target: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    await rm(target, { recursive: true, force: true });
+    try {
+      await run("cp", ["-a", "--reflink=auto", "--", source, target]);
+      return;
+    } catch (error) {
+      if (attempt === ATTEMPTS || !existsSync(source) || !complaintOf(error).includes("No such file")) throw error;
+    }
+  }
+}
+
+function complaintOf(error: unknown): string {
+  return String((error as { stderr?: string }).stderr ?? error).split("\n")[0] ?? "";
+}
+
+const ATTEMPTS = 5;
 
 /** Stands where a copy was that went by itself. */
 const EXPIRED = "expired";

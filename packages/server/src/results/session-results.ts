@@ -86,6 +86,37 @@ export class SessionResults {
     };
   }
 
+  /**
+   * Has `bring` take what the session changed in its copy to where its work was wanted; it returns what it could not bring. Nothing is brought
+   * twice. `brought`: all that is there by now. Throws `failed_precondition` while the session runs.
+   */
+  async merge(
+    key: SessionKey,
+    bring: (store: CheckpointStore, changes: readonly FileDifference[]) => Promise<Array<{ path: string; why: string }>>,
+  ): Promise<{ brought: string[]; conflicts: Array<{ path: string; why: string }>; diff: string }> {
+    this.#refuseRunning(key);
+    const { store, changes, versions } = await this.#changes(key, []);
+    const open = changes.filter((change) => !change.applied && !change.held);
+    const conflicts = await bring(store, open);
+    const failed = new Set(conflicts.map(({ path }) => path));
+    const brought = open.filter(({ path }) => !failed.has(path));
+    if (brought.length > 0) await versions.add(brought);
+    const { showChanges } = await import("@guildhall/sandbox");
+    const lost = open.filter(({ path }) => failed.has(path));
+    return {
+      brought: changes.filter(({ path, held }) => !held && !failed.has(path)).map(({ path }) => path),
+      conflicts,
+      diff: await showChanges(store, lost, join(this.#deps.directory, "temporary")),
+    };
+  }
+
+  /** Removes the copy in which the session worked, when there is one and all that was changed in it is applied. */
+  async tidy(key: SessionKey): Promise<void> {
+    if (this.#deps.isRunning(key.session) || !this.#deps.copies.has(key.session)) return;
+    const { record, apply, changes, versions } = await this.#changes(key, []);
+    if (apply === "review" && changes.every((change) => change.applied)) await this.#settle(record, versions);
+  }
+
   /** Gives up what has not been applied; returns the paths. Throws `failed_precondition` while the session runs. */
   async discard(key: SessionKey): Promise<string[]> {
     this.#refuseRunning(key);
