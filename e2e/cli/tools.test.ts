@@ -28,7 +28,7 @@ describe("the agent's tools", () => {
 
   it("can all be listed and called without a model, in one sandbox", async () => {
     verifies("D4", "D6", "D7", "D10", "D11");
-    const list = jsonLines((await home.guild(["tool", "list", "--json"])).stdout);
+    const list = jsonLines((await home.guild(["tool", "list", "--workspace", home.sample(), "--json"])).stdout);
     const names = list.map((line) => line["name"]);
     for (const name of ["apply_patch", "process", "ports", "system", "python", "node", "ast", "tool_search"])
       assert.ok(names.includes(name), name);

@@ -120,6 +120,45 @@ describe("what a project brings along", () => {
     assert.match(shown.stdout, /"event":"after_turn","summary":"done"/);
   });
 
+  it("is listed for people: its tools, where they come from, and what is not to be had and why", async () => {
+    verifies("D5");
+    put(".guildhall/mcp.json", JSON.stringify({ mcpServers: { theirs: { command: "node", args: ["server.mjs"] } } }));
+    put(".guildhall/openapi/pets.json", "{}");
+    assert.equal((await home.guild(["mcp", "add", "dead", "--", "node", "-e", "console.error('no database'); process.exit(3)"])).code, 0);
+    const { stdout } = await home.guild(["tool", "list", "--workspace", workspace, "--json"]);
+    const lines = jsonLines(stdout);
+    const source = (name: string) => lines.find(({ type, name: own }) => type === "source" && own === name);
+    assert.ok(lines.some(({ name, source: from }) => name === "project__greet" && from === "project"));
+    assert.deepEqual([source("project")?.["state"], source("project")?.["tools"]], ["on", 4]);
+    assert.deepEqual([source("skills")?.["state"], source("mcp:theirs")?.["state"]], ["on", "untrusted"]);
+    assert.match(String(source("openapi")?.["detail"]), /pets\.json: nobody has trusted it/);
+    assert.deepEqual([source("mcp:dead")?.["state"], source("mcp:dead")?.["origin"]], ["failed", "operator"]);
+    assert.match(String(source("mcp:dead")?.["detail"]), /exit code 3.*no database/);
+    assert.equal((await home.guild(["mcp", "remove", "dead"])).code, 0);
+    rmSync(join(workspace, ".guildhall/mcp.json"));
+    rmSync(join(workspace, ".guildhall/openapi"), { recursive: true });
+  });
+
+  it("loses a tool while a session runs, and the agent is told", async () => {
+    verifies("D5");
+    const steps = [
+      { calls: [{ tool: "project__greet", args: { name: "Ada" } }] },
+      { calls: [{ tool: "bash", args: { command: "echo now gone; until [ -e gone ]; do sleep 0.1; done", timeout_s: 300 } }] },
+      { expect: { contains: ["Tools that are gone: ", "project__greet"] }, calls: [{ tool: "project__greet", args: { name: "Ada" } }] },
+      finish,
+    ];
+    const script = home.write("going.json", JSON.stringify({ description: "Loses it.", steps }));
+    const running = home.start(["run", "Go.", "--workspace", workspace, "--model", `scripted:${script}`, "--json"]);
+    await running.until(/now gone/);
+    put(".guildhall/tools/own.ts", `${TOOLS}\n// another\n`);
+    put("gone", "");
+    const done = await running.finished;
+    assert.equal(done.code, 0, done.stdout + done.stderr);
+    assert.match(done.stdout, /"actor":"part:mcp".*Tools that are gone: [^"]*project__greet/);
+    assert.match(done.stdout, /There is no tool/);
+    put(".guildhall/tools/own.ts", TOOLS);
+  });
+
   it("loses a tool whose file has changed since, and keeps going", async () => {
     verifies("D5", "F4");
     put(".guildhall/tools/own.ts", TOOLS.replace("hello", "changed"));

@@ -178,6 +178,9 @@ function addTools(program: Command, context: Context, run: Run): void {
   const commands = () => import("./commands/tool.ts");
   tool
     .command("list")
+    .description("tools of every session, those that this workspace brings, and where they come from")
+    .addOption(workspace())
+    .option("--sandbox <name>", "isolation provider")
     .addOption(json())
     .action((options) => run(commands().then((module) => module.listTools(context, options))));
   tool

@@ -2,6 +2,7 @@ import {
   GuildError,
   type PartAction,
   type PartNotice,
+  type PartSource,
   type Sandbox,
   type SessionPart,
   type SessionState,
@@ -46,6 +47,13 @@ export class ProjectPart implements SessionPart {
 
   tools(): readonly Tool[] {
     return this.#tools;
+  }
+
+  sources(): PartSource[] {
+    const names = new Set(this.#documents.map((tool) => tool.source));
+    const failed: PartSource[] = this.#problem === "" ? [] : [{ name: "openapi", state: "failed", detail: this.#problem }];
+    const on = [...(this.#skills.length === 0 ? [] : ["skills"]), ...names];
+    return [...on.map((name): PartSource => ({ name, state: "on", detail: "" })), ...failed];
   }
 
   async beforeStep(state: SessionState): Promise<PartNotice[]> {

@@ -17,10 +17,13 @@ interface CallOptions {
   json?: boolean;
 }
 
-/** `guild tool list`. */
-export function listTools(context: Context, options: { json?: boolean }): Promise<number> {
+/** `guild tool list`: what every session has, what this workspace brings, and how each source of that stands. */
+export function listTools(context: Context, options: { workspace?: string; sandbox?: string; json?: boolean }): Promise<number> {
   return withConnection(context, async (connection) => {
-    for (const tool of (await connection.tools.listTools({})).tools) {
+    const workspace = workspaceOf(context, options.workspace);
+    const { tools, sources } = await connection.tools.listTools({ workspace, sandbox: options.sandbox ?? "" });
+    const width = Math.max(14, ...tools.map(({ name }) => name.length));
+    for (const tool of tools) {
       const line = {
         id: tool.name,
         type: "tool",
@@ -30,8 +33,13 @@ export function listTools(context: Context, options: { json?: boolean }): Promis
         schema: JSON.parse(tool.schema) as unknown,
       };
       context.stdout.write(
-        options.json === true ? `${JSON.stringify(line)}\n` : `${tool.name.padEnd(14)} ${tool.description.split("\n")[0]}\n`,
+        options.json === true ? `${JSON.stringify(line)}\n` : `${tool.name.padEnd(width)} ${tool.description.split("\n")[0]}\n`,
       );
+    }
+    for (const { name, origin, state, detail, tools: count } of sources) {
+      const line = { id: `source:${name}`, type: "source", name, origin, state, tools: count, detail };
+      const said = [name.padEnd(width), state.padEnd(9), `${count} tools, ${origin}`, ...(detail === "" ? [] : [detail])].join("  ");
+      context.stdout.write(options.json === true ? `${JSON.stringify(line)}\n` : `${said}\n`);
     }
     return exitCode.done;
   });

@@ -13,6 +13,15 @@ export interface PartNotice {
   environmentHash?: string;
 }
 
+/** Something that gives a part its tools. */
+export interface PartSource {
+  /** As the tools' own `source` names it. */
+  name: string;
+  state: "on" | "failed";
+  /** Why it failed, in one line; otherwise empty. */
+  detail: string;
+}
+
 /** A call that is about to run, or has run. Its intent is durable. */
 export interface PartAction {
   callId: string;
@@ -31,6 +40,8 @@ export interface SessionPart {
   readonly name: string;
   /** Tools that the session has through it. Asked at each step: it returns the same array until they have changed. Policy may leave some out. */
   tools?(): readonly Tool[];
+  /** Where its tools come from and how each of that stands now; for people. */
+  sources?(): readonly PartSource[];
   /**
    * Asked once before each model call, all parts side by side: what the model has to know by then. The call waits for it, so it answers from
    * what it holds ready, or within a bound of its own.

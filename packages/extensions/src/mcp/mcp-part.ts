@@ -1,4 +1,4 @@
-import { GuildError, type PartNotice, type Sandbox, type Secrets, type SessionPart, type Tool } from "@guildhall/core";
+import { GuildError, type PartNotice, type PartSource, type Sandbox, type Secrets, type SessionPart, type Tool } from "@guildhall/core";
 
 import { oneLine } from "../foreign/line.ts";
 import { McpConnection } from "./connection.ts";
@@ -51,6 +51,14 @@ export class McpPart implements SessionPart {
 
   tools(): readonly Tool[] {
     return this.#tools;
+  }
+
+  sources(): PartSource[] {
+    return [...this.#joined.values()].map(({ server, pending, problem }) => ({
+      name: server.kind === "tools" ? server.name : `mcp:${server.name}`,
+      state: pending || problem !== "" ? "failed" : "on",
+      detail: pending ? "it has not answered yet" : problem,
+    }));
   }
 
   async beforeStep(): Promise<PartNotice[]> {
@@ -115,7 +123,7 @@ export class McpPart implements SessionPart {
       ...(sampling === undefined ? {} : { sample: (params) => sampling.answer(server.name, params) }),
       changed: () => this.#offer(),
     });
-    const joined: Joined = { server, connection, tools: [], pending: true, waited: false, first: Promise.resolve() };
+    const joined: Joined = { server, connection, tools: [], pending: true, waited: false, problem: "", first: Promise.resolve() };
     joined.first = connection.connect().then(
       () => {
         joined.pending = false;
@@ -126,6 +134,7 @@ export class McpPart implements SessionPart {
       },
       (error: unknown) => {
         joined.pending = false;
+        joined.problem = GuildError.from(error).line;
         if (!this.#closed) this.#say(`${GuildError.from(error).line}. Its tools are missing.`);
       },
     );
@@ -188,5 +197,7 @@ interface Joined {
   /** Has neither connected nor failed yet. */
   pending: boolean;
   waited: boolean;
+  /** Why it did not come up. */
+  problem: string;
   first: Promise<void>;
 }

@@ -332,7 +332,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
       router.service(ApprovalService, approvalService({ rules: runTerms.rules, log, clock }));
       router.service(EnvironmentService, environmentService({ environments }));
       router.service(ExtensionService, extensionService({ ...extensions, bench }));
-      router.service(ToolService, toolService({ bench }));
+      router.service(ToolService, toolService({ bench, extensions, trust: access.service.trust }));
       router.service(
         ModelService,
         modelService({ models: openModels, credentials: () => settings().keys, names: () => modelRouting(settings()) }),

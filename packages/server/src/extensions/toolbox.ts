@@ -39,7 +39,7 @@ export class Toolboxes {
     this.#boxes.set(id, box);
     return {
       id,
-      tools: () => describe(opened),
+      tools: () => describeTools(opened),
       called: () => box.called.promise,
       close: async () => {
         this.#boxes.delete(id);
@@ -63,7 +63,7 @@ export class Toolboxes {
 }
 
 /** All tools, lazy ones too: whoever is outside has no search of ours. */
-function describe({ tools }: OpenTools): ToolLine[] {
+export function describeTools({ tools }: OpenTools): ToolLine[] {
   const names = tools.list().map((tool) => tool.name);
   const hidden = [...names].filter((name) => name !== "tool_search");
   return offerTools(tools, hidden)

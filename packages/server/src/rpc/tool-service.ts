@@ -2,15 +2,16 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { GuildError } from "@guildhall/core";
 import { ActionStatus, type ExecRequest, type ToolService } from "@guildhall/protocol";
 
-import type { ToolBench } from "../worker/tool-bench.ts";
+import { type BroughtDeps, broughtTools, NOTHING } from "../extensions/brought-tools.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
 
 /** Tools and sandboxes without a model. */
-export function toolService(deps: { bench: ToolBench }): ServiceImpl<typeof ToolService> {
+export function toolService(deps: BroughtDeps): ServiceImpl<typeof ToolService> {
   const { bench } = deps;
   return {
-    async listTools() {
-      return { tools: await bench.list() };
+    async listTools({ workspace, sandbox }) {
+      const { tools, sources } = workspace === "" ? NOTHING : await broughtTools(deps, checkWorkspace(workspace), sandbox);
+      return { tools: [...(await bench.list()), ...tools], sources };
     },
     async *callTools(request, context) {
       const workspace = checkWorkspace(request.workspace);

@@ -13,6 +13,7 @@ import {
   type Sandbox,
   type SandboxLimits,
   type SandboxProvider,
+  type SessionPart,
   type ToolRegistry,
   type ToolResult,
   type ToolSession,
@@ -43,6 +44,8 @@ export interface OpenTools {
   readonly sandbox: Sandbox;
   readonly session: ToolSession;
   readonly tools: ToolRegistry;
+  /** What has joined. */
+  readonly parts: readonly SessionPart[];
   close(): Promise<void>;
 }
 
@@ -95,6 +98,7 @@ export function createToolBench(deps: ToolBenchDeps): ToolBench {
     return {
       sandbox,
       session,
+      parts,
       tools: new JoinedTools({ base: deps.tools(workspace), parts, leftOut }),
       async close() {
         try {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file guildhall/v1/tool.proto.
  */
 export const file_guildhall_v1_tool: GenFile = /*@__PURE__*/
-  fileDesc("ChdndWlsZGhhbGwvdjEvdG9vbC5wcm90bxIMZ3VpbGRoYWxsLnYxIk0KCFRvb2xJbmZvEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDgoGc2NoZW1hGAMgASgJEg4KBnNvdXJjZRgEIAEoCSISChBMaXN0VG9vbHNSZXF1ZXN0IjoKEUxpc3RUb29sc1Jlc3BvbnNlEiUKBXRvb2xzGAEgAygLMhYuZ3VpbGRoYWxsLnYxLlRvb2xJbmZvIl0KEENhbGxUb29sc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEg8KB3NhbmRib3gYAiABKAkSJQoFY2FsbHMYAyADKAsyFi5ndWlsZGhhbGwudjEuVG9vbENhbGwiqAEKEUNhbGxUb29sc1Jlc3BvbnNlEg8KB2NhbGxfaWQYASABKAkSDAoEdG9vbBgCIAEoCRIqCgZzdGF0dXMYAyABKA4yGi5ndWlsZGhhbGwudjEuQWN0aW9uU3RhdHVzEg4KBm91dHB1dBgEIAEoCRIMCgRkYXRhGAUgASgJEioKC2Z1bGxfb3V0cHV0GAYgASgLMhUuZ3VpbGRoYWxsLnYxLkJsb2JSZWYipwEKC0V4ZWNSZXF1ZXN0EigKBXN0YXJ0GAEgASgLMhcuZ3VpbGRoYWxsLnYxLkV4ZWNTdGFydEgAEg8KBWlucHV0GAIgASgMSAASFQoLY2xvc2VfaW5wdXQYAyABKAhIABIQCgZzaWduYWwYBCABKAlIABIsCgZyZXNpemUYBSABKAsyGi5ndWlsZGhhbGwudjEuVGVybWluYWxTaXplSABCBgoEa2luZCLSAQoJRXhlY1N0YXJ0EhEKCXdvcmtzcGFjZRgBIAEoCRIPCgdzYW5kYm94GAIgASgJEg8KB2NvbW1hbmQYAyADKAkSMwoGbGltaXRzGAQgAygLMiMuZ3VpbGRoYWxsLnYxLkV4ZWNTdGFydC5MaW1pdHNFbnRyeRIsCgh0ZXJtaW5hbBgFIAEoCzIaLmd1aWxkaGFsbC52MS5UZXJtaW5hbFNpemUaLQoLTGltaXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNImIKDEV4ZWNSZXNwb25zZRIQCgZzdGRvdXQYASABKAxIABIQCgZzdGRlcnIYAiABKAxIABImCgRleGl0GAMgASgLMhYuZ3VpbGRoYWxsLnYxLkV4ZWNFeGl0SABCBgoEa2luZCI3CghFeGVjRXhpdBIMCgRjb2RlGAEgASgNEg4KBnNpZ25hbBgCIAEoCRINCgVsaW1pdBgDIAEoCTLuAQoLVG9vbFNlcnZpY2USTAoJTGlzdFRvb2xzEh4uZ3VpbGRoYWxsLnYxLkxpc3RUb29sc1JlcXVlc3QaHy5ndWlsZGhhbGwudjEuTGlzdFRvb2xzUmVzcG9uc2USTgoJQ2FsbFRvb2xzEh4uZ3VpbGRoYWxsLnYxLkNhbGxUb29sc1JlcXVlc3QaHy5ndWlsZGhhbGwudjEuQ2FsbFRvb2xzUmVzcG9uc2UwARJBCgRFeGVjEhkuZ3VpbGRoYWxsLnYxLkV4ZWNSZXF1ZXN0GhouZ3VpbGRoYWxsLnYxLkV4ZWNSZXNwb25zZSgBMAFiBnByb3RvMw", [file_guildhall_v1_event]);
+  fileDesc("ChdndWlsZGhhbGwvdjEvdG9vbC5wcm90bxIMZ3VpbGRoYWxsLnYxIk0KCFRvb2xJbmZvEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDgoGc2NoZW1hGAMgASgJEg4KBnNvdXJjZRgEIAEoCSJYCgpUb29sU291cmNlEgwKBG5hbWUYASABKAkSDgoGb3JpZ2luGAIgASgJEg0KBXN0YXRlGAMgASgJEg4KBmRldGFpbBgEIAEoCRINCgV0b29scxgFIAEoDSI2ChBMaXN0VG9vbHNSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIPCgdzYW5kYm94GAIgASgJImUKEUxpc3RUb29sc1Jlc3BvbnNlEiUKBXRvb2xzGAEgAygLMhYuZ3VpbGRoYWxsLnYxLlRvb2xJbmZvEikKB3NvdXJjZXMYAiADKAsyGC5ndWlsZGhhbGwudjEuVG9vbFNvdXJjZSJdChBDYWxsVG9vbHNSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIPCgdzYW5kYm94GAIgASgJEiUKBWNhbGxzGAMgAygLMhYuZ3VpbGRoYWxsLnYxLlRvb2xDYWxsIqgBChFDYWxsVG9vbHNSZXNwb25zZRIPCgdjYWxsX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSKgoGc3RhdHVzGAMgASgOMhouZ3VpbGRoYWxsLnYxLkFjdGlvblN0YXR1cxIOCgZvdXRwdXQYBCABKAkSDAoEZGF0YRgFIAEoCRIqCgtmdWxsX291dHB1dBgGIAEoCzIVLmd1aWxkaGFsbC52MS5CbG9iUmVmIqcBCgtFeGVjUmVxdWVzdBIoCgVzdGFydBgBIAEoCzIXLmd1aWxkaGFsbC52MS5FeGVjU3RhcnRIABIPCgVpbnB1dBgCIAEoDEgAEhUKC2Nsb3NlX2lucHV0GAMgASgISAASEAoGc2lnbmFsGAQgASgJSAASLAoGcmVzaXplGAUgASgLMhouZ3VpbGRoYWxsLnYxLlRlcm1pbmFsU2l6ZUgAQgYKBGtpbmQi0gEKCUV4ZWNTdGFydBIRCgl3b3Jrc3BhY2UYASABKAkSDwoHc2FuZGJveBgCIAEoCRIPCgdjb21tYW5kGAMgAygJEjMKBmxpbWl0cxgEIAMoCzIjLmd1aWxkaGFsbC52MS5FeGVjU3RhcnQuTGltaXRzRW50cnkSLAoIdGVybWluYWwYBSABKAsyGi5ndWlsZGhhbGwudjEuVGVybWluYWxTaXplGi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEiLQoMVGVybWluYWxTaXplEgwKBHJvd3MYASABKA0SDwoHY29sdW1ucxgCIAEoDSJiCgxFeGVjUmVzcG9uc2USEAoGc3Rkb3V0GAEgASgMSAASEAoGc3RkZXJyGAIgASgMSAASJgoEZXhpdBgDIAEoCzIWLmd1aWxkaGFsbC52MS5FeGVjRXhpdEgAQgYKBGtpbmQiNwoIRXhlY0V4aXQSDAoEY29kZRgBIAEoDRIOCgZzaWduYWwYAiABKAkSDQoFbGltaXQYAyABKAky7gEKC1Rvb2xTZXJ2aWNlEkwKCUxpc3RUb29scxIeLmd1aWxkaGFsbC52MS5MaXN0VG9vbHNSZXF1ZXN0Gh8uZ3VpbGRoYWxsLnYxLkxpc3RUb29sc1Jlc3BvbnNlEk4KCUNhbGxUb29scxIeLmd1aWxkaGFsbC52MS5DYWxsVG9vbHNSZXF1ZXN0Gh8uZ3VpbGRoYWxsLnYxLkNhbGxUb29sc1Jlc3BvbnNlMAESQQoERXhlYxIZLmd1aWxkaGFsbC52MS5FeGVjUmVxdWVzdBoaLmd1aWxkaGFsbC52MS5FeGVjUmVzcG9uc2UoATABYgZwcm90bzM", [file_guildhall_v1_event]);
 
 /**
  * @generated from message guildhall.v1.ToolInfo
@@ -51,9 +51,67 @@ export const ToolInfoSchema: GenMessage<ToolInfo> = /*@__PURE__*/
   messageDesc(file_guildhall_v1_tool, 0);
 
 /**
+ * Where tools come from beside those of every session, and how that stands.
+ *
+ * @generated from message guildhall.v1.ToolSource
+ */
+export type ToolSource = Message<"guildhall.v1.ToolSource"> & {
+  /**
+   * `mcp:<server>`, `project`, `own`, `openapi:<document>`, `skills`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * `operator` or `project`: whose file names it.
+   *
+   * @generated from field: string origin = 2;
+   */
+  origin: string;
+
+  /**
+   * `on`, `untrusted`, `failed` or `disabled`.
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * Why, in one line; empty: nothing to say.
+   *
+   * @generated from field: string detail = 4;
+   */
+  detail: string;
+
+  /**
+   * @generated from field: uint32 tools = 5;
+   */
+  tools: number;
+};
+
+/**
+ * Describes the message guildhall.v1.ToolSource.
+ * Use `create(ToolSourceSchema)` to create a new message.
+ */
+export const ToolSourceSchema: GenMessage<ToolSource> = /*@__PURE__*/
+  messageDesc(file_guildhall_v1_tool, 1);
+
+/**
  * @generated from message guildhall.v1.ListToolsRequest
  */
 export type ListToolsRequest = Message<"guildhall.v1.ListToolsRequest"> & {
+  /**
+   * Empty: only what every session has.
+   *
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * @generated from field: string sandbox = 2;
+   */
+  sandbox: string;
 };
 
 /**
@@ -61,7 +119,7 @@ export type ListToolsRequest = Message<"guildhall.v1.ListToolsRequest"> & {
  * Use `create(ListToolsRequestSchema)` to create a new message.
  */
 export const ListToolsRequestSchema: GenMessage<ListToolsRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 1);
+  messageDesc(file_guildhall_v1_tool, 2);
 
 /**
  * @generated from message guildhall.v1.ListToolsResponse
@@ -71,6 +129,11 @@ export type ListToolsResponse = Message<"guildhall.v1.ListToolsResponse"> & {
    * @generated from field: repeated guildhall.v1.ToolInfo tools = 1;
    */
   tools: ToolInfo[];
+
+  /**
+   * @generated from field: repeated guildhall.v1.ToolSource sources = 2;
+   */
+  sources: ToolSource[];
 };
 
 /**
@@ -78,7 +141,7 @@ export type ListToolsResponse = Message<"guildhall.v1.ListToolsResponse"> & {
  * Use `create(ListToolsResponseSchema)` to create a new message.
  */
 export const ListToolsResponseSchema: GenMessage<ListToolsResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 2);
+  messageDesc(file_guildhall_v1_tool, 3);
 
 /**
  * @generated from message guildhall.v1.CallToolsRequest
@@ -105,7 +168,7 @@ export type CallToolsRequest = Message<"guildhall.v1.CallToolsRequest"> & {
  * Use `create(CallToolsRequestSchema)` to create a new message.
  */
 export const CallToolsRequestSchema: GenMessage<CallToolsRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 3);
+  messageDesc(file_guildhall_v1_tool, 4);
 
 /**
  * @generated from message guildhall.v1.CallToolsResponse
@@ -149,7 +212,7 @@ export type CallToolsResponse = Message<"guildhall.v1.CallToolsResponse"> & {
  * Use `create(CallToolsResponseSchema)` to create a new message.
  */
 export const CallToolsResponseSchema: GenMessage<CallToolsResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 4);
+  messageDesc(file_guildhall_v1_tool, 5);
 
 /**
  * @generated from message guildhall.v1.ExecRequest
@@ -196,7 +259,7 @@ export type ExecRequest = Message<"guildhall.v1.ExecRequest"> & {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 5);
+  messageDesc(file_guildhall_v1_tool, 6);
 
 /**
  * @generated from message guildhall.v1.ExecStart
@@ -235,7 +298,7 @@ export type ExecStart = Message<"guildhall.v1.ExecStart"> & {
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export const ExecStartSchema: GenMessage<ExecStart> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 6);
+  messageDesc(file_guildhall_v1_tool, 7);
 
 /**
  * @generated from message guildhall.v1.TerminalSize
@@ -257,7 +320,7 @@ export type TerminalSize = Message<"guildhall.v1.TerminalSize"> & {
  * Use `create(TerminalSizeSchema)` to create a new message.
  */
 export const TerminalSizeSchema: GenMessage<TerminalSize> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 7);
+  messageDesc(file_guildhall_v1_tool, 8);
 
 /**
  * @generated from message guildhall.v1.ExecResponse
@@ -292,7 +355,7 @@ export type ExecResponse = Message<"guildhall.v1.ExecResponse"> & {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema: GenMessage<ExecResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 8);
+  messageDesc(file_guildhall_v1_tool, 9);
 
 /**
  * @generated from message guildhall.v1.ExecExit
@@ -323,7 +386,7 @@ export type ExecExit = Message<"guildhall.v1.ExecExit"> & {
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema: GenMessage<ExecExit> = /*@__PURE__*/
-  messageDesc(file_guildhall_v1_tool, 9);
+  messageDesc(file_guildhall_v1_tool, 10);
 
 /**
  * Tools and sandboxes without a model.
