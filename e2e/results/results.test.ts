@@ -95,6 +95,10 @@ describe("what a session has changed", () => {
       ["theirs.txt"],
     );
     assert.equal(readFileSync(String(conflicts[0]?.["kept"]), "utf8"), "agent\n");
+    assert.match(
+      (await home.guild(["session", "diff", id])).stderr,
+      /the session's theirs\.txt, which lost against yours, is .*theirs\.txt/,
+    );
     assert.equal(read(workspace, "theirs.txt"), "mine\n");
     assert.equal(read(workspace, "a.txt"), "one\ntwo\nthree\n", "it was applied before, and is the person's again");
     assert.deepEqual([existsSync(join(workspace, "gone.txt")), read(workspace, "link")], [false, "one\ntwo\nthree\n"]);
@@ -152,6 +156,83 @@ describe("what a session has changed", () => {
     const applied = await home.guild(["session", "apply", id, "--paths", ".yarnrc"]);
     assert.equal(applied.stdout, "applied .yarnrc\n", applied.stderr);
     assert.equal(read(workspace, ".yarnrc"), "evil");
+  });
+
+  it("leaves no file that programs of the person obey, of whatever kind", async () => {
+    verifies("F4");
+    const names = [
+      ".npmrc",
+      ".yarnrc",
+      ".yarnrc.yml",
+      ".pnpmfile.cjs",
+      "bunfig.toml",
+      "pip.conf",
+      "sub/pip.conf",
+      ".pypirc",
+      ".cargo/config.toml",
+      ".yarn/releases/yarn.cjs",
+      ".mvn/extensions.xml",
+      ".bundle/config",
+      ".pre-commit-config.yaml",
+      "lefthook.yml",
+      ".husky/pre-commit",
+      ".vscode/tasks.json",
+      "a.code-workspace",
+      ".idea/workspace.xml",
+      ".exrc",
+      ".nvim.lua",
+      ".dir-locals.el",
+      ".zed/tasks.json",
+      ".bashrc",
+      ".profile",
+      ".zshrc",
+      "sub/.envrc",
+      ".config/fish/config.fish",
+      ".gitconfig",
+      ".config/git/config",
+      ".ssh/config",
+      ".guildhall/policy.toml",
+      ".guildhall/hooks.json",
+      ".mcp.json",
+      ".claude/settings.json",
+    ];
+    const workspace = workspaceOf({ "a.txt": "one\n" });
+    const script = names.map((name) => `mkdir -p "$(dirname ${name})"; echo evil > ${name}`).join("; ");
+    const { id, output } = await run(workspace, [script, "ls -A"]);
+    assert.deepEqual(
+      names.filter((name) => existsSync(join(workspace, name))),
+      [],
+    );
+    const shown = jsonLines((await home.guild(["session", "diff", id, "--json"])).stdout);
+    const held = shown.filter(({ held }) => held === true).map(({ path }) => String(path));
+    assert.deepEqual(held.toSorted(), names.toSorted(), output);
+  });
+
+  it("lets an agent edit package.json, and sets aside what a package manager would run unasked", async () => {
+    verifies("F4");
+    const manifest = (more: object, scripts: object): string =>
+      `${JSON.stringify({ name: "a", ...more, scripts: { test: "node --test", prepare: "husky", ...scripts } }, null, 2)}\n`;
+    const workspace = workspaceOf({ "package.json": manifest({}, {}) });
+    const put = (text: string, path = "package.json"): string => `mkdir -p $(dirname ${path}); cat > ${path} <<'E'\n${text}E`;
+    const { id, output } = await run(workspace, [
+      put(manifest({ dependencies: { b: "1" } }, { build: "tsc" })),
+      put(manifest({ dependencies: { b: "1" } }, { build: "tsc", postinstall: "node evil.js", prepare: "evil" })),
+      put(manifest({ dependencies: { b: "2" } }, { build: "tsc" })),
+      put('{"scripts":{"install":"evil"}}\n', "sub/package.json"),
+      "echo end",
+    ]);
+    assert.equal(read(workspace, "package.json"), manifest({ dependencies: { b: "2" } }, { build: "tsc" }));
+    assert.doesNotMatch(read(workspace, "sub/package.json"), /evil/);
+    assert.match(output, /In package\.json, scripts\.prepare, scripts\.postinstall were set aside/);
+    const diff = await home.guild(["session", "diff", id]);
+    assert.match(diff.stdout, /\+ {4}"postinstall": "node evil\.js"/);
+    const applied = await home.guild(["session", "apply", id, "--paths", "package.json"]);
+    assert.equal(applied.stdout, "applied package.json\n", applied.stderr);
+    const both = { build: "tsc", prepare: "evil", postinstall: "node evil.js" };
+    assert.deepEqual(JSON.parse(read(workspace, "package.json")), JSON.parse(manifest({ dependencies: { b: "2" } }, both)));
+    // The script has said all: the turn ends at once, behind a checkpoint.
+    assert.match((await home.guild(["session", "resume", id, "--json"])).stdout, /"turn_ended"/);
+    assert.match(read(workspace, "package.json"), /postinstall/, "what a person has put in place stays");
   });
 
   it("shows at the end of a run what was set aside, and puts it in place on the person's word alone", async () => {

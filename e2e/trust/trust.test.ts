@@ -94,6 +94,50 @@ describe("a project's own policy", () => {
     assert.equal((await trust("show", workspace)).trust["state"], "untrusted");
   });
 
+  it("asks again whatever of it has changed: hooks, tools, servers, roles, skills, environments", async () => {
+    verifies("F4");
+    const kinds = [
+      ".guildhall/policy.toml",
+      ".guildhall/hooks.json",
+      ".guildhall/tools/own.ts",
+      ".guildhall/mcp.json",
+      ".guildhall/roles/reviewer.md",
+      "flake.nix",
+      "flake.lock",
+      ".devcontainer/devcontainer.json",
+    ];
+    const project = home.sample();
+    const put = (path: string, text: string) => home.write(`${project.slice(home.directory.length + 1)}/${path}`, text);
+    for (const path of kinds) put(path, path.endsWith(".json") ? "{}\n" : "# one\n");
+    const digest = async (): Promise<string> => String((await trust("show", project)).trust["digest"]);
+    let seen = await digest();
+    assert.equal((await trust("add", project, "--digest", seen)).trust["state"], "trusted");
+    for (const path of kinds) {
+      put(path, path.endsWith(".json") ? '{ "x": 1 }\n' : "# two\n");
+      const changed = await trust("show", project);
+      assert.equal(changed.trust["state"], "changed", path);
+      const files = changed.trust["files"] as Array<{ path: string; state: string }>;
+      assert.deepEqual(
+        files.filter(({ state }) => state !== "same").map((file) => [file.path, file.state]),
+        [[path, "changed"]],
+      );
+      seen = String(changed.trust["digest"]);
+      assert.equal((await trust("add", project, "--digest", seen)).trust["state"], "trusted");
+    }
+    assert.equal((await trust("add", project, "--digest", await digest())).code, 0);
+    put("flake.nix", "# three\n");
+    assert.equal((await trust("add", project, "--digest", seen)).code, 1, "what was shown before is not what is there");
+    assert.equal((await trust("revoke", project)).trust["state"], "untrusted");
+  });
+
+  it("can be vouched for where there is nothing yet, and what comes later asks", async () => {
+    const project = home.sample();
+    assert.equal((await trust("show", project)).trust["state"], "nothing");
+    assert.equal((await trust("add", project)).trust["state"], "trusted");
+    home.write(`${project.slice(home.directory.length + 1)}/.guildhall/hooks.json`, "{}\n");
+    assert.equal((await trust("show", project)).trust["state"], "changed");
+  });
+
   it("and the operator's must be right before anything runs", async () => {
     writeFileSync(join(home.directory, "guild/config/policy.toml"), '[approvals]\npolicy = "sometimes"\n');
     const refused = await run("--yes");

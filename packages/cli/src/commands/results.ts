@@ -11,11 +11,12 @@ interface Options {
 /** `guild session diff`: what the session has changed since its beginning. */
 export function diff(context: Context, id: string, options: Options): Promise<number> {
   return withConnection(context, async ({ results }) => {
-    const { apply, files, diff: text } = await results.diffSession({ sessionId: id, paths: options.paths ?? [] });
+    const { apply, files, kept, diff: text } = await results.diffSession({ sessionId: id, paths: options.paths ?? [] });
     if (options.json === true) {
       for (const { path, change, held, applied } of files) {
         context.stdout.write(`${JSON.stringify({ id: `${id}/${path}`, type: "change", path, change, held, applied, apply })}\n`);
       }
+      for (const one of kept) context.stdout.write(`${JSON.stringify({ id: one.kept, type: "kept", path: one.path, kept: one.kept })}\n`);
       return exitCode.done;
     }
     context.stdout.write(context.color ? coloured(context, text) : text);
@@ -27,6 +28,7 @@ export function diff(context: Context, id: string, options: Options): Promise<nu
         `set aside, because programs of yours might run what they say: ${held.join(", ")} — guild session apply ${id} --paths …\n`,
       );
     }
+    for (const one of kept) context.stderr.write(`the session's ${one.path}, which lost against yours, is ${one.kept} (for a month)\n`);
     return exitCode.done;
   });
 }

@@ -4,8 +4,13 @@ const FILES: ReadonlySet<string> = new Set([
   ".yarnrc",
   ".yarnrc.yml",
   ".pnpmfile.cjs",
+  ".pnpmfile.mjs",
+  "pnpmfile.js",
   ".bunfig.toml",
+  "bunfig.toml",
   "pip.conf",
+  "pip.ini",
+  ".pre-commit-config.yaml",
   ".pypirc",
   ".condarc",
   ".gemrc",
@@ -13,6 +18,11 @@ const FILES: ReadonlySet<string> = new Set([
   ".bashrc",
   ".bash_profile",
   ".bash_login",
+  ".bash_logout",
+  ".bash_aliases",
+  ".cshrc",
+  ".tcshrc",
+  ".kshrc",
   ".profile",
   ".zshrc",
   ".zshenv",
@@ -25,13 +35,15 @@ const FILES: ReadonlySet<string> = new Set([
   ".nvimrc",
   ".nvim.lua",
   ".dir-locals.el",
+  ".dir-locals-2.el",
+  ".emacs",
   ".mcp.json",
   "lefthook.yml",
   ".lefthook.yml",
 ]);
 
 /** Directories all of which is so. */
-const DIRECTORIES: ReadonlySet<string> = new Set([".guildhall", ".vscode", ".idea", ".fleet", ".zed", ".cursor", ".husky"]);
+const DIRECTORIES: ReadonlySet<string> = new Set([".guildhall", ".vscode", ".idea", ".fleet", ".zed", ".cursor", ".husky", ".ssh", ".mvn"]);
 
 /** Files by the directory that they lie in. */
 const PLACES: ReadonlySet<string> = new Set([
@@ -39,6 +51,10 @@ const PLACES: ReadonlySet<string> = new Set([
   ".cargo/config.toml",
   ".bundle/config",
   ".config/pip",
+  ".config/git",
+  ".config/fish",
+  ".yarn/releases",
+  ".yarn/plugins",
   ".claude/settings.json",
 ]);
 
@@ -54,7 +70,7 @@ export function protectedPart(path: string): string | undefined {
     if (index > 0 && PLACES.has(`${parts[index - 1]}/${name}`)) return upTo;
   }
   const last = parts.at(-1) ?? "";
-  return FILES.has(last) ? path : undefined;
+  return FILES.has(last) || last.endsWith(".code-workspace") ? path : undefined;
 }
 
 /** Whether one of the paths is this one, or a directory above it. */

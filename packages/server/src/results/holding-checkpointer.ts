@@ -1,13 +1,8 @@
-import { type Checkpointer, GuildError, isBelow, protectedPart, type Sandbox, type TreeChange } from "@guildhall/core";
+import { type Checkpointer, GuildError, isBelow, protectedPart, type TreeChange } from "@guildhall/core";
 
-import type { HeldFiles } from "./held-files.ts";
+import { HeldScripts, type HeldScriptsOptions } from "./held-scripts.ts";
 
-export interface HoldingOptions {
-  session: string;
-  sandbox: Sandbox;
-  held: HeldFiles;
-  /** Paths that the operator lets agents write all the same. */
-  unprotected: readonly string[];
+export interface HoldingOptions extends HeldScriptsOptions {
   now(): number;
 }
 
@@ -19,6 +14,7 @@ export interface HoldingOptions {
 export function holdingCheckpointer(checkpointer: Checkpointer, options: HoldingOptions): Checkpointer {
   const began = options.now();
   const repositories = new Set<string>();
+  const scripts = new HeldScripts(options);
   let last: string | undefined;
   return {
     async capture() {
@@ -36,7 +32,9 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
         if (change !== "added") options.held.tell(options.session, `${path} was ${change}; programs of the person's own run or obey it.`);
       }
       const caught = added.filter(isProtected);
-      if (caught.length === 0) return checkpoint;
+      const paths = changes.filter(({ change }) => change !== "deleted").map(({ path }) => path);
+      const settled = await scripts.settle(paths, before, checkpoint.tree);
+      if (caught.length === 0 && !settled) return checkpoint;
       for (const { path } of caught) await setAside(path, options);
       const after = await checkpointer.capture();
       last = after.tree;
@@ -55,8 +53,11 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
 async function setAside(path: string, { sandbox, session, held }: HoldingOptions): Promise<void> {
   try {
     const { kind, mode } = await sandbox.files.stat(path);
-    if (kind === "file") await held.hold(session, path, await sandbox.files.read(path), (mode & 0o100) !== 0);
-    else if (kind === "symlink") await held.hold(session, `${path}.link`, Buffer.from(await sandbox.files.readlink(path)), false);
+    if (kind === "file") {
+      const content = await sandbox.files.read(path);
+      if (held.isApproved(session, path, content)) return;
+      await held.hold(session, path, content, (mode & 0o100) !== 0);
+    } else if (kind === "symlink") await held.hold(session, `${path}.link`, Buffer.from(await sandbox.files.readlink(path)), false);
     else return;
     await sandbox.files.remove(path);
     held.tell(

@@ -59,7 +59,10 @@ export function createResults(options: ResultsOptions): Results {
       }
       // Without isolation nothing is held: the person was warned, and has said so.
       if (provider === "host") return {};
-      return { checkpoints: (checkpointer, sandbox) => holdingCheckpointer(checkpointer, { session, sandbox, held, unprotected, now }) };
+      return {
+        checkpoints: (checkpointer, sandbox) =>
+          holdingCheckpointer(checkpointer, { session, sandbox, held, store: () => options.checkpointStore(workspace), unprotected, now }),
+      };
     },
   };
 }

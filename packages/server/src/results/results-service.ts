@@ -10,7 +10,8 @@ export function resultsService({ results }: { results: SessionResults }): Servic
     async diffSession({ sessionId, paths, held: heldOnly }) {
       const key = keyOf(sessionId);
       const { apply, changes, diff } = heldOnly ? { apply: "direct", ...(await results.held(key)) } : await results.diff(key, paths);
-      return { apply, diff, files: changes.map(({ path, change, held, applied }) => ({ path, change, held, applied })) };
+      const kept = heldOnly ? [] : await results.kept(key);
+      return { apply, diff, kept, files: changes.map(({ path, change, held, applied }) => ({ path, change, held, applied })) };
     },
     async applySession({ sessionId, paths }) {
       return await results.apply(keyOf(sessionId), paths);

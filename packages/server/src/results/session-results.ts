@@ -7,6 +7,7 @@ import type { FileDifference } from "@guildhall/sandbox";
 import { checkWorkspace } from "../worker/workspace.ts";
 import { AppliedVersions } from "./applied-versions.ts";
 import type { HeldFiles } from "./held-files.ts";
+import { expireKept, forgetKept, keptVersions, placeForKept } from "./kept-versions.ts";
 import type { ReviewCopies } from "./review-copies.ts";
 
 export interface SessionResultsDeps {
@@ -17,6 +18,8 @@ export interface SessionResultsDeps {
   directory: string;
   copies: ReviewCopies;
   isRunning(session: string): boolean;
+  /** Milliseconds since 1970. */
+  now(): number;
   /** Closes what a resting session keeps open. */
   rest(session: string): Promise<void>;
 }
@@ -42,6 +45,11 @@ export class SessionResults {
     return { apply, changes, diff: await showChanges(store, changes, join(this.#deps.directory, "temporary")) };
   }
 
+  /** Versions of the session's that lost when they were applied, since the person had changed the file too; until they are discarded, or a month old. */
+  kept(key: SessionKey): Promise<Array<{ path: string; kept: string }>> {
+    return keptVersions(this.#deps.directory, key.session);
+  }
+
   /** What was set aside, alone: costs nothing where nothing was. */
   async held(key: SessionKey): Promise<{ changes: ResultChange[]; diff: string }> {
     if ((await this.#deps.held.list(key.session)).length === 0) return { changes: [], diff: "" };
@@ -65,17 +73,21 @@ export class SessionResults {
       });
     }
     const { applyChanges } = await import("@guildhall/sandbox");
-    const own = join(this.#deps.directory, key.session);
+    await expireKept(this.#deps.directory, this.#deps.now());
     const result = await applyChanges({
       store,
       workspace: checkWorkspace(record.workspace),
       changes: wanted,
-      keep: join(own, `conflicts-${Date.now()}`),
+      keep: placeForKept(this.#deps.directory, key.session, this.#deps.now()),
       temporary: join(this.#deps.directory, "temporary"),
     });
     await versions.add(result.applied);
     const done = new Set(result.applied.map(({ path }) => path));
-    for (const change of wanted) if (change.held && done.has(change.path)) await this.#deps.held.release(key.session, change.path);
+    for (const change of wanted) {
+      if (!change.held || !done.has(change.path)) continue;
+      this.#deps.held.approve(key.session, change.path, change.to?.id ?? "");
+      await this.#deps.held.release(key.session, change.path);
+    }
     if (apply === "review" && result.conflicts.length === 0) {
       const left = paths.length === 0 ? [] : (await this.#changes(key, [])).changes.filter((change) => !change.applied);
       if (left.length === 0) await this.#settle(record, versions);
@@ -123,6 +135,7 @@ export class SessionResults {
     const { record, apply, changes, versions } = await this.#changes(key, []);
     const open = changes.filter((change) => !change.applied);
     for (const change of open) if (change.held) await this.#deps.held.release(key.session, change.path);
+    await forgetKept(this.#deps.directory, key.session);
     if (apply === "review") await this.#settle(record, versions);
     return open.map(({ path }) => path);
   }
@@ -151,7 +164,8 @@ export class SessionResults {
       const id = gitObjectId("blob", content);
       await store.put([{ id, kind: "blob", content }]);
       const mode = (await held.isProgram(file)) ? GIT_EXECUTABLE : GIT_FILE;
-      changes.push({ path, change: "added", from: undefined, to: { mode, id }, held: true, applied: false });
+      const from = await held.onto(key.session, path);
+      changes.push({ path, change: from === undefined ? "added" : "modified", from, to: { mode, id }, held: true, applied: false });
     }
     return changes;
   }

@@ -25,13 +25,13 @@ function world(test: TestContext): { project: string; store: () => TrustStore; w
 const fine = (): void => undefined;
 
 describe("trust in a project's configuration", () => {
-  it("is nothing to ask about where there is none, and nothing to trust", (test) => {
-    const { project, store } = world(test);
+  it("is nothing to ask about where there is none; who vouches for that is asked when something comes", (test) => {
+    const { project, store, write } = world(test);
     assert.equal(store().show(project).state, "nothing");
-    assert.throws(
-      () => store().add(project, "", fine),
-      (error) => GuildError.is(error, "not_found"),
-    );
+    assert.equal(store().add(project, "", fine).state, "trusted");
+    write("flake.nix", "{ }");
+    assert.equal(store().show(project).state, "changed");
+    assert.equal(store().revoke(project).state, "untrusted");
   });
 
   it("holds for the exact content, and outlives the process", (test) => {

@@ -56,12 +56,11 @@ export class TrustStore {
   }
 
   /**
-   * Trusts what is there. `check` sees the policy first and throws when it is wrong. Throws `failed_precondition` when it is not what the person saw (`digest`),
-   * `not_found` when there is nothing.
+   * Trusts what is there. `check` sees the policy first and throws when it is wrong. Where there is nothing, a person vouches for the directory as it
+   * is: its text counts as his, and what comes later asks. Throws `failed_precondition` when it is not what the person saw (`digest`).
    */
   add(directory: string, digest: string, check: (policy: string) => void): Trust {
     const found = readConfiguration(directory);
-    if (found.digest === "") throw new GuildError("not_found", "there is nothing to trust in this directory", { subject: directory });
     if (digest !== "" && digest !== found.digest) {
       throw new GuildError("failed_precondition", "the configuration has changed since it was shown", {
         subject: directory,
