@@ -75,6 +75,6 @@ export const repositoryAttacks: Attack[] = [
     "a repository within, which git status looks into",
     'git init -q sub; cd sub; git commit -q --allow-empty -m x; git config core.fsmonitor "$evil; :"; cd ..; git add sub',
     "git status",
-    { by: "what such a repository would run is put aside when the sandbox ends" },
+    { by: "what such a repository would run is put aside after the step that wrote it, at the latest when the sandbox ends" },
   ),
 ];

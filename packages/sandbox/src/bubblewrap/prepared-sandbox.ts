@@ -13,6 +13,8 @@ export interface BakedLimits {
   memoryBytes: number;
   processes: number;
   cpus?: number;
+  /** Without the system's own programs. */
+  pure?: true;
 }
 
 /** A sandbox with everything but its workspace, toolchain and way out: namespaces, system, filter, cgroups, an init that waits. */
@@ -61,7 +63,7 @@ export async function prepareSandbox(with_: {
           writable: [],
           guarded: [],
           toolchain: [],
-          pure: false,
+          pure: limits.pure === true,
           workspace: "/",
           infoFd: CONNECTION_FD + 2,
           tmpfsBytes: tmpfsBytes(limits),

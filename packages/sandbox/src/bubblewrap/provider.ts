@@ -43,6 +43,8 @@ export class BubblewrapProvider implements SandboxProvider {
   readonly #sandboxes = new Set<Sandbox>();
   readonly #workspaces: WorkspaceHolds;
   readonly #pool: WarmPool | undefined;
+  /** For limits and toolchains of another kind, as they were asked for last. */
+  readonly #other: WarmPool | undefined;
   #prepared = 0;
   #systemFiles: string | undefined;
   #hierarchies: Hierarchies | undefined;
@@ -51,12 +53,15 @@ export class BubblewrapProvider implements SandboxProvider {
     this.#options = options;
     this.#workspaces = new WorkspaceHolds(join(options.stateDir, "copies"));
     const { warm = 0 } = options;
-    if (warm > 0) this.#pool = new WarmPool(warm, (limits) => this.#prepare(limits));
+    if (warm > 0) {
+      this.#pool = new WarmPool(warm, (limits) => this.#prepare(limits));
+      this.#other = new WarmPool(1, (limits) => this.#prepare(limits));
+    }
   }
 
   /** How many sandboxes came from the pool. */
   get takenFromPool(): number {
-    return this.#pool?.taken ?? 0;
+    return (this.#pool?.taken ?? 0) + (this.#other?.taken ?? 0);
   }
 
   async prepare(limits: SandboxLimits): Promise<void> {
@@ -172,9 +177,8 @@ export class BubblewrapProvider implements SandboxProvider {
       }
     };
     try {
-      const warm = pure
-        ? undefined
-        : await this.#warm(baked(limits), placerOptions({ asRoot, ids, workspace: source, guard, copies, given, inside }), initOptions);
+      const places = placerOptions({ asRoot, ids, workspace: source, guard, copies, given, inside });
+      const warm = await this.#warm({ ...baked(limits), ...(pure ? { pure } : {}) }, places, initOptions);
       group = warm?.group ?? SandboxGroup.create(hierarchies, spec.id, limits);
       const init = warm?.init ?? (await cold(group));
       const own = group;
@@ -212,8 +216,12 @@ export class BubblewrapProvider implements SandboxProvider {
     places: readonly string[],
     options: readonly string[],
   ): Promise<{ init: InitProcess; group: SandboxGroup } | undefined> {
-    const prepared = this.#pool?.take(limits);
-    if (prepared === undefined) return undefined;
+    const fits = this.#pool?.fits(limits) === true;
+    const prepared = fits ? this.#pool?.take(limits) : this.#other?.take(limits);
+    if (prepared === undefined) {
+      if (!fits) this.#other?.learn(limits);
+      return undefined;
+    }
     try {
       return { init: await prepared.init.begin(places, options), group: prepared.group };
     } catch (error) {
@@ -234,6 +242,7 @@ export class BubblewrapProvider implements SandboxProvider {
 
   async close(): Promise<void> {
     await this.#pool?.close();
+    await this.#other?.close();
     await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
   }
 }

@@ -23,6 +23,8 @@ export class WarmPool {
   #failures = 0;
   #closed = false;
   #taken = 0;
+  /** What was asked for last and not there. */
+  #asked: BakedLimits | undefined;
 
   constructor(size: number, make: (limits: BakedLimits) => Promise<PreparedSandbox>) {
     this.#size = size;
@@ -41,6 +43,11 @@ export class WarmPool {
     while (this.#lacking()) await (this.#filling ??= this.#fill().finally(() => (this.#filling = undefined)));
   }
 
+  /** Whether these are its limits. */
+  fits(limits: BakedLimits): boolean {
+    return this.#limits !== undefined && same(this.#limits, limits);
+  }
+
   /** One with these limits, which is the taker's to use or discard; undefined: none is ready. */
   take(limits: BakedLimits): PreparedSandbox | undefined {
     if (this.#limits === undefined || !same(this.#limits, limits)) return undefined;
@@ -57,6 +64,18 @@ export class WarmPool {
     if (found !== undefined) this.#taken += 1;
     this.#refillLater();
     return found;
+  }
+
+  /** One with these limits was asked for and not there: who asks so twice in a row finds one the third time. Resolves at once. */
+  learn(limits: BakedLimits): void {
+    const again = this.#asked !== undefined && same(this.#asked, limits);
+    this.#asked = limits;
+    if (!again || (this.#limits !== undefined && same(this.#limits, limits))) return;
+    clearTimeout(this.#refill);
+    this.#refill = setTimeout(() => {
+      this.prepare(limits).catch(() => undefined); // the next one is made cold, and says what is wrong
+    }, REFILL_AFTER_MS);
+    this.#refill.unref();
   }
 
   /** Ends what is ready. */
@@ -100,7 +119,7 @@ export class WarmPool {
 }
 
 function same(one: BakedLimits, other: BakedLimits): boolean {
-  return one.memoryBytes === other.memoryBytes && one.processes === other.processes && one.cpus === other.cpus;
+  return one.memoryBytes === other.memoryBytes && one.processes === other.processes && one.cpus === other.cpus && one.pure === other.pure;
 }
 
 function discard(sandbox: PreparedSandbox): void {

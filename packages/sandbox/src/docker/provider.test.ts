@@ -176,7 +176,11 @@ describe("with a Docker engine of its own", { skip: !asRoot && "only root can st
       await image.close();
       const runtime = await fixture({ runtime: "none" });
       assert.equal((await runtime.provider.probe()).usable, false);
-      await assert.rejects(runtime.provider.create({ id: "none", workspace: await runtime.newWorkspace() }));
+      await assert.rejects(runtime.provider.create({ id: "none", workspace: await runtime.newWorkspace() }), (error) => {
+        // One line that names it, with the remedy; nothing weaker is started in its place.
+        return failsWith("failed_precondition")(error) && /^[^\n]*docker-runtime: [^\n]*none[^\n]*$/.test((error as Error).message);
+      });
+      assert.ok(!(await containers()).some(({ Names: names }) => names.includes("/guildhall-none")));
       await runtime.close();
     });
 
