@@ -23,7 +23,7 @@ export { collectNix, copyNix, storePathOf } from "./sources/nix/nix-store.ts";
 export { nixSource } from "./sources/nix/nix-source.ts";
 export { toolchainSource } from "./sources/toolchain-source.ts";
 export { describeChanges } from "./state/describe-changes.ts";
-export { type InsideChanges, InsideWatch } from "./state/inside-watch.ts";
+export { type DiskSpace, type InsideChanges, InsideWatch } from "./state/inside-watch.ts";
 export { WorkspaceWatch } from "./state/workspace-watch.ts";
 export { runSetup } from "./run-setup.ts";
 export { readHome, readPath, runShellHook } from "./shell-hook.ts";

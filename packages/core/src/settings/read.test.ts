@@ -54,3 +54,12 @@ describe("readSettings", () => {
     });
   }
 });
+
+it("a variable sets a list as a TOML array, or with one entry a line", () => {
+  const file = join(mkdtempSync(join(tmpdir(), "guild-settings-")), "settings.toml");
+  const of = (value: string) => readSettings(file, { GUILD_ENVIRONMENT_NIX_SUBSTITUTERS: value }).settings.environment.nix_substituters;
+  assert.deepEqual(of("https://one.example"), ["https://one.example"]);
+  assert.deepEqual(of("https://one.example\n\n  https://two.example\n"), ["https://one.example", "https://two.example"]);
+  assert.deepEqual(of('["https://one.example", "https://two.example"]'), ["https://one.example", "https://two.example"]);
+  assert.throws(() => of("[https://one.example"), /the setting environment\.nix_substituters is wrong/);
+});

@@ -69,12 +69,23 @@ function parseToml(text: string, file: string): Record<string, unknown> {
   }
 }
 
-/** Variables are text; the schema says what they stand for. */
+/** Variables are text; the schema says what they stand for. A list is a TOML array, or has one entry a line. */
 function literal(value: string, section: string, name: string): unknown {
   const sample = (settingsSchema.parse({}) as Record<string, Record<string, unknown>>)[section]?.[name];
   if (typeof sample === "number" && value.trim() !== "" && Number.isFinite(Number(value))) return Number(value);
+  if (Array.isArray(sample)) return listed(value);
   if (typeof sample === "boolean" && (value === "true" || value === "false")) return value === "true";
   return value;
+}
+
+function listed(value: string): unknown {
+  const text = value.trim();
+  if (!text.startsWith("[")) return text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [line.trim()]));
+  try {
+    return parse(`list = ${text}`)["list"];
+  } catch {
+    return value; // no list: the schema says so, and of what
+  }
 }
 
 interface Issue {

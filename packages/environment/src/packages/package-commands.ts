@@ -45,6 +45,14 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
     update: named("yarn", "up"),
     install: words("yarn", "install", "--immutable"),
   },
+  "yarn classic": {
+    list: words("yarn", "list", "--depth=0"),
+    outdated: words("yarn", "outdated"),
+    add: flagged("--dev", "yarn", "add"),
+    remove: named("yarn", "remove"),
+    update: some("yarn", "upgrade"),
+    install: words("yarn", "install", "--frozen-lockfile"),
+  },
   bun: {
     list: words("bun", "pm", "ls"),
     outdated: words("bun", "outdated"),
@@ -81,7 +89,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
     install: words("uv", "sync", "--locked"),
   },
   poetry: {
-    list: words("poetry", "show", "--top-level"),
+    list: words("poetry", "show"),
     outdated: words("poetry", "show", "--outdated"),
     add: (packages, development) =>
       packages.length === 0 ? undefined : ["poetry", "add", ...(development ? ["--group", "dev"] : []), ...packages],
@@ -99,6 +107,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   cargo: {
     list: words("cargo", "tree", "--depth", "1"),
+    outdated: words("cargo", "update", "--dry-run"),
     add: flagged("--dev", "cargo", "add"),
     remove: named("cargo", "remove"),
     update: some("cargo", "update"),
@@ -121,11 +130,10 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   bundler: {
     list: words("bundle", "list"),
     outdated: words("bundle", "outdated"),
-    add: (packages, development) =>
-      packages.length === 0 ? undefined : ["bundle", "add", ...packages, ...(development ? ["--group", "development"] : [])],
+    add: (packages, development) => bundleAdd(packages, development),
     remove: named("bundle", "remove"),
     update: (packages) => ["bundle", "update", ...(packages.length === 0 ? ["--all"] : packages)],
-    install: words("bundle", "install"),
+    install: words("env", "BUNDLE_FROZEN=true", "bundle", "install"),
   },
   composer: {
     list: words("composer", "show", "--direct"),
@@ -149,6 +157,25 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
     install: words("mix", "deps.get", "--check-locked"),
   },
 };
+
+/** `rake@13.0` is a name with a version for everybody else; bundle takes one version for all that it adds. */
+function bundleAdd(packages: readonly string[], development: boolean): string[] | undefined {
+  const [names, versions] = [packages.map((one) => one.split("@")[0] ?? ""), new Set(packages.map((one) => one.split("@")[1]))];
+  const [version] = versions;
+  if (packages.length === 0 || versions.size > 1) return undefined;
+  return [
+    "bundle",
+    "add",
+    ...names,
+    ...(version === undefined ? [] : ["--version", version]),
+    ...(development ? ["--group", "development"] : []),
+  ];
+}
+
+/** Whether an exit code means that something is outdated, and not that the question failed. */
+export function tellsOutdated(operation: string, code: number | undefined): boolean {
+  return operation === "outdated" && code === 1;
+}
 
 /** The command line of an operation; undefined: the manager cannot do it, or it wants packages to be named. */
 export function packageCommand(

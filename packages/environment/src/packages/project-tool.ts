@@ -11,10 +11,11 @@ import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { parseProblems, type Problem } from "../problems/problems.ts";
+import { CLASSIC_YARN } from "../project/node.ts";
 import { sandboxFiles } from "../project/sandbox-files.ts";
 import type { AdvisorySource } from "./advisories.ts";
 import { lockedPackages } from "./locked-packages.ts";
-import { isPackageName, packageCommand, type PackageOperation } from "./package-commands.ts";
+import { isPackageName, packageCommand, type PackageOperation, tellsOutdated } from "./package-commands.ts";
 
 const PACKAGE_OPERATIONS = ["list", "outdated", "add", "remove", "update", "install", "audit"] as const;
 const PURPOSES = ["build", "test", "lint", "format", "typecheck"] as const;
@@ -62,7 +63,7 @@ export function createProjectTool(options: ProjectToolOptions): Tool<typeof sche
         const facts = await options.facts();
         if (input.action === "audit") return await audit(session.sandbox, input, options.advisories);
         const { command, directory } = commandFor(facts, input);
-        return await run(session.sandbox, command, { directory, seconds: input.timeout_s ?? 600, signal, progress });
+        return await run(session.sandbox, command, { action: input.action, directory, seconds: input.timeout_s ?? 600, signal, progress });
       } catch (error) {
         const own = GuildError.from(error);
         if (own.code === "internal" || signal.aborted) throw own;
@@ -97,8 +98,15 @@ function commandFor({ ecosystems }: ProjectFacts, input: Input): { command: stri
   });
 }
 
-function packageLine({ manager }: EcosystemFacts, action: string, packages: readonly string[], development: boolean): string | undefined {
-  const words = packageCommand(manager, action as PackageOperation, packages, development);
+function packageLine(
+  { manager, commands }: EcosystemFacts,
+  action: string,
+  packages: readonly string[],
+  development: boolean,
+): string | undefined {
+  const install = commands.find(({ purpose }) => purpose === "install")?.command;
+  const spoken = install === CLASSIC_YARN ? "yarn classic" : manager;
+  const words = packageCommand(spoken, action as PackageOperation, packages, development);
   return words?.map((word) => (/^[\w@./:=+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`)).join(" ");
 }
 
@@ -109,7 +117,7 @@ function isPurpose(action: string): action is CommandPurpose & (typeof PURPOSES)
 async function run(
   sandbox: Sandbox,
   command: string,
-  how: { directory: string; seconds: number; signal: AbortSignal; progress(text: string): void },
+  how: { action: Input["action"]; directory: string; seconds: number; signal: AbortSignal; progress(text: string): void },
 ): Promise<ToolResult> {
   const cwd = how.directory === "" ? sandbox.workspace : `${sandbox.workspace}/${how.directory}`;
   // Their own exit code, and colours off; what they print is kept by its end, where summaries are.
@@ -135,7 +143,8 @@ async function run(
     const ended =
       limit === undefined ? (code === undefined ? `was ended by ${signal ?? "a signal"}` : `exit code ${code}`) : `${limit} limit reached`;
     return {
-      status: code === 0 ? "ok" : "error",
+      // Without a word it was no answer.
+      status: code === 0 || (tellsOutdated(how.action, code) && /\d/.test(text) && !/\berr(or)?!?\b/i.test(text)) ? "ok" : "error",
       output: described(command, ended, problems, text),
       data: { command, exit_code: code ?? null, limit: limit ?? null, problems },
     };

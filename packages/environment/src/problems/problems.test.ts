@@ -30,6 +30,25 @@ const SAMPLES: ReadonlyArray<readonly [string, string, string[]]> = [
     ["pytest tests/test_a.py:5:0 error  test_sum: assert 3 == 4", "pytest tests/test_b.py:0:0 error  ImportError: no"],
   ],
   [
+    "pytest, with several failures in one file and one that cannot be collected",
+    "=== ERRORS ===\n___ ERROR collecting test_b.py ___\nImportError while importing\n/usr/lib/python3/importlib/__init__.py:126: in import_module\n    return x\ntest_b.py:1: in <module>\n    import no\nE   ModuleNotFoundError: No module named 'no'\n=== FAILURES ===\n___ test_sum ___\n    def test_sum():\n>       assert 3 == 4\nE       assert 3 == 4\n\ntest_a.py:5: AssertionError\n___ TestX.test_p[1] ___\nE       ValueError: no\n\ntest_a.py:9: ValueError\n=== short test summary info ===\nERROR test_b.py\nFAILED test_a.py::test_sum - assert 3 == 4\nFAILED test_a.py::TestX::test_p[1] - ValueError: no\n=== 2 failed ===\n",
+    [
+      "pytest test_b.py:1:0 error  ModuleNotFoundError: No module named 'no'",
+      "pytest test_a.py:5:0 error  test_sum: assert 3 == 4",
+      "pytest test_a.py:9:0 error  TestX::test_p[1]: ValueError: no",
+    ],
+  ],
+  [
+    "a panic of go test",
+    "--- FAIL: TestPanic (0.00s)\npanic: assignment to entry in nil map [recovered]\n\tpanic: assignment to entry in nil map\n\ngoroutine 8 [running]:\ntesting.tRunner.func1.2({0x5, 0x5})\n\t/usr/lib/go-1.19/src/testing/testing.go:1396 +0x24e\npanic({0x5, 0x5})\n\t/usr/lib/go-1.19/src/runtime/panic.go:884 +0x212\nexample.test/a.TestPanic(0xc0)\n\t/w/g/a_test.go:11 +0x2e\n",
+    ["go :0:0 error  TestPanic", "go /w/g/a_test.go:11:0 error  panic: assignment to entry in nil map"],
+  ],
+  [
+    "the linker",
+    "/usr/bin/ld: /tmp/ccq.o: in function `main':\nl.c:(.text+0x5): undefined reference to `f'\ncollect2: error: ld returned 1 exit status\n",
+    ["gcc l.c:0:0 error  undefined reference to `f'"],
+  ],
+  [
     "go",
     "# example.com/svc\n./main.go:7:2: undefined: x\n--- FAIL: TestSum (0.00s)\n    main_test.go:9: got 3\n",
     ["go main.go:7:2 error  undefined: x", "go main_test.go:9:0 error  TestSum: got 3"],

@@ -100,13 +100,18 @@ const eslintJson: Parser = (text) => {
   }
 };
 
-/** `FAILED tests/test_a.py::test_b - AssertionError: …`, with the line that the traceback ends in. */
+/** `FAILED tests/test_a.py::test_b - AssertionError: …`, with the line that the traceback of that test ends in. */
 const pytest: Parser = (text) => {
-  const places = new Map(
-    [...text.matchAll(/^(\S+\.py):(\d+): (\w*(?:Error|Exception|Failed)\w*)/gm)].map(([, file = "", line = ""]) => [file, line]),
-  );
-  return [...text.matchAll(/^(FAILED|ERROR) (\S+?\.py)(?:::(\S+))?(?: - (.*))?$/gm)].map(([, kind = "", file = "", name = "", why = ""]) =>
-    problem("pytest", file, places.get(file) ?? 0, 0, "error", [name, why].filter(Boolean).join(": ") || kind.toLowerCase()),
+  const reports = [
+    ...text.matchAll(/^_{3,} (?:ERROR (?:collecting|at \w+ of) )?(\S+) _{3,}\n([\s\S]*?)(?=^_{3,} \S|^={3,} |(?![\s\S]))/gm),
+  ];
+  return [...text.matchAll(/^(FAILED|ERROR) (\S+?\.py)(?:::(\S+))?(?: - (.*))?$/gm)].map(
+    ([, kind = "", file = "", name = "", why = ""]) => {
+      const [, , report = ""] = reports.find(([, of]) => of === (name === "" ? file : name.replaceAll("::", "."))) ?? [];
+      const lines = [...(report === "" ? text : report).matchAll(/^(\S+\.py):(\d+): /gm)].filter(([, of]) => of === file);
+      const said = why || (/^E +(.+)$/m.exec(report)?.[1] ?? "");
+      return problem("pytest", file, lines.at(-1)?.[2] ?? 0, 0, "error", [name, said].filter(Boolean).join(": ") || kind.toLowerCase());
+    },
   );
 };
 
@@ -119,6 +124,12 @@ const go: Parser = (text) => [
     ([, name = "", file = "", line = "0", message = ""]) =>
       problem("go", file, line, 0, "error", [name, message].filter(Boolean).join(": ")),
   ),
+  // The first place of a panic that is none of Go's own.
+  ...[
+    ...text.matchAll(
+      /^panic: (.+?)(?: \[recovered\])?\n(?:.*\n)*?\ngoroutine [\s\S]*?^\t((?!\S*\/src\/(?:testing|runtime)\/)\S+\.go):(\d+) /gm,
+    ),
+  ].map(([, message = "", file = "", line = ""]) => problem("go", file, line, 0, "error", `panic: ${message}`)),
 ];
 
 /** `error[E0308]: mismatched types` and, some lines on, `--> src/main.rs:2:5`; panics of tests. */
@@ -133,12 +144,16 @@ const cargo: Parser = (text) => [
   ),
 ];
 
-/** `a.c:3:5: error: …`, of gcc, clang and everything that writes like them. */
-const gcc: Parser = (text) =>
-  [...text.matchAll(/^([^\s:][^\n:]*):(\d+):(?:(\d+):)? (fatal error|error|warning|note): (.+?)(?: \[([-\w=+]+)\])?$/gm)].map(
+/** `a.c:3:5: error: …`, of gcc, clang and everything that writes like them; what the linker misses. */
+const gcc: Parser = (text) => [
+  ...[...text.matchAll(/^(?:\S*ld: \S+: in function .+\n)?(\S+\.\w+):\(\.text\S*\): (undefined reference to .+)$/gm)].map(
+    ([, file = "", message = ""]) => problem("gcc", file, 0, 0, "error", message),
+  ),
+  ...[...text.matchAll(/^([^\s:][^\n:]*):(\d+):(?:(\d+):)? (fatal error|error|warning|note): (.+?)(?: \[([-\w=+]+)\])?$/gm)].map(
     ([, file = "", line = "", column = "0", severity = "", message = "", code = ""]) =>
       problem("gcc", file, line, column, severity, message, code),
-  );
+  ),
+];
 
 /** Failed cases of JUnit XML. */
 const junit: Parser = (text) =>
@@ -147,7 +162,8 @@ const junit: Parser = (text) =>
     : [...text.matchAll(/<testcase\b([^>]*)>\s*<(failure|error)\b([^>]*?)(?:\/>|>([\s\S]*?)<\/\2>)/g)].map(
         ([, of = "", , at = "", body = ""]) => {
           const name = [attribute(of, "classname"), attribute(of, "name")].filter(Boolean).join(".");
-          const [, placeFile = "", placeLine = "0"] = /([\w./-]+\.\w+):(\d+)/.exec(body) ?? [];
+          const places = [...body.matchAll(/([\w./-]+\.\w+):(\d+)/g)];
+          const [, placeFile = "", placeLine = "0"] = places.find(([, path = ""]) => !path.startsWith("/")) ?? places[0] ?? [];
           const file = attribute(of, "file") || placeFile;
           return problem(
             "junit",

@@ -236,3 +236,19 @@ describe("what a project's files say", () => {
     assert.match(problems[0] ?? "", /^api\/Cargo.toml cannot be read: /);
   });
 });
+
+it("yarn 1 is known by its lock file or by what package.json names, and has words of its own", async () => {
+  const install = async (texts: Readonly<Record<string, string>>): Promise<string | undefined> => {
+    const { directory, remove } = fixtureProject("yarn");
+    try {
+      for (const [name, text] of Object.entries(texts)) writeFileSync(join(directory, name), text);
+      const { ecosystems } = await detectProject(hostFiles(directory));
+      return ecosystems[0]?.commands.find(({ purpose }) => purpose === "install")?.command;
+    } finally {
+      remove();
+    }
+  };
+  assert.equal(await install({ "yarn.lock": "# yarn lockfile v1\n" }), "yarn install --frozen-lockfile");
+  assert.equal(await install({ "package.json": '{"packageManager": "yarn@1.22.22"}' }), "yarn install --frozen-lockfile");
+  assert.equal(await install({}), "yarn install --immutable");
+});

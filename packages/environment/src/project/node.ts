@@ -19,6 +19,9 @@ const INSTALL: Readonly<Record<string, string>> = {
   bun: "bun install --frozen-lockfile",
 };
 
+/** How yarn 1, whose words are others, installs what its lock file says. */
+export const CLASSIC_YARN = "yarn install --frozen-lockfile";
+
 /** Names under which projects keep the script of a purpose, the usual first. */
 const SCRIPTS: ReadonlyArray<readonly [CommandPurpose, readonly string[]]> = [
   ["build", ["build", "compile"]],
@@ -38,6 +41,7 @@ export const detectNode: Detector = async (directory) => {
   const manager = named !== undefined && named in INSTALL ? named : (lock?.[1] ?? "npm");
   const scripts = manifest.at("scripts").texts;
   const locked = lock !== undefined;
+  const classic = manager === "yarn" && (await isClassic(directory, manifest));
   return [
     {
       ecosystem: "node",
@@ -46,13 +50,22 @@ export const detectNode: Detector = async (directory) => {
       ...lockedBy(lock?.[0]),
       scripts,
       commands: [
-        { purpose: "install", command: locked ? (INSTALL[manager] ?? `${manager} install`) : `${manager} install` },
+        {
+          purpose: "install",
+          command: classic ? CLASSIC_YARN : locked ? (INSTALL[manager] ?? `${manager} install`) : `${manager} install`,
+        },
         ...scriptCommands(manager, scripts),
         ...toolCommands(directory, manifest, scripts),
       ],
     },
   ];
 };
+
+async function isClassic(directory: ProjectDirectory, manifest: Data): Promise<boolean> {
+  const asked = /^yarn@(\d+)/.exec(manifest.at("packageManager").text ?? "")?.[1];
+  if (asked !== undefined) return asked === "1";
+  return /^# yarn lockfile v1$/m.test((await directory.read("yarn.lock")) ?? "");
+}
 
 function scriptCommands(manager: string, scripts: Readonly<Record<string, string>>): ProjectCommand[] {
   return SCRIPTS.flatMap(([purpose, names]) => {

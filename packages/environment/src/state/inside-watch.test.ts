@@ -65,6 +65,24 @@ describe("a look into a sandbox", () => {
     assert.equal((await watch.look()).pressure.length, 2);
   });
 
+  it("tells of a disk that is short, from the first too, and of what the sandbox may still add to it", async () => {
+    const { sandbox } = world({ ...ROOTS });
+    const gibi = 2 ** 30;
+    let free = 1 * gibi;
+    const watch = await InsideWatch.begin({ ...sandbox, limits: { diskBytes: 10 * gibi } }, async () => ({ free, total: 100 * gibi }));
+    const short = ["Disk is short: 1024 of 102400 MiB are free where the workspace is; remove what you do not need."];
+    assert.deepEqual((await watch.look()).pressure, short);
+    assert.deepEqual((await watch.look()).pressure, []);
+    free = 50 * gibi;
+    assert.deepEqual((await watch.look()).pressure, []);
+    free = 1 * gibi;
+    assert.deepEqual((await watch.look()).pressure, short);
+    free = 60 * gibi;
+    const other = await InsideWatch.begin({ ...sandbox, limits: { diskBytes: 10 * gibi } }, async () => ({ free, total: 100 * gibi }));
+    free = 51 * gibi;
+    assert.deepEqual((await other.look()).pressure, ["9216 of the 10240 MiB that may be added to the disk are written."]);
+  });
+
   it("looks at a bounded number of processes, and takes other people's for nothing of its own", async () => {
     const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [index + 10, ["sleep", 3] as [string, number]]));
     const { state, sandbox } = world({ ...ROOTS });

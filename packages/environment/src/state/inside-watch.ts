@@ -15,6 +15,12 @@ export interface InsideChanges {
 
 type Watched = Pick<Sandbox, "files" | "usage" | "limits" | "provider">;
 
+/** Bytes of the file system that the workspace is on. */
+export interface DiskSpace {
+  free: number;
+  total: number;
+}
+
 interface Process {
   name: string;
   /** Guildhall started it (shells, language servers, browsers), or it belongs to such a one that is no shell. */
@@ -23,6 +29,8 @@ interface Process {
 
 /** Share of a limit from which on it is said to be short. */
 const SCARCE = 0.85;
+/** Free space that is enough on the largest disk, bytes. */
+const LITTLE_SPACE = 2 * 2 ** 30;
 /** Processes that are looked at; a sandbox with more has other worries, and is told of them by its limit. */
 const MOST_PROCESSES = 256;
 /** Variable of what Guildhall runs inside for itself. */
@@ -36,17 +44,21 @@ export const OWN_PROCESS = "GUILD_OWN_PROCESS";
 export class InsideWatch {
   readonly #sandbox: Watched;
   readonly #scarce = new Set<string>();
+  readonly #space: (() => Promise<DiskSpace>) | undefined;
+  #freeAtFirst: number | undefined;
   #ports: readonly number[] = [];
   #processes: ReadonlyMap<number, Process> = new Map();
 
-  private constructor(sandbox: Watched) {
+  private constructor(sandbox: Watched, space: (() => Promise<DiskSpace>) | undefined) {
     this.#sandbox = sandbox;
+    this.#space = space;
   }
 
-  /** With what is there now as nothing new. Throws what the sandbox throws. */
-  static async begin(sandbox: Watched): Promise<InsideWatch> {
-    const watch = new InsideWatch(sandbox);
+  /** With what is there now as nothing new. `space`: where the disk is looked at too. Throws what the sandbox throws. */
+  static async begin(sandbox: Watched, space?: () => Promise<DiskSpace>): Promise<InsideWatch> {
+    const watch = new InsideWatch(sandbox, space);
     await watch.look();
+    watch.#scarce.clear(); // what is short from the first is told at the next look
     return watch;
   }
 
@@ -98,16 +110,30 @@ export class InsideWatch {
 
   async #pressure(): Promise<string[]> {
     const { limits } = this.#sandbox;
-    if (limits?.memoryBytes === undefined && limits?.processes === undefined) return [];
-    const { memoryBytes, processes } = await this.#sandbox.usage();
     const lines: string[] = [];
-    const check = (what: string, used: number, limit: number | undefined, line: string): void => {
-      const scarce = limit !== undefined && used > limit * SCARCE;
+    const tell = (what: string, scarce: boolean, line: string): void => {
       if (scarce && !this.#scarce.has(what)) lines.push(line);
       if (scarce) this.#scarce.add(what);
       else this.#scarce.delete(what);
     };
+    const check = (what: string, used: number, limit: number | undefined, line: string): void =>
+      tell(what, limit !== undefined && used > limit * SCARCE, line);
     const mebi = (bytes = 0): number => Math.round(bytes / 2 ** 20);
+    const space = await this.#space?.();
+    if (space !== undefined) {
+      const { free, total } = space;
+      const added = Math.max(0, (this.#freeAtFirst ??= free) - free);
+      const line = `Disk is short: ${mebi(free)} of ${mebi(total)} MiB are free where the workspace is; remove what you do not need.`;
+      tell("disk", free < LITTLE_SPACE && free < total * (1 - SCARCE), line);
+      check(
+        "added",
+        added,
+        limits?.diskBytes,
+        `${mebi(added)} of the ${mebi(limits?.diskBytes)} MiB that may be added to the disk are written.`,
+      );
+    }
+    if (limits?.memoryBytes === undefined && limits?.processes === undefined) return lines;
+    const { memoryBytes, processes } = await this.#sandbox.usage();
     check(
       "memory",
       memoryBytes,

@@ -27,7 +27,7 @@ export const fixtureProjects: Readonly<Record<string, Files>> = {
     "pnpm-workspace.yaml": "packages: [packages/*]\n",
     "packages/ui/package.json": JSON.stringify({ name: "ui", scripts: { storybook: "storybook dev" } }),
   },
-  yarn: { "package.json": JSON.stringify({ scripts: { test: "jest" } }), "yarn.lock": "# yarn lockfile v1\n" },
+  yarn: { "package.json": JSON.stringify({ scripts: { test: "jest" } }), "yarn.lock": "__metadata:\n  version: 8\n" },
   bun: { "package.json": JSON.stringify({ scripts: { test: "bun test" } }), "bun.lock": "{}\n" },
   pip: {
     "requirements.txt": "flask==3.0\n# tools\nblack\n",

@@ -1,4 +1,4 @@
-import { lstat } from "node:fs/promises";
+import { lstat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 
 import { GuildError, type PartAction, type PartNotice, type ProjectFacts, type SessionPart } from "@guildhall/core";
@@ -68,7 +68,7 @@ class StatePart implements SessionPart {
     );
     // What listens and runs before the first action is nothing new.
     context.sandbox
-      .then(async (sandbox) => (this.#inside = await library.InsideWatch.begin(sandbox)))
+      .then(async (sandbox) => (this.#inside = await library.InsideWatch.begin(sandbox, () => spaceOf(context.workspace))))
       .catch((error: unknown) => this.#blind(error));
     const begun = this.#readBranch().then((branch) => (this.#branch = branch));
     Promise.all([this.#watch.ready, begun]).then(
@@ -193,6 +193,11 @@ class StatePart implements SessionPart {
     this.#branch = to;
     return from === undefined || to === undefined || from === to ? undefined : { from, to };
   }
+}
+
+async function spaceOf(workspace: string): Promise<environment.DiskSpace> {
+  const { bavail, blocks, bsize } = await statfs(workspace);
+  return { free: bavail * bsize, total: blocks * bsize };
 }
 
 const NOTHING: environment.InsideChanges = { opened: [], closed: [], began: [], ended: [], pressure: [] };
