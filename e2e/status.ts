@@ -17,8 +17,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   A7: { works: "partly", missing: "a cluster: the chart is rendered and checked, and was never installed in one" },
   B1: {
     works: "partly",
-    missing:
-      "nixpkgs and devenv were exercised over stubs, for want of a network; devcontainers that are built, or have features of a registry",
+    missing: "nixpkgs and devenv were exercised over stubs, for want of a network; other services of a Compose file are not started",
   },
   B2: { works: "yes" },
   B3: { works: "yes" },

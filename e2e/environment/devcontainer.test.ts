@@ -6,6 +6,7 @@ import { after, before, describe, it } from "node:test";
 
 import { startDockerEngine, type TestEngine } from "@guildhall/sandbox/testing";
 
+import { featureRegistry } from "../../packages/environment/src/testing/feature-registry.ts";
 import { Home, jsonLines } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 
@@ -109,6 +110,46 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       const shown = await show();
       assert.match(String(shown["differences"]), line);
       assert.equal(shown["hash"], hash);
+    }
+  });
+
+  it("may build its image from a Dockerfile, take a service of a Compose file, and have features of a registry that the operator names", async () => {
+    verifies("B1");
+    const install = '#!/bin/sh\nset -e\nprintf "#!/bin/sh\\necho wave $TO\\n" > /usr/local/bin/wave\nchmod 755 /usr/local/bin/wave\n';
+    const registry = await featureRegistry({ "install.sh": install, "devcontainer-feature.json": '{"id": "wave"}' });
+    try {
+      const settings = (registries: string[]) =>
+        home.write(
+          "guild/config/settings.toml",
+          `[sandbox]\ndocker_host = ${JSON.stringify(engine?.host)}\n[environment]\nfeature_registries = ${JSON.stringify(registries)}\n`,
+        );
+      const beside = (name: string, text: string) => writeFileSync(join(workspace, ".devcontainer", name), text);
+      beside("Dockerfile", "ARG BASE\nFROM ${BASE}\nCOPY built.txt /built.txt\nENV BUILT=yes\nRUN echo more >> /built.txt\n");
+      beside("built.txt", "text\n");
+      beside(
+        "compose.yaml",
+        "services:\n  app:\n    build: { context: ., args: { BASE: 'small:1' } }\n    environment: { SERVICE: app }\n",
+      );
+      devcontainer({ dockerComposeFile: "compose.yaml", service: "app", features: { [`${registry.host}/team/greet:2`]: { to: "you" } } });
+      assert.equal((await home.guild(["trust", "add", workspace])).code, 0);
+      settings([]);
+      assert.match(String((await show())["differences"]), /registries that environment\.feature_registries does not name/);
+      settings([registry.host]);
+      const shown = await show();
+      assert.deepEqual([shown["kind"], shown["differences"]], ["devcontainer", []]);
+      const command = 'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one';
+      const steps = [
+        { calls: [{ tool: "bash", args: { command } }] },
+        { calls: [{ tool: "finish", args: { done: true, summary: "waved" } }] },
+      ];
+      const script = home.write("wave.json", JSON.stringify({ description: "Waves.", steps }));
+      const place = ["--workspace", workspace, "--sandbox", "docker", "--model", `scripted:${script}`, "--yes", "--json"];
+      const run = await home.guild(["run", "Wave.", ...place]);
+      assert.equal(run.code, 0, run.stderr + run.stdout);
+      const [observed] = jsonLines(run.stdout).filter(({ kind }) => kind === "action_finished");
+      assert.match((observed?.["action_finished"] as Record<string, string>)["output"] ?? "", /wave you\s+yes app\s+text/);
+    } finally {
+      registry.close();
     }
   });
 });

@@ -17,6 +17,7 @@ export { hostFiles } from "./project/host-files.ts";
 export { sandboxFiles } from "./project/sandbox-files.ts";
 export { addLayers, chooseEnvironment, type ChosenEnvironment, completeEnvironment } from "./resolve-environment.ts";
 export { devcontainerSource, type SandboxImages } from "./sources/devcontainer-source.ts";
+export { type FeatureRegistry, ociFeatures } from "./sources/oci-features.ts";
 export { hostSource } from "./sources/host-source.ts";
 export { type NixSetup, runNix } from "./sources/nix/nix-command.ts";
 export { collectNix, copyNix, storePathOf } from "./sources/nix/nix-store.ts";

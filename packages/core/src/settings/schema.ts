@@ -107,6 +107,10 @@ export const settingsSchema = z.strictObject({
       .describe(
         'Language servers besides those that are known, or in their place: "zig .zig = zls". The program is looked for in the sandbox.',
       ),
+    feature_registries: z
+      .array(z.string().regex(/^[\w.-]+(:\d+)?$/, "must be a host, with a port where it needs one"))
+      .default([])
+      .describe("Registries from which a trusted devcontainer.json may have features fetched: ghcr.io. Empty: none."),
     nix_store: z
       .string()
       .default("")

@@ -86,7 +86,7 @@ describe("package managers as they really are, at a registry on loopback", () =>
     rmSync(directory, { recursive: true, force: true });
   });
 
-  for (const { manager, here, files, named = (version) => `${PACKAGE}@${version}`, updated } of CASES.filter((one) => one.here)) {
+  for (const { manager, here, files, named = (version: string) => `${PACKAGE}@${version}`, updated } of CASES.filter((one) => one.here)) {
     it(`${manager} adds, lists, tells what is outdated, installs, audits, updates and removes`, async (test) => {
       assert.ok(here);
       const workspace = join(directory, manager);

@@ -1,11 +1,15 @@
 import { GuildError, type ProjectFiles } from "@guildhall/core";
 
 import { Data, withoutComments } from "../project/read-data.ts";
+import type { FeatureFiles, FeatureRegistry } from "./oci-features.ts";
 import type { Devcontainer } from "./read-devcontainer.ts";
 
 export interface BuildFiles {
   dockerfile: string;
   files: Array<{ path: string; text: string; mode: number }>;
+  args?: Readonly<Record<string, string>>;
+  /** Stage to stop at. */
+  target?: string;
 }
 
 const MOST_FILES = 200;
@@ -13,25 +17,30 @@ const PLACE = "/tmp/guildhall-features";
 
 /**
  * What an image with a devcontainer's own features is built from: those that lie in the project beside its file (`./name`), in the order in
- * which they are listed. Features of a registry are not fetched, and returned as `left`. Throws `invalid_argument` for one without
+ * which they are listed, and those of the registries that may be asked. What is neither is returned as `left`. Throws `invalid_argument` for one without
  * `install.sh`.
  */
 export async function featureBuild(
   { file, features }: Devcontainer,
   base: string,
   files: ProjectFiles,
+  registry: FeatureRegistry | undefined,
 ): Promise<{ build: BuildFiles | undefined; left: string[] }> {
-  const own = features.filter(({ id }) => /^\.\/[\w./-]+$/.test(id) && !id.includes(".."));
-  const left = features.filter((one) => !own.includes(one)).map(({ id }) => id);
-  if (own.length === 0) return { build: undefined, left };
   const beside = file.includes("/") ? file.slice(0, file.lastIndexOf("/") + 1) : "";
+  const own: Array<{ id: string; options: Readonly<Record<string, string>>; found: FeatureFiles }> = [];
+  const left: string[] = [];
+  for (const { id, options } of features) {
+    const local = /^\.\/[\w./-]+$/.test(id) && !id.includes("..");
+    const found = local ? await filesBelow(files, `${beside}${id.slice(2)}`.replace(/\/$/, "")) : await registry?.files(id);
+    if (found === undefined) left.push(id);
+    else own.push({ id, options, found });
+  }
+  if (own.length === 0) return { build: undefined, left };
   const lines = [`FROM ${base}`];
   const copied: BuildFiles["files"] = [];
-  for (const [index, { id, options }] of own.entries()) {
-    const directory = `${beside}${id.slice(2)}`.replace(/\/$/, "");
-    const found = await filesBelow(files, directory);
+  for (const [index, { id, options, found }] of own.entries()) {
     if (!found.some(({ path }) => path === "install.sh")) {
-      throw new GuildError("invalid_argument", `the feature ${id} has no install.sh`, { subject: `${directory}/install.sh` });
+      throw new GuildError("invalid_argument", `the feature ${id} has no install.sh`);
     }
     const about = new Data(JSON.parse(withoutComments(found.find(({ path }) => path === "devcontainer-feature.json")?.text ?? "{}")));
     const defaults = about.at("options").entries.flatMap(([name, option]) => {
@@ -56,7 +65,8 @@ function quoted(value: string): string {
   return `'${value.replaceAll(/[\r\n]+/g, " ").replaceAll("'", String.raw`'\''`)}'`;
 }
 
-async function filesBelow(files: ProjectFiles, directory: string): Promise<Array<{ path: string; text: string }>> {
+/** Every text below a directory; throws `invalid_argument` for more than can be sent. */
+export async function filesBelow(files: ProjectFiles, directory: string): Promise<Array<{ path: string; text: string }>> {
   const found: Array<{ path: string; text: string }> = [];
   const waiting = [""];
   for (const at of waiting) {
@@ -67,7 +77,7 @@ async function filesBelow(files: ProjectFiles, directory: string): Promise<Array
       const text = await files.read(`${directory}/${path}`);
       if (text !== undefined) found.push({ path, text });
       if (found.length > MOST_FILES || path.length > 80) {
-        throw new GuildError("invalid_argument", "a feature has too many files, or names that are too long", { subject: directory });
+        throw new GuildError("invalid_argument", "it has too many files, or names that are too long", { subject: directory });
       }
     }
   }

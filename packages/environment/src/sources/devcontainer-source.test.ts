@@ -72,7 +72,7 @@ describe("a devcontainer.json", () => {
     assert.deepEqual(found.differences, [
       "not taken of .devcontainer/devcontainer.json: mounts",
       ".devcontainer/devcontainer.json asks for the user vscode: commands run as the sandbox's own",
-      "features of a registry are not fetched: ghcr.io/devcontainers/features/node:1",
+      "features of registries that environment.feature_registries does not name: ghcr.io/devcontainers/features/node:1",
     ]);
     const dockerfile = built[0]?.dockerfile ?? "";
     assert.match(
@@ -95,9 +95,58 @@ describe("a devcontainer.json", () => {
     await assert.rejects(resolve(project('{"image": "a"}'), here), /is for linux\/amd64, and this machine is linux\/arm64/);
     await assert.rejects(resolve(project('{"image": "a", "runArgs": ["--platform", "linux/s390x"]}')), /is for linux\/s390x/);
     await assert.rejects(resolve(project('{"image": "a", "features": {"./gone": {}}}')), /the feature \.\/gone has no install\.sh/);
-    await assert.rejects(resolve(project('{"build": {"dockerfile": "x"}}')), /builds its own image/);
+    await assert.rejects(resolve(project('{"build": {"dockerfile": "x"}}')), /there is no \.devcontainer\/x/);
+    await assert.rejects(resolve(project('{"build": {"dockerfile": "../Dockerfile"}}')), /Dockerfile lies outside \.devcontainer/);
+    await assert.rejects(resolve(project('{"build": {"dockerfile": "../../x"}}')), /leads out of the project/);
+    await assert.rejects(resolve(project('{"dockerComposeFile": "../compose.yaml", "service": "a"}')), /compose\.yaml lies outside/);
     await assert.rejects(resolve(project("{")), /is no JSON/);
     await assert.rejects(resolve(project("{}")), /neither an image/);
     await assert.rejects(resolve({ ...project(text), trusted: false }), /is not trusted/);
+  });
+});
+
+describe("a devcontainer.json whose image is built", () => {
+  const withFiles = (content: object, files: Readonly<Record<string, string>>) => {
+    const of = project(JSON.stringify(content));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(of.workspace, ".devcontainer", name), text);
+    built.length = 0;
+    return of;
+  };
+
+  it("by a Dockerfile: from images that are there, with its arguments and the files that were trusted with it", async () => {
+    const dockerfile = "ARG BASE=none\nFROM ${BASE} AS one\nCOPY tool.sh /tool.sh\nFROM one\nCOPY --from=one /tool.sh /\n";
+    const asked = { build: { dockerfile: "Dockerfile", args: { BASE: "small:1" }, target: "one" }, initializeCommand: "rm -rf /" };
+    const of = withFiles(asked, { Dockerfile: dockerfile, "tool.sh": "#!/bin/sh\n" });
+    writeFileSync(join(of.workspace, "secret"), "x");
+    const found = await resolve(of);
+    assert.equal(found.image, "sha256:built:1");
+    assert.deepEqual([built[0]?.dockerfile, built[0]?.args, built[0]?.target], [dockerfile, { BASE: "small:1" }, "one"]);
+    assert.deepEqual(
+      built[0]?.files.map(({ path, mode }) => [path, mode]),
+      [
+        ["devcontainer.json", 0o644],
+        ["tool.sh", 0o755],
+      ],
+    );
+    assert.match(found.differences.join("\n"), /initializeCommand would run on this machine, outside of the sandbox: it is not run/);
+    await assert.rejects(resolve(withFiles(asked, { Dockerfile: "FROM none:2\n" })), /the Docker engine has no image none:2/);
+    await assert.rejects(resolve(withFiles(asked, { Dockerfile: "FROM a\nCOPY --from=none:3 / /\n" })), /has no image none:3/);
+    await assert.rejects(resolve(withFiles(asked, { Dockerfile: "FROM a\nADD https://x.test/y /\n" })), /adds a file of the network/);
+  });
+
+  it("by a service of a Compose file: its image or build and its variables; what is not started is told", async () => {
+    const compose = "services:\n  app:\n    image: small:1\n    environment: [A=1, B=two]\n    ports: ['80:80']\n  db:\n    image: pg\n";
+    const asked = { dockerComposeFile: "compose.yaml", service: "app", containerEnv: { B: "2" } };
+    const found = await resolve(withFiles(asked, { "compose.yaml": compose }));
+    assert.deepEqual([found.image, found.variables], ["sha256:small:1", { A: "1", B: "2" }]);
+    assert.deepEqual(found.differences, [
+      "the other services of .devcontainer/compose.yaml are not started: db",
+      "not taken of the service app: ports",
+    ]);
+    const building = "services:\n  app:\n    build: { context: ., dockerfile: D, args: { X: 1 } }\n";
+    await resolve(withFiles(asked, { "compose.yaml": building, D: "FROM a\n" }));
+    assert.deepEqual([built[0]?.dockerfile, built[0]?.args], ["FROM a\n", { X: "1" }]);
+    await assert.rejects(resolve(withFiles({ ...asked, service: "no" }, { "compose.yaml": compose })), /has no service "no"/);
+    await assert.rejects(resolve(withFiles(asked, { "compose.yaml": "a: [" })), /compose\.yaml is no YAML/);
   });
 });

@@ -1,12 +1,21 @@
-import { type EnvironmentSource, GuildError } from "@guildhall/core";
+import { type EnvironmentSource, GuildError, type ProjectFiles } from "@guildhall/core";
 
+import { buildFiles } from "./devcontainer-build.ts";
 import { type BuildFiles, featureBuild } from "./devcontainer-features.ts";
-import { DEVCONTAINER_FILES, readDevcontainer, substituted } from "./read-devcontainer.ts";
+import type { FeatureRegistry } from "./oci-features.ts";
+import { type Devcontainer, DEVCONTAINER_FILES, readDevcontainer, substituted } from "./read-devcontainer.ts";
+
+/** What is known of an image. */
+export interface ImageFacts {
+  id: string;
+  platform: string;
+  env: Readonly<Record<string, string>>;
+}
 
 /** Images as a sandbox provider has them. */
 export interface SandboxImages {
   /** Undefined: it is not there. Nothing is fetched. */
-  facts(name: string): Promise<{ id: string; platform: string; env: Readonly<Record<string, string>> } | undefined>;
+  facts(name: string): Promise<ImageFacts | undefined>;
   /** Builds one without a network, or takes the one that was built from the same before; resolves to its name. */
   build(from: BuildFiles): Promise<string>;
 }
@@ -16,14 +25,17 @@ export interface DevcontainerOptions {
   images: SandboxImages | undefined;
   /** `linux/amd64`: what images are to be for. */
   platform: string;
+  /** Features of registries; default none. */
+  registry?: FeatureRegistry;
 }
 
 /**
- * devcontainer.json through a sandbox provider with images (`docker`): its image, with the features that lie in the project built in, is the
+ * devcontainer.json through a sandbox provider with images (`docker`): its image, or the one that its Dockerfile or the service of its Compose
+ * file builds, with the features that lie in the project built in, is the
  * sandbox's system; its variables are the environment's; its lifecycle commands run inside, each time a sandbox begins. What needs a registry, and what would
  * widen the sandbox, is told as a difference.
  */
-export function devcontainerSource({ images, platform }: DevcontainerOptions): EnvironmentSource {
+export function devcontainerSource({ images, platform, registry }: DevcontainerOptions): EnvironmentSource {
   return {
     kind: "devcontainer",
     async claims({ files }) {
@@ -36,25 +48,20 @@ export function devcontainerSource({ images, platform }: DevcontainerOptions): E
       if (!trusted) {
         throw new GuildError("failed_precondition", `${file} is not trusted`, { remedy: `read it, then: guild trust add ${workspace}` });
       }
-      if (wanted.built) {
-        throw new GuildError("unsupported", `${file} builds its own image`, { remedy: "build it, and name it there as image" });
-      }
+      const asked = image === "" ? `what ${wanted.build?.dockerfile ?? file} builds` : `the image ${image}`;
       if (images === undefined) {
-        throw new GuildError("failed_precondition", `${file} asks for the image ${image}`, { remedy: "use --sandbox docker" });
+        throw new GuildError("failed_precondition", `${file} asks for ${asked}`, { remedy: "use --sandbox docker" });
       }
-      const base = await images.facts(image);
-      if (base === undefined) {
-        throw new GuildError("not_found", `the Docker engine has no image ${image}`, { remedy: `docker pull ${image}` });
-      }
+      const base = await baseImage(wanted, images, files, progress);
       const other = [wanted.platform, base.platform].find((one) => one !== undefined && one !== platform);
       if (other !== undefined) {
         throw new GuildError("unsupported", `${file} is for ${other}, and this machine is ${platform}`, {
           remedy: `name an image for ${platform}`,
         });
       }
-      const { build, left } = await featureBuild(wanted, base.id, files);
+      const { build, left } = await featureBuild(wanted, base.id, files, registry);
       if (build !== undefined)
-        progress(`building ${image} with ${build.files.filter(({ path }) => path.endsWith("/install.sh")).length} features`);
+        progress(`building ${image || file} with ${build.files.filter(({ path }) => path.endsWith("/install.sh")).length} features`);
       const name = build === undefined ? base.id : await images.build(build);
       const env = build === undefined ? base.env : ((await images.facts(name))?.env ?? base.env);
       const { PATH, ...rest } = Object.fromEntries(
@@ -71,8 +78,30 @@ export function devcontainerSource({ images, platform }: DevcontainerOptions): E
         shellHook: "",
         setup: wanted.lifecycle,
         image: name,
-        differences: [...wanted.refused, ...(left.length === 0 ? [] : [`features of a registry are not fetched: ${left.join(", ")}`])],
+        differences: [
+          ...wanted.refused,
+          ...(left.length === 0 ? [] : [`features of registries that environment.feature_registries does not name: ${left.join(", ")}`]),
+        ],
       };
     },
   };
+}
+
+/** The image that devcontainer.json names, or the one that is built from its Dockerfile, of images that the engine has. */
+async function baseImage(
+  { image, build }: Devcontainer,
+  images: SandboxImages,
+  files: ProjectFiles,
+  progress: (line: string) => void,
+): Promise<ImageFacts> {
+  const known = async (name: string): Promise<ImageFacts> => {
+    const found = await images.facts(name);
+    if (found === undefined) throw new GuildError("not_found", `the Docker engine has no image ${name}`, { remedy: `docker pull ${name}` });
+    return found;
+  };
+  if (build === undefined) return await known(image);
+  const { from, bases } = await buildFiles(build, files);
+  for (const name of bases) await known(name);
+  progress(`building ${build.dockerfile}`);
+  return await known(await images.build(from));
 }

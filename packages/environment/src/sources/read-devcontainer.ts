@@ -1,6 +1,7 @@
 import { GuildError, type ProjectFiles, type SetupCommand } from "@guildhall/core";
 
 import { Data, withoutComments } from "../project/read-data.ts";
+import { buildOf, composeService, type DevcontainerBuild } from "./devcontainer-build.ts";
 
 export const DEVCONTAINER_FILES = [".devcontainer/devcontainer.json", ".devcontainer.json"] as const;
 
@@ -8,8 +9,8 @@ export const DEVCONTAINER_FILES = [".devcontainer/devcontainer.json", ".devconta
 export interface Devcontainer {
   file: string;
   image: string;
-  /** It is built from a Dockerfile or a Compose project. */
-  built: boolean;
+  /** What the image is built from; undefined: it is `image`. */
+  build: DevcontainerBuild | undefined;
   /** `linux/arm64`, where it names one. */
   platform: string | undefined;
   features: ReadonlyArray<{ id: string; options: Readonly<Record<string, string>> }>;
@@ -23,7 +24,7 @@ export interface Devcontainer {
 
 /** In the specification's order; `initializeCommand` would run outside the container, and never does. */
 const LIFECYCLE = ["onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand"];
-const WIDER = ["mounts", "privileged", "capAdd", "securityOpt", "workspaceMount", "initializeCommand"];
+const WIDER = ["mounts", "privileged", "capAdd", "securityOpt", "workspaceMount"];
 
 /** Reads the specification's file; throws `invalid_argument` for what is wrong in it, `not_found`. Runs nothing. */
 export async function readDevcontainer(files: ProjectFiles): Promise<Devcontainer> {
@@ -36,10 +37,12 @@ export async function readDevcontainer(files: ProjectFiles): Promise<Devcontaine
     } catch (error) {
       throw new GuildError("invalid_argument", `${file} is no JSON: ${error instanceof Error ? error.message : ""}`, { cause: error });
     }
-    const image = data.at("image").text ?? "";
-    const built = data.at("build").present || data.at("dockerFile").present || data.at("dockerComposeFile").present;
-    if (image === "" && !built) throw new GuildError("invalid_argument", `${file} names neither an image nor how to build one`);
-    const given = { ...data.at("containerEnv").texts, ...data.at("remoteEnv").texts };
+    const service = await composeService(data, file, files);
+    const image = data.at("image").text ?? service?.image ?? "";
+    const build = buildOf(data, file) ?? service?.build;
+    if (image === "" && build === undefined)
+      throw new GuildError("invalid_argument", `${file} names neither an image nor how to build one`);
+    const given = { ...service?.variables, ...data.at("containerEnv").texts, ...data.at("remoteEnv").texts };
     const asked = data.at("runArgs").items.map((item) => item.text ?? "");
     const user = data.at("remoteUser").text ?? data.at("containerUser").text;
     const wider = WIDER.filter((name) => data.at(name).present);
@@ -47,12 +50,16 @@ export async function readDevcontainer(files: ProjectFiles): Promise<Devcontaine
     return {
       file,
       image,
-      built,
+      build,
       platform: /--platform[= ](\S+)/.exec(asked.join(" "))?.[1],
       features: data.at("features").entries.map(([id, options]) => ({ id, options: optionsOf(options) })),
       lifecycle: LIFECYCLE.flatMap((name) => commandsOf(name, data.at(name))),
       variables: Object.fromEntries(Object.entries(given).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))),
       refused: [
+        ...(service?.refused ?? []),
+        ...(data.at("initializeCommand").present
+          ? ["initializeCommand would run on this machine, outside of the sandbox: it is not run; do so by hand where it is needed"]
+          : []),
         ...(wider.length + other.length === 0
           ? []
           : [`not taken of ${file}: ${[...wider, ...(other.length === 0 ? [] : ["runArgs"])].join(", ")}`]),

@@ -48,13 +48,21 @@ export class DockerImages {
    * Builds an image from a Dockerfile and files, without a network, and resolves to its name; one that was built from the same before is taken.
    * Throws `failed_precondition` with the last that the build said.
    */
-  async build(from: { dockerfile: string; files: ReadonlyArray<{ path: string; text: string; mode: number }> }): Promise<string> {
+  async build(from: {
+    dockerfile: string;
+    files: ReadonlyArray<{ path: string; text: string; mode: number }>;
+    args?: Readonly<Record<string, string>>;
+    target?: string;
+  }): Promise<string> {
     const file = (name: string, text: string, mode: number): TarEntry => ({ name, mode, content: Buffer.from(text) });
     const archive = tar([file("Dockerfile", from.dockerfile, 0o644), ...from.files.map(({ path, text, mode }) => file(path, text, mode))]);
-    const tag = createHash("sha256").update(archive).digest("hex").slice(0, 24);
+    const { args = {}, target = "" } = from;
+    const more = Object.keys(args).length === 0 && target === "" ? "" : JSON.stringify([args, target]);
+    const tag = createHash("sha256").update(archive).update(more).digest("hex").slice(0, 24);
     const name = `${REPOSITORY}:${tag}`;
     if ((await this.facts(name)) !== undefined) return name;
-    const said = await this.#engine.lines(`/build?t=${encodeURIComponent(name)}&networkmode=none&forcerm=1&rm=1`, {
+    const how = `&buildargs=${encodeURIComponent(JSON.stringify(args))}&target=${encodeURIComponent(target)}`;
+    const said = await this.#engine.lines(`/build?t=${encodeURIComponent(name)}&networkmode=none&forcerm=1&rm=1${how}`, {
       body: archive,
       patient: true,
     });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { type Environment, GuildError, type Ids, type ProjectFacts, type SandboxProvider } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
-import type { Generation, Generations, NixSetup, SandboxImages } from "@guildhall/environment";
+import type { FeatureRegistry, Generation, Generations, NixSetup, SandboxImages } from "@guildhall/environment";
 
 import { availableServers, findServers, type FoundServer } from "./found-servers.ts";
 import { nixSetup } from "./nix-setup.ts";
@@ -57,6 +57,7 @@ export class Environments {
   readonly #options: EnvironmentsOptions;
   readonly #probe: ToolProbe;
   #generations: Promise<Generations> | undefined;
+  #registry: FeatureRegistry | undefined;
   /** One session asks several times while it starts. */
   readonly #recent = new Map<string, { until: number; known: Promise<KnownEnvironment> }>();
 
@@ -106,6 +107,7 @@ export class Environments {
       hostFiles,
       hostSource,
       nixSource,
+      ociFeatures,
       serverKinds,
       toolchainSource,
       toolNames,
@@ -149,7 +151,11 @@ export class Environments {
     };
     const sources = [
       nixSource({ setup: this.nix(), cacheFile, sandbox }),
-      devcontainerSource({ images: await this.#images(provider), platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}` }),
+      devcontainerSource({
+        images: await this.#images(provider),
+        platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
+        registry: (this.#registry ??= ociFeatures(() => settings().environment.feature_registries)),
+      }),
       toolchainSource({ home }),
       hostSource,
     ];
