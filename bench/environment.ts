@@ -17,6 +17,8 @@ import {
   LanguageServers,
   nixSource,
   type NixSetup,
+  serverKinds,
+  SharedServers,
   WorkspaceWatch,
 } from "@guildhall/environment";
 
@@ -145,7 +147,7 @@ async function edits(
   edit: (at: number, wrong: boolean) => (text: string) => string,
 ): Promise<Figure[]> {
   const { sandbox, close } = processSandbox(workspace);
-  const servers = new LanguageServers({ sandbox: Promise.resolve(sandbox), programs });
+  const servers = new LanguageServers({ sandbox: Promise.resolve(sandbox), programs, watched: workspace });
   const diagnostics = new EditDiagnostics(servers, { patienceMs: 60_000 });
   const path = join(workspace, file);
   let text = readFileSync(path, "utf8");
@@ -165,8 +167,8 @@ async function edits(
       { name: `${language}: later edits, p50`, value: percentile(later, 50), unit: "ms" },
       { name: `${language}: later edits, p95`, value: percentile(later, 95), unit: "ms" },
       { name: `${language}: edits whose change was told`, value: (100 * found) / taken.length, unit: "%" },
-      { name: `${language}: memory of the server (PSS); each session has its own`, value: memory, unit: "MB" },
-      { name: `${language}: … of a second one beside it`, value: await second(workspace, programs, path, text), unit: "MB" },
+      { name: `${language}: memory of a server of one's own (PSS)`, value: memory, unit: "MB" },
+      ...(await sharing(language, workspace, programs, path, text)),
     ];
   } finally {
     await servers.close();
@@ -174,17 +176,36 @@ async function edits(
   }
 }
 
-/** What another session of the same project adds. */
-async function second(workspace: string, programs: Readonly<Record<string, string>>, path: string, text: string): Promise<number> {
+/** What one session and four sessions of one directory take together, beside what is there. */
+async function sharing(
+  language: string,
+  workspace: string,
+  programs: Readonly<Record<string, string>>,
+  path: string,
+  text: string,
+): Promise<Figure[]> {
   const before = residentMegabytes();
-  const { sandbox, close } = processSandbox(workspace);
-  const servers = new LanguageServers({ sandbox: Promise.resolve(sandbox), programs });
+  const shared = new SharedServers();
+  const closing: Array<() => void> = [];
+  const open = async () => {
+    const { sandbox, close } = processSandbox(workspace);
+    closing.push(close);
+    return Object.assign(sandbox, { gone: new Promise<string>(() => undefined), dispose: async () => close() });
+  };
+  const place = { key: "one", watched: workspace, kinds: serverKinds, programs, open };
+  const members = [1, 2, 3, 4].map(() => shared.join(place));
+  const figures: Figure[] = [];
   try {
-    await new EditDiagnostics(servers, { patienceMs: 60_000 }).of(path, path, text, `${text}\n`);
-    return residentMegabytes() - before;
+    for (const [at, member] of members.entries()) {
+      await new EditDiagnostics(member, { patienceMs: 60_000 }).of(path, path, text, `${text}\n`);
+      const value = residentMegabytes() - before;
+      if (at === 0 || at === 3)
+        figures.push({ name: `${language}: … shared by ${at + 1} session${at === 0 ? "" : "s"} of the directory`, value, unit: "MB" });
+    }
+    return figures;
   } finally {
-    await servers.close();
-    close();
+    await shared.close();
+    for (const close of closing) close();
   }
 }
 

@@ -147,7 +147,8 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       const run = await home.guild(["run", "Wave.", ...place]);
       assert.equal(run.code, 0, run.stderr + run.stdout);
       const [observed] = jsonLines(run.stdout).filter(({ kind }) => kind === "action_finished");
-      assert.match((observed?.["action_finished"] as Record<string, string>)["output"] ?? "", /wave you\s+yes app\s+text/);
+      const output = (observed?.["action_finished"] as Record<string, string> | undefined)?.["output"];
+      assert.match(output ?? "", /wave you\s+yes app\s+text/);
     } finally {
       registry.close();
     }
