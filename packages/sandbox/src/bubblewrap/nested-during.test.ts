@@ -99,6 +99,7 @@ describe("repositories that an agent makes while its sandbox runs", () => {
       await checkpointer.close();
       await sandbox.dispose();
       await store.close();
+      await run("chmod", ["-R", "u+rwX", workspace]);
     };
     return { workspace, person, step, ran, close };
   };
