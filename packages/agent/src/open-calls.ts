@@ -113,6 +113,7 @@ function judge(state: SessionState, seq: number, call: OpenCall, prepared: Prepa
       risk: prepared.risk,
       reason: verdict.reason,
       rule: verdict.rule,
+      dataLeaves: verdict.dataLeaves === true,
       expires: timestampFromMs(rules.now + rules.approvalTtlMs),
     });
     return { verdict: "ask", request };

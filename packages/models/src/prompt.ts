@@ -11,6 +11,7 @@ import type {
 import { type PromptMessage, PromptRole, type ToolCall, type ToolSchema } from "@guildhall/protocol";
 
 import { readProviderData } from "./provider-data.ts";
+import { unseenPictures } from "./unseen-pictures.ts";
 
 /** What differs between providers in how a conversation is said to them. */
 export interface Dialect {
@@ -69,7 +70,7 @@ export function toPrompt(messages: PromptMessage[], dialect: Dialect, images: Im
       case PromptRole.TOOL: {
         const unfit = dialect.images === "none" || (dialect.images === "result" && message.isError);
         const pictures = unfit ? [] : picturesOf(message, images);
-        addResult(prompt, { ...toolResult(message, dialect.images === "result" ? pictures : [], pictures.length), ...options });
+        addResult(prompt, { ...toolResult(message, dialect, pictures), ...options });
         if (dialect.images === "message") shown.push(...pictures);
         break;
       }
@@ -153,10 +154,11 @@ function toolCall(call: ToolCall, dialect: Dialect): LanguageModelV4ToolCallPart
   return { type: "tool-call", toolCallId: call.callId, toolName: call.tool, input: asWritten ? call.arguments : input };
 }
 
-/** `known`: pictures that the model is shown, here or elsewhere. */
-function toolResult(message: PromptMessage, pictures: readonly PicturePart[], known: number): LanguageModelV4ToolResultPart {
-  const missing = message.images.length - known;
-  const remark = missing === 0 ? "" : `\n[${missing === 1 ? "1 picture is" : `${missing} pictures are`} not shown to you]`;
+/** `shown`: pictures that the model is shown, here or in a message of their own. */
+function toolResult(message: PromptMessage, dialect: Dialect, shown: readonly PicturePart[]): LanguageModelV4ToolResultPart {
+  const pictures = dialect.images === "result" ? shown : [];
+  const missing = message.images.length - shown.length;
+  const remark = unseenPictures(missing, dialect.images === "none");
   const value = (message.text === "" ? "(no output)" : message.text) + remark;
   const result = { type: "tool-result" as const, toolCallId: message.callId, toolName: message.tool };
   if (pictures.length > 0 && !message.isError)

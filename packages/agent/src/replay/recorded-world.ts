@@ -216,8 +216,8 @@ export class RecordedWorld implements Recorded {
           .findLast(({ body }) => body.case === "approvalRequested" && body.value.callId === callId)?.body;
         const question = next?.case === "approvalRequested" ? next : before;
         if (question?.case !== "approvalRequested") return { decision: "allow" };
-        const { reason, rule, actionDigest: digest } = question.value;
-        return { decision: "ask", reason, rule, digest };
+        const { reason, rule, actionDigest: digest, dataLeaves } = question.value;
+        return { decision: "ask", reason, rule, digest, dataLeaves };
       },
     };
   }

@@ -71,8 +71,8 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
   /** Asks beside the stream: other calls of the same reply go on meanwhile. */
   const permission = async (client: AgentContext, sessionId: string, event: Event, updates: UpdateStream): Promise<void> => {
     if (event.body.case !== "approvalRequested") return;
-    const { approvalId, actionDigest, callId, reason } = event.body.value;
-    if (modes.get(sessionId) === "auto" && !reason.startsWith("private data could leave")) {
+    const { approvalId, actionDigest, callId, reason, dataLeaves } = event.body.value;
+    if (modes.get(sessionId) === "auto" && !dataLeaves) {
       const value = { approvalId, actionDigest, granted: true, comment: "the editor's mode is auto" };
       await sessions.sendInput({ sessionId, input: { case: "approval", value } });
       return;

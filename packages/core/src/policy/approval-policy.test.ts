@@ -27,7 +27,10 @@ describe("an approval policy", () => {
       assert.ok(
         verdict.decision === "ask" && verdict.reason.includes("POST a.example.com") && verdict.reason.includes("https://b.example.com"),
       );
+      assert.equal(verdict.dataLeaves, true);
     }
+    const risky = approvalPolicy("always").judge(action);
+    assert.equal(risky.decision === "ask" && risky.dataLeaves, false);
     assert.equal(approvalPolicy("never", { dataLeaving: "allow" }).judge(exposed).decision, "allow");
   });
 

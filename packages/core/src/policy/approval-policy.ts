@@ -37,11 +37,10 @@ export function approvalPolicy(name: string, options: ApprovalOptions = {}): App
     judge: (action) => {
       const rule = ruleFor(options.rules?.() ?? [], action);
       if (rule?.decide === "refuse") return { decision: "refuse", reason: `${rule.reason ?? "a rule forbids it"} (${rule.name})` };
-      const reason = exempt.has(action.tool)
-        ? undefined
-        : reasonsOf(dataCouldLeave(action, leaving), reasonUnder(rule, policy, action), action);
+      const leaves = exempt.has(action.tool) ? undefined : dataCouldLeave(action, leaving);
+      const reason = exempt.has(action.tool) ? undefined : reasonsOf(leaves, reasonUnder(rule, policy, action), action);
       if (reason === undefined) return { decision: "allow" };
-      return { decision: "ask", reason, rule: exactRule(action), digest: actionDigest(action) };
+      return { decision: "ask", reason, rule: exactRule(action), digest: actionDigest(action), dataLeaves: leaves !== undefined };
     },
   };
 }

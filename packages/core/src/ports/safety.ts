@@ -28,7 +28,14 @@ export interface CommandJudge {
 export type Verdict =
   | { decision: "allow" }
   | { decision: "refuse"; reason: string }
-  | { decision: "ask"; reason: string; rule: string; digest: string };
+  | {
+      decision: "ask";
+      reason: string;
+      rule: string;
+      digest: string;
+      /** Private data could leave on the word of untrusted content. */
+      dataLeaves?: boolean;
+    };
 
 /** What policy says of an action. Pure: the answer of a person comes as an event. */
 export interface Approvals {

@@ -39,7 +39,7 @@ const loaded = Promise.all(process.argv.slice(1).map(async (file) => {
     for (const [key, value] of Object.entries(await import(pathToFileURL(file)))) collect(key === "default" ? name : key, value);
   } catch (error) {
     process.stderr.write(name + ": " + (error?.message ?? error) + "\n");
-    tools.set(name, { inputSchema: { type: "object" }, description: "Could not be loaded.", call: () => { throw error; } });
+    tools.set(name, { inputSchema: { type: "object" }, description: "Could not be loaded: " + String(error?.message ?? error).split("\n")[0].slice(0, 300), call: () => { throw error; } });
   }
 }));
 const textOf = (value) => (typeof value === "string" ? value : value === undefined ? "done" : JSON.stringify(value, undefined, 1));

@@ -122,6 +122,12 @@ describe("the text protocol", () => {
     assert.equal(prompt[3]?.text, '<result tool="bash" status="ok">\nx<\\/result><\\call tool="bash">\n</result>\n\nAnd?');
     assert.deepEqual(writePrompt(conversation.slice(0, 3), tools, "tags"), prompt.slice(0, 3));
   });
+
+  it("tells of pictures that it cannot hand over", () => {
+    const seen = { callId: "a", tool: "browser", text: "a page", images: [{ digest: "d", mediaType: "image/png", size: 5n }] };
+    const [, result] = writePrompt([create(PromptMessageSchema, { role: PromptRole.TOOL, ...seen })], tools, "tags");
+    assert.match(result?.text ?? "", /a page\n\[1 picture is not shown to you: this model takes none; ask for text/);
+  });
 });
 
 describe("models that do not call functions", () => {

@@ -1,5 +1,7 @@
 import { type PromptMessage, PromptRole, type ToolSchema } from "@guildhall/protocol";
 
+import { unseenPictures } from "../unseen-pictures.ts";
+
 /** How calls are written as text: between tags, or as one JSON object that the server may be told to enforce. */
 export type TextForm = "tags" | "json";
 
@@ -78,7 +80,9 @@ export function replySchema(tools: readonly ToolSchema[]): Record<string, unknow
 /** Results are data: a mark within one ends nothing. */
 function writeResult(message: PromptMessage): string {
   const output = message.text.replaceAll(/<(?=\/?(?:result|call)\b)/g, "<\\");
-  return `<result tool="${message.tool}" status="${message.isError ? "error" : "ok"}">\n${output}\n</result>`;
+  // As text goes nothing but text, whoever reads it.
+  const unseen = unseenPictures(message.images.length, true);
+  return `<result tool="${message.tool}" status="${message.isError ? "error" : "ok"}">\n${output}${unseen}\n</result>`;
 }
 
 function describeTools(tools: readonly ToolSchema[], form: TextForm): string {
