@@ -30,6 +30,7 @@ class Reverse {
   invoke({ text }: { text: string }) { return [...text].reverse().join(""); }
 }
 export default [new Reverse()];
+export const huge = { description: "Two texts of 400 MB.", inputSchema: { type: "object" }, execute: () => ["x".repeat(4e8), "y".repeat(4e8)] };
 export const breaks = { description: "Throws.", inputSchema: { type: "object" }, execute: () => { throw new TypeError("no luck"); } };
 `;
 
@@ -107,6 +108,8 @@ describe("what a project brings along", () => {
       { calls: [{ tool: "project__sum", args: { a: 40, b: 2 } }] },
       { calls: [{ tool: "project__reverse_text", args: { text: "abc" } }] },
       { calls: [{ tool: "project__breaks", args: {} }] },
+      { calls: [{ tool: "project__huge", args: {} }] },
+      { calls: [{ tool: "project__greet", args: { name: "Bea" } }] },
       finish,
     ]);
     assert.match(outputs[0] ?? "", /Refused by hooks: not that word\. Nothing was done\./);
@@ -114,6 +117,9 @@ describe("what a project brings along", () => {
     assert.match(outputs[2] ?? "", /\\"sum\\": 42,\\n \\"called\\": true/);
     assert.match(outputs[3] ?? "", /cba/);
     assert.match(outputs[4] ?? "", /TypeError: no luck/);
+    assert.match(outputs[5] ?? "", /ACTION_STATUS_ERROR/);
+    assert.ok((outputs[5] ?? "").length < 5_000);
+    assert.match(outputs[6] ?? "", /HELLO BEA/, "the session goes on");
     assert.match(all, /Tools that have joined: project__/);
     assert.match(all, /the branch is frozen/);
     const shown = await home.guild(["sandbox", "exec", "--workspace", workspace, "--", "cat", "turn.json"]);
@@ -129,7 +135,7 @@ describe("what a project brings along", () => {
     const lines = jsonLines(stdout);
     const source = (name: string) => lines.find(({ type, name: own }) => type === "source" && own === name);
     assert.ok(lines.some(({ name, source: from }) => name === "project__greet" && from === "project"));
-    assert.deepEqual([source("project")?.["state"], source("project")?.["tools"]], ["on", 4]);
+    assert.deepEqual([source("project")?.["state"], source("project")?.["tools"]], ["on", 5]);
     assert.deepEqual([source("skills")?.["state"], source("mcp:theirs")?.["state"]], ["on", "untrusted"]);
     assert.match(String(source("openapi")?.["detail"]), /pets\.json: nobody has trusted it/);
     assert.deepEqual([source("mcp:dead")?.["state"], source("mcp:dead")?.["origin"]], ["failed", "operator"]);

@@ -53,6 +53,8 @@ const MOST_PAGES = 16;
 const MOST_TOOLS = 1_000;
 /** A server that is asked how new it is and does not answer is an old one, milliseconds. */
 const PROBE_MS = 5_000;
+/** One that has not answered a call in time must at least answer this fast, milliseconds. */
+const ALIVE_MS = 5_000;
 
 /**
  * One MCP server for one session: connects when it is first needed, again when the server has died, three times in a row at most. What goes wrong
@@ -135,7 +137,9 @@ export class McpConnection {
       return answer;
     } catch (error) {
       signal.throwIfAborted();
-      throw await this.#explain(error, connected?.fault);
+      const explained = await this.#explain(error, connected?.fault);
+      if (explained.code === "deadline_exceeded") await this.#endIfStuck(client);
+      throw explained;
     }
   }
 
@@ -236,6 +240,17 @@ export class McpConnection {
         this.#refreshing = undefined;
       }
     })();
+  }
+
+  /** A program that answers nothing at all any more is ended; the next call starts it anew. What is only slow goes on. */
+  async #endIfStuck(client: Client): Promise<void> {
+    if (!this.#options.link.pipe) return;
+    try {
+      await client.listTools(undefined, { timeout: Math.min(this.#options.timeoutMs, ALIVE_MS), cacheMode: "refresh" });
+    } catch {
+      // Whatever it says by now: it is of no use.
+      await client.close().catch(() => undefined); // It may have ended meanwhile.
+    }
   }
 
   async #explain(error: unknown, fault: (() => string | undefined) | undefined): Promise<GuildError> {

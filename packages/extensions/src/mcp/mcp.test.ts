@@ -27,14 +27,16 @@ interface Bench {
   desk: ElicitationDesk;
 }
 
-function bench(manner: string, timeoutMs = 20_000): Bench {
+function bench(manner: string, timeoutMs = 20_000, patience: { timeoutMs?: number } = {}): Bench {
   const desk = new ElicitationDesk();
   const session = new FakeToolSession();
   let wake = Promise.withResolvers<void>();
   const changes = { count: 0, next: () => wake.promise };
   const connection = new McpConnection({
     name: "test",
-    timeoutMs,
+    get timeoutMs() {
+      return patience.timeoutMs ?? timeoutMs;
+    },
     workspace: "/work space",
     version: "0",
     link: {
@@ -140,6 +142,34 @@ describe("an MCP server in a sandbox", () => {
     assert.equal((await good.call("add", { a: 1, b: 2 })).output, "3");
   });
 
+  it("is ended when a result has no end, whatever its size", async () => {
+    const { status, output } = await good.call("gigabyte");
+    assert.equal(status, "error");
+    assert.match(output, /MCP server test: it wrote a message of more than 16777216 bytes/);
+    assert.equal((await good.call("add", { a: 1, b: 2 })).output, "3");
+  });
+
+  it("is ended when it answers nothing any more, and started again for the next call; one that is only slow goes on", async () => {
+    const patience: { timeoutMs?: number } = {};
+    const { call, connection } = bench("good", 60_000, patience);
+    await connection.connect();
+    await call("grow");
+    patience.timeoutMs = 500;
+    assert.match((await call("never")).output, /did not answer within 0.5 s/);
+    delete patience.timeoutMs;
+    assert.ok(connection.tools.some(({ name }) => name === "grown"));
+    await call("add", { a: 1, b: 1 });
+    assert.ok(
+      connection.tools.some(({ name }) => name === "grown"),
+      "it is the same one still",
+    );
+    patience.timeoutMs = 500;
+    assert.match((await call("stuck")).output, /did not answer within 0.5 s/);
+    delete patience.timeoutMs;
+    assert.equal((await call("add", { a: 1, b: 2 })).output, "3");
+    assert.ok(!connection.tools.some(({ name }) => name === "grown"), "it is another one");
+  });
+
   it("is ended when it floods", async () => {
     assert.match((await good.call("flood")).output, /MCP server test: it floods us with messages/);
     assert.equal((await good.call("add", { a: 1, b: 2 })).output, "3");
@@ -167,7 +197,7 @@ describe("an MCP server that is no good", () => {
     await connection.connect();
     const { tools } = mcpTools(connection.tools, { connection, desk, remote: true });
     assert.deepEqual(connection.refused, ["no schema", "list", "(no name)"]);
-    assert.equal(tools.length, 13);
+    assert.equal(tools.length, 15);
     const last = tools.at(-1);
     assert.equal(last?.name, "mcp__test__ill_named_tool___x");
     assert.equal(last.description.length, 2_000);

@@ -17,6 +17,8 @@ const tools = [
   { name: "never", description: "Never ends.", inputSchema: object({}) },
   { name: "die", description: "Ends the server.", inputSchema: object({}) },
   { name: "huge", description: "A megabyte of text.", inputSchema: object({}) },
+  { name: "gigabyte", description: "A result of 1 GB.", inputSchema: object({}) },
+  { name: "stuck", description: "Never ends, and nothing else is heard meanwhile.", inputSchema: object({}) },
   { name: "flood", description: "Notifications without end.", inputSchema: object({}) },
   { name: "typed", description: "A structured result.", inputSchema: object({}), outputSchema: object({ n: number }) },
   { name: "where", description: "Directory, environment and roots.", inputSchema: object({}) },
@@ -82,6 +84,15 @@ const calls = {
     process.exit(7);
   },
   huge: () => text("x".repeat(1_000_000)),
+  gigabyte: async () => {
+    process.stdout.write('{"jsonrpc":"2.0","id":1,"result":"');
+    const chunk = Buffer.alloc(1024 * 1024, "x");
+    for (let n = 0; n < 1024; n += 1) await new Promise((resolve) => void process.stdout.write(chunk, resolve));
+    return text("too late");
+  },
+  stuck: () => {
+    for (;;);
+  },
   flood: () => {
     for (let n = 0; n < 5_000; n += 1) send({ method: "notifications/message", params: { level: "info", data: "and on" } });
     return new Promise(() => undefined);
