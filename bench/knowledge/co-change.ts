@@ -1,40 +1,17 @@
 /** Which files go together, from commit history: each commit is asked about with one of its files and what was known at its parent. `HISTORY=<repository>` names another than this one. */
 import { execFileSync } from "node:child_process";
-import { posix } from "node:path";
 
-import { CoChange, parseHistory } from "@guildhall/knowledge";
+import { CoChange, CodeGraph, parseHistory } from "@guildhall/knowledge";
 
 import { table } from "../table.ts";
 
 const repository = process.env["HISTORY"] ?? process.cwd();
-/** Relative imports of JavaScript, TypeScript and Python, in both directions. */
-class ImportGraph {
-  readonly #to = new Map<string, Set<string>>();
-  readonly #from = new Map<string, Set<string>>();
-
-  read(files: ReadonlyMap<string, string>): void {
-    for (const [path, text] of files) {
-      for (const old of this.#to.get(path) ?? []) this.#from.get(old)?.delete(path);
-      const targets = new Set([...text.matchAll(/from "(\.{1,2}\/[^"]+)"/g)].map(([, name = ""]) => posix.join(posix.dirname(path), name)));
-      this.#to.set(path, targets);
-      for (const target of targets) this.#from.set(target, (this.#from.get(target) ?? new Set()).add(path));
-    }
-  }
-
-  *around(path: string): Generator<string> {
-    yield* this.#to.get(path) ?? [];
-    yield* this.#from.get(path) ?? [];
-  }
-}
-
 function readContents(): Array<Map<string, string>> {
   const commits = git("log", "--reverse", "--no-merges", "--format=%H")
     .trim()
     .split("\n")
     .filter((hash) => git("show", "--name-only", "--format=", hash).trim() !== "");
-  const asked = history.map(({ files }, at) =>
-    files.filter((path) => /\.[mc]?[jt]sx?$|\.py$/.test(path)).map((path) => `${commits[at]}:${path}`),
-  );
+  const asked = history.map(({ files }, at) => files.filter((path) => CodeGraph.reads(path)).map((path) => `${commits[at]}:${path}`));
   const output = execFileSync("git", ["-C", repository, "cat-file", "--batch"], { input: asked.flat().join("\n"), maxBuffer: 1 << 30 });
   let offset = 0;
   return asked.map((names) => {
@@ -53,11 +30,11 @@ const git = (...args: string[]) =>
   execFileSync("git", ["-C", repository, "-c", "core.quotePath=false", ...args], { maxBuffer: 1 << 30, encoding: "utf8" });
 const history = parseHistory(git("log", "--reverse", "--no-merges", "--no-renames", "--name-only", "--format=%x00"));
 const there = new Set<string>();
-const graph = new ImportGraph();
-const both = new CoChange({ linked: (path) => graph.around(path) });
+const graph = new CodeGraph();
+const both = new CoChange({ graph });
 /** What each commit left in its files of source: all in one call. */
 const contents = readContents();
-const recalls: Record<string, number[][]> = { "older half": [[], []], "newer half": [[], []] };
+const recalls: Record<string, number[][]> = { "older half": [[], []], "newer half": [[], []], all: [[], []] };
 const times: number[] = [];
 for (const [at, { files }] of history.entries()) {
   const known = files.filter((path) => there.has(path));
@@ -68,13 +45,16 @@ for (const [at, { files }] of history.entries()) {
       const began = performance.now();
       const found = both.companions([seed], 10, (path) => there.has(path));
       times.push(performance.now() - began);
-      half[0]?.push(found.filter(({ path }) => others.has(path)).length / Math.min(10, others.size));
-      half[1]?.push(found.filter(({ path }) => others.has(path)).length / others.size);
+      const right = found.filter(({ path }) => others.has(path)).length;
+      for (const asked of [half, recalls["all"] ?? []]) {
+        asked[0]?.push(right / Math.min(10, others.size));
+        asked[1]?.push(right / others.size);
+      }
     }
   }
   for (const path of files) there.add(path);
   both.add({ files });
-  graph.read(contents[at] ?? new Map());
+  for (const [path, text] of contents[at] ?? []) graph.read(path, text);
 }
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 console.log(

@@ -24,6 +24,7 @@ export * from "./global/worth.ts";
 export * from "./lexical/bm25.ts";
 export * from "./lexical/tokenize.ts";
 export { type Chunker, type FileChunk } from "./project/chunk-file.ts";
+export { CodeGraph } from "./project/code-graph.ts";
 export * from "./project/co-change.ts";
 export * from "./project/project-index.ts";
 export * from "./retrieval/diversify.ts";

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { seededRandom } from "@guildhall/core/testing";
 
 import { Bm25Index } from "./bm25.ts";
-import { tokenize } from "./tokenize.ts";
+import { tokenize, tokenizeCode } from "./tokenize.ts";
 
 function indexOf(documents: Record<string, string>): Bm25Index {
   const index = new Bm25Index();
@@ -24,6 +24,11 @@ describe("tokenize", () => {
       ["children ran", "a child runs"],
     ])
       assert.deepEqual(tokenize(one ?? ""), tokenize(other ?? ""));
+  });
+
+  it("reads what programs write together", () => {
+    assert.deepEqual(tokenizeCode("isinstance(makedirs)"), ["isinst", "makedir", "instanc", "make", "dir"]);
+    assert.deepEqual(tokenizeCode("information"), tokenize("information"));
   });
 
   it("keeps words of other scripts", () => {
@@ -47,6 +52,14 @@ describe("Bm25Index", () => {
     assert.equal(index.size, 1);
     assert.deepEqual(index.search(tokenize("alpha beta"), 10), []);
     assert.equal(index.search(tokenize("gamma"), 10)[0]?.id, "a");
+  });
+
+  it("knows which of its terms a misspelt one means", () => {
+    const index = indexOf({ a: "dictionary", b: "dictionary", c: "dictator", d: "permissions list", e: "permissions" });
+    const spelled = (word: string) => index.spelled(tokenize(word)[0] ?? "");
+    assert.deepEqual(["dictionarry", "dictoinary", "permisions"].map(spelled), ["dictionari", "dictionari", "permiss"]);
+    assert.equal(index.spelled("lisst"), "lisst", "of one document: a misspelling may be a name");
+    assert.equal(index.spelled("rictionari"), "rictionari");
   });
 
   it("asks the filter before it cuts to the limit", () => {

@@ -1,5 +1,9 @@
+import { oneLetterApart } from "./one-letter-apart.ts";
 import { Postings } from "./postings.ts";
 import { best } from "./top.ts";
+
+/** Terms among which a misspelt one is looked for: it costs a look at each, and more terms hold the misspelling as well. */
+const MOST_SPELLED = 100_000;
 
 /** A found document and its score; higher is better. */
 export interface Hit {
@@ -12,6 +16,8 @@ export interface Bm25Options {
   k1?: number;
   /** How much length counts, 0 to 1. */
   b?: number;
+  /** Power of the inverse document frequency: below 1 a rare word counts less, so that those which match several words of a question win. Default 1. */
+  rarity?: number;
 }
 
 /** A field's tokens and what one of them counts beside one of the body's. */
@@ -30,6 +36,7 @@ export type QueryTerm = ReadonlyMap<string, number>;
 export class Bm25Index {
   readonly #k1: number;
   readonly #b: number;
+  readonly #rarity: number;
   readonly #ordinals = new Map<string, number>();
   #ids: Array<string | undefined> = [];
   #lengths: number[] = [];
@@ -43,6 +50,7 @@ export class Bm25Index {
   constructor(options: Bm25Options = {}) {
     this.#k1 = options.k1 ?? 1.2;
     this.#b = options.b ?? 0.75;
+    this.#rarity = options.rarity ?? 1;
   }
 
   get size(): number {
@@ -114,6 +122,18 @@ export class Bm25Index {
     return hits;
   }
 
+  /**
+   * The term that is meant by one that no document has: the commonest that differs in one letter (left out, put in, another, or two exchanged) and begins
+   * with the same; the given one where there is none, or where it has few letters or a figure.
+   */
+  spelled(term: string): string {
+    if (this.#postings.has(term) || this.#postings.size > MOST_SPELLED || !/^\p{L}{5,}$/u.test(term)) return term;
+    let meant = term;
+    let most = 1;
+    for (const [other, { live }] of this.#postings) if (live > most && oneLetterApart(term, other)) [meant, most] = [other, live];
+    return meant;
+  }
+
   *#found(touched: readonly number[], accept: ((id: string) => boolean) | undefined): Generator<Hit> {
     for (const ordinal of touched) {
       const id = this.#ids[ordinal];
@@ -132,7 +152,7 @@ export class Bm25Index {
     for (const [alternative, counts] of term) {
       const postings = this.#postings.get(alternative);
       if (postings === undefined) continue;
-      const idf = Math.log(1 + (size - postings.live + 0.5) / (postings.live + 0.5));
+      const idf = Math.log(1 + (size - postings.live + 0.5) / (postings.live + 0.5)) ** this.#rarity;
       const weight = idf * (this.#k1 + 1) * times * counts;
       const { ordinals, frequencies } = postings;
       for (let at = 0; at < postings.length; at += 1) {

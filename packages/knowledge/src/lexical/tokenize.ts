@@ -1,6 +1,7 @@
 import { stemmer } from "stemmer";
 
 import { BASE_FORMS } from "./irregular-forms.ts";
+import { runTogether } from "./run-together.ts";
 
 /**
  * Words of a text as a search index wants them: Unicode words in lower case and stemmed (Porter), without the commonest English
@@ -17,6 +18,17 @@ export function tokenize(text: string): string[] {
       const lower = part.toLowerCase();
       if (STOP_WORDS.has(lower)) continue;
       tokens.push(stem(lower));
+    }
+  }
+  return tokens;
+}
+
+/** As `tokenize`, for programs and questions about them: what is written together (`isinstance`) counts as its words too. */
+export function tokenizeCode(text: string): string[] {
+  const tokens = tokenize(text);
+  for (const [word] of text.matchAll(WORD)) {
+    for (const part of identifierParts(word)) {
+      for (const one of runTogether(part.toLowerCase())) if (!STOP_WORDS.has(one)) tokens.push(stem(one));
     }
   }
   return tokens;

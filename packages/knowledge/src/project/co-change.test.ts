@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { CoChange, parseHistory } from "./co-change.ts";
+import { CodeGraph } from "./code-graph.ts";
 
 describe("what changes together", () => {
   it("is told by history, lately more than long ago, and by names where there is none", () => {
@@ -19,6 +20,33 @@ describe("what changes together", () => {
       ["docs/old.md"],
     );
     assert.deepEqual(changes.companions([], 3), []);
+  });
+
+  it("is told by the texts where history is silent: by imports, and by rare names in common", () => {
+    const graph = new CodeGraph();
+    graph.read("a/ledger.ts", 'import { coin } from "./money.ts";\nexport const ledgerOfCoins = coin;');
+    graph.read("a/money.ts", "export const coin = 1;");
+    graph.read("b/report.ts", "print(ledgerOfCoins)");
+    graph.read("c/other.ts", "print(nothing)");
+    const changes = new CoChange({ graph });
+    for (const path of ["a/ledger.ts", "a/money.ts", "b/report.ts", "c/other.ts"]) changes.add({ files: [path] });
+    const companions = () => changes.companions(["a/ledger.ts"], 2).map((one) => one.path);
+    assert.deepEqual(companions(), ["a/money.ts", "b/report.ts"]);
+    graph.read("b/report.ts", "print(nothing)");
+    graph.read("c/other.ts", "print(ledgerOfCoins)");
+    assert.deepEqual(companions(), ["a/money.ts", "c/other.ts"]);
+  });
+
+  it("reads again only the files that changed", async () => {
+    const graph = new CodeGraph();
+    let reads = 0;
+    const file = (path: string, text: string) => ({ path, digest: text, read: () => ((reads += 1), Promise.resolve(text)) });
+    await graph.update([file("a.ts", 'import "./b.ts"'), file("b.ts", ""), file("c.png", "")]);
+    await graph.update([file("a.ts", 'import "./b.ts"'), file("b.ts", "now")]);
+    assert.equal(reads, 3);
+    assert.deepEqual([...graph.namedBy("b.ts")], ["a.ts"]);
+    await graph.update([file("b.ts", "now")]);
+    assert.equal(graph.namedBy("b.ts").size, 0);
   });
 
   it("goes on over thousands of commits", () => {

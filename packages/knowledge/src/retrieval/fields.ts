@@ -1,5 +1,5 @@
 import type { Bm25Options, WeightedTokens } from "../lexical/bm25.ts";
-import { identifierParts, tokenize } from "../lexical/tokenize.ts";
+import { identifierParts, tokenize, tokenizeCode } from "../lexical/tokenize.ts";
 import { codeFields } from "./code-fields.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
 import type { Neighbour } from "./threads.ts";
@@ -19,7 +19,7 @@ export interface Analysed {
 export const BM25_OPTIONS: Readonly<Record<Profile, Bm25Options>> = {
   prose: { k1: 1.5, b: 0.75 },
   conversation: { k1: 0.9, b: 0.5 },
-  code: { k1: 2.5, b: 0.9 },
+  code: { k1: 2.5, b: 0.85, rarity: 0.6 },
 };
 
 /** How many places away a piece's neighbours may be. */
@@ -52,11 +52,11 @@ export function analyse(document: RetrievalDocument): Analysed {
   }
   const name = identifierParts(code.name).join(" ").toLowerCase();
   const fields = [
-    weighted(code.name, 6),
-    weighted(title, 1),
-    weighted(code.summary, 3),
-    weighted(code.documentation, 0.75),
-    weighted(code.body, 0.75),
+    weighted(code.name, 6, tokenizeCode),
+    weighted(title, 1, tokenizeCode),
+    weighted(code.summary, 3, tokenizeCode),
+    weighted(code.documentation, 0.75, tokenizeCode),
+    weighted(code.body, 0.75, tokenizeCode),
   ];
   return {
     fields,
@@ -80,6 +80,6 @@ export function profileOf(documents: Iterable<RetrievalDocument>): Profile {
   return threaded * 2 > all ? "conversation" : "prose";
 }
 
-function weighted(text: string, weight: number): WeightedTokens {
-  return { tokens: text === "" ? [] : tokenize(text), weight };
+function weighted(text: string, weight: number, read: (text: string) => string[] = tokenize): WeightedTokens {
+  return { tokens: text === "" ? [] : read(text), weight };
 }

@@ -1,7 +1,7 @@
 import { type Embedder, type EmbeddingModel, GuildError, type VectorIndex } from "@guildhall/core";
 
 import { Bm25Index, type Hit, type QueryTerm, type WeightedTokens } from "../lexical/bm25.ts";
-import { tokenize } from "../lexical/tokenize.ts";
+import { tokenize, tokenizeCode } from "../lexical/tokenize.ts";
 import { LANGUAGE_NAMES } from "./code-fields.ts";
 import { DenseArm } from "./dense-arm.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
@@ -202,8 +202,8 @@ export class HybridIndex {
   }
 
   #terms(query: string): QueryTerm[] {
-    const tokens = tokenize(query);
-    return this.#profile === "code" ? withSynonyms(tokens) : tokens.map((token) => new Map([[token, 1]]));
+    if (this.#profile !== "code") return tokenize(query).map((token) => new Map([[token, 1]]));
+    return withSynonyms(tokenizeCode(query).map((token) => this.#lexical.spelled(token)));
   }
 
   #forget(id: string, touched: Map<string, RetrievalDocument>): void {

@@ -3,6 +3,7 @@ import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { CoChange } from "../project/co-change.ts";
+import { CodeGraph } from "../project/code-graph.ts";
 import { ProjectIndex } from "../project/project-index.ts";
 import type { Repository } from "../project/repository.ts";
 
@@ -19,6 +20,7 @@ const SHOWN = 12;
 export function createCodeSearchTool(open: () => Promise<Repository>): Tool<typeof schema> {
   const index = new ProjectIndex();
   let updating: Promise<unknown> = Promise.resolve();
+  const graph = new CodeGraph();
   let known: { head: string; changes: CoChange } | undefined;
 
   async function byWords(repository: Repository, query: string, limit: number, signal: AbortSignal): Promise<string[]> {
@@ -41,11 +43,15 @@ export function createCodeSearchTool(open: () => Promise<Repository>): Tool<type
   async function together(repository: Repository, paths: readonly string[], limit: number, signal: AbortSignal): Promise<string[]> {
     const head = await repository.head(signal);
     if (known?.head !== head) {
-      const changes = new CoChange();
+      const changes = new CoChange({ graph });
       for (const change of await repository.history(signal)) changes.add(change);
       known = { head, changes };
     }
-    const there = new Set((await repository.files(signal)).map(({ path }) => path));
+    const files = await repository.files(signal);
+    const update = updating.then(() => graph.update(files));
+    updating = update.catch(() => undefined);
+    await update;
+    const there = new Set(files.map(({ path }) => path));
     const given = paths.map((path) => path.replace(/^\.\//, ""));
     return known.changes.companions(given, limit, (path) => there.has(path)).map(({ path }) => path);
   }
