@@ -23,6 +23,7 @@ const all = [
   "knowledge/retrieval",
   "knowledge/global",
   "knowledge/co-change",
+  "knowledge/use",
 ];
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : all;
 for (const name of wanted) {

@@ -5,6 +5,7 @@ export * from "./chroma/chroma-server.ts";
 export * from "./distill/consolidate.ts";
 export * from "./distill/extract.ts";
 export * from "./distill/transcript.ts";
+export { usedKnowledge } from "./distill/uses.ts";
 export * from "./embed/cached-embedder.ts";
 export * from "./embed/use-lite.ts";
 export * from "./embed/vector-store.ts";

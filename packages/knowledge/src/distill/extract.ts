@@ -4,6 +4,7 @@ import { tokenize } from "../lexical/tokenize.ts";
 import { diversify, jaccard } from "../retrieval/diversify.ts";
 import { Branches } from "../session/branches.ts";
 import { changesFile, memoryEffect } from "../session/pieces.ts";
+import { argument, validationOf } from "./validation.ts";
 
 /** Something that a session learned, in one or two sentences that stand by themselves. */
 export interface Lesson {
@@ -33,7 +34,6 @@ const INSTRUCTION =
   /\b(?:always|never|do not|don['’]t|must(?: not)?|please use|use \S+ instead|only ever|prefer|remember that|keep in mind|make sure)\b/i;
 const FINDING =
   /\b(?:because|turns? out|root cause|caused by|fix(?:ed)? (?:is|was|by)|requires?|needs?|must|only works?|fails? (?:when|if|unless|with|without)|works? only|instead of|depends? on|listens? on|is configured|are configured|defaults? to|has to be|have to be|expects?|cannot|is generated|are generated|stored in|lives? in|not supported|the reason)\b/i;
-const TEST = /\b(?:test|tests|check|lint|build|compile|typecheck|tsc|pytest|jest|vitest|cargo|go (?:test|build|vet)|make|gradle|mvn)\b/;
 const PATH =
   /(?:[\w.@-]+\/)+[\w.@-]+\.\w+|\b[\w-]+\.(?:ts|tsx|js|jsx|py|go|rs|java|c|h|cc|cpp|rb|php|sh|json|toml|yaml|yml|conf|cfg|ini|md|sql|proto)\b/g;
 const SHORTEST = 20;
@@ -102,9 +102,10 @@ export function distil(events: readonly Event[], most = 6): Lesson[] {
         }
         const path = argument(call, "path");
         if (body.value.status === ActionStatus.OK && changesFile(call) && path !== undefined) changed.add(path);
-        const command = call.tool === "bash" ? argument(call, "command") : undefined;
-        if (command === undefined || !TEST.test(command) || command.length > 200) break;
-        if (exitCodeOf(body.value.data, body.value.status) !== 0) failed.set(command, seq);
+        const validation = validationOf(call, body.value);
+        if (validation === undefined) break;
+        const { command } = validation;
+        if (!validation.passed) failed.set(command, seq);
         else if (failed.has(command) && changed.size > 0) {
           const files = [...changed].slice(0, 5);
           add(0.6, {
@@ -138,25 +139,4 @@ function sentencesOf(text: string): string[] {
 
 function pathsOf(text: string): string[] {
   return [...new Set(text.match(PATH))].slice(0, 3);
-}
-
-function argument(call: ToolCall, name: string): string | undefined {
-  try {
-    const value = (JSON.parse(call.arguments) as Record<string, unknown>)[name];
-    return typeof value === "string" ? value : undefined;
-  } catch {
-    // What a model wrote need not be JSON.
-    return undefined;
-  }
-}
-
-function exitCodeOf(data: string, status: ActionStatus): number {
-  try {
-    const { exitCode, exit_code: other } = (data === "" ? {} : JSON.parse(data)) as { exitCode?: unknown; exit_code?: unknown };
-    const code = exitCode ?? other;
-    if (typeof code === "number") return code;
-  } catch {
-    // An older or foreign log: the status tells.
-  }
-  return status === ActionStatus.OK ? 0 : 1;
 }

@@ -49,6 +49,7 @@ export function createCodeSearchTool(open: () => Promise<Repository>): Tool<type
     }
     const files = await repository.files(signal);
     const update = updating.then(() => graph.update(files));
+    // Whoever asked is told; the next question looks again.
     updating = update.catch(() => undefined);
     await update;
     const there = new Set(files.map(({ path }) => path));

@@ -13,6 +13,7 @@ import type { Log } from "../daemon/log.ts";
 import type { GlobalKnowledge } from "./global.ts";
 import type { KnowledgeModel } from "./knowledge-model.ts";
 import { modelLessons } from "./model-lessons.ts";
+import { tellUse } from "./tell-use.ts";
 
 export interface DistillerDeps {
   tenant: string;
@@ -98,7 +99,7 @@ export class Distiller {
 
   /** Distils one session; answers with how many facts it gave. */
   async session(key: SessionKey, workspace: string): Promise<number> {
-    const { distil } = await import("@guildhall/knowledge");
+    const { distil, usedKnowledge } = await import("@guildhall/knowledge");
     const events: Event[] = [];
     for (let from = 1; events.length < MOST_EVENTS; from += PAGE) {
       const page = await this.#deps.log.read(key, from, PAGE);
@@ -125,6 +126,7 @@ export class Distiller {
     if (items.length > 0) {
       await this.#deps.knowledge.add(items, { actor: `session:${key.session}`, operationId: name, session: key.session, project });
     }
+    await tellUse(this.#deps.knowledge, usedKnowledge(events), key.session, project);
     this.#done.add(name);
     await this.#deps.distilled();
     return items.length;
