@@ -21,7 +21,8 @@ const using = `
 steps:
   - calls: [{ tool: recall, args: { query: "port of the staging database for integration tests" } }]
   - expect: { contains: "6543" }
-    calls: [{ tool: finish, args: { summary: "used what was known" } }]
+    calls: [{ tool: bash, args: { command: "test 6543 = $(cut -d= -f2 db.conf)" } }]
+  - calls: [{ tool: finish, args: { summary: "used what was known" } }]
 `;
 
 describe("what the workshop knows", () => {
@@ -83,6 +84,11 @@ describe("what the workshop knows", () => {
     const notice = events.find((event) => event["kind"] === "notice_given" && JSON.stringify(event).includes('"memory"'));
     assert.match(JSON.stringify(notice), /staging database on port 6543/, "it was told before it asked");
     assert.match(JSON.stringify(events), new RegExp(`${String(fact["id"])}, known`));
+
+    // A validation that passed after the fact was used confirms it.
+    const uses = async () => ((await one("why", String(fact["id"])))["parts"] as Line[]).find((part) => part["name"] === "use")?.["text"];
+    for (let attempt = 0; attempt < 100 && (await uses()) !== "1 uses"; attempt += 1) await sleep(200);
+    assert.equal(await uses(), "1 uses");
 
     const renewed = await found("token renewed ninety days registry");
     assert.match(String(renewed["text"]), /\[secret\].*\[mail\]|\*\*\*.*\[mail\]/);
