@@ -12,7 +12,7 @@ export interface DevEnv {
 
 /** Variables of the builder that made the shell, and of the shell it ran in: they mean nothing elsewhere. */
 const BUILDERS = new Set(
-  "BASH COMP_WORDBREAKS EPOCHREALTIME EPOCHSECONDS HOME HOSTTYPE IFS LINENO MACHTYPE NIX_BUILD_CORES NIX_BUILD_TOP NIX_LOG_FD NIX_STORE OLDPWD OPTERR OSTYPE PATH PS4 PWD SHELL SHELLOPTS SHLVL TEMP TEMPDIR TERM TMP TMPDIR TZ USER LOGNAME builder dontAddDisableDepTrack name out outputs phases shellHook stdenv system args passAsFile __structuredAttrs preferLocalBuild allowSubstitutes".split(
+  "BASH COMP_WORDBREAKS EPOCHREALTIME EPOCHSECONDS HOME HOSTTYPE IFS LINENO MACHTYPE NIX_BUILD_CORES NIX_BUILD_TOP NIX_LOG_FD NIX_STORE NIX_ATTRS_JSON_FILE NIX_ATTRS_SH_FILE NIX_ENFORCE_PURITY OLDPWD OPTERR OSTYPE PATH PS4 PWD SHELL SHELLOPTS SHLVL TEMP TEMPDIR TERM TMP TMPDIR TZ USER LOGNAME builder dontAddDisableDepTrack name out outputs phases shellHook stdenv system args passAsFile __structuredAttrs preferLocalBuild allowSubstitutes".split(
     " ",
   ),
 );

@@ -166,6 +166,9 @@ describe("a flake that cannot be had", () => {
       "failed_precondition",
     );
     await fails({ version: "0.0.1" }, {}, /Nix is not installed here.*nix-bin/, "failed_precondition", { command: ["/nonexistent/nix"] });
+    const full = join(directory("full"), "nix");
+    writeFileSync(full, "#!/bin/sh\necho 'error: writing to file: No space left on device' >&2\nexit 1\n", { mode: 0o755 });
+    await fails({ version: "0.0.5" }, {}, /the disk of the Nix store is full.*guild env gc/, "storage_full", { command: [full] });
     await fails({ version: "0.0.2" }, {}, /not done after/, "deadline_exceeded", { timeoutMs: 1 });
   });
 
