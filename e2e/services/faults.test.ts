@@ -4,9 +4,8 @@ import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 
 import { verifies } from "../verifies.ts";
-import type { Cut } from "./cable.ts";
 import { pause, pidOf } from "./system.ts";
-import { marked, Workshop } from "./workshop.ts";
+import { marked, type Outpost, Workshop } from "./workshop.ts";
 
 /** Everything, not a sample: `npm run test:full`. */
 const full = process.env["GUILD_TEST_FULL"] !== undefined;
@@ -17,7 +16,7 @@ describe("services that die, stop and lose each other", () => {
   after(() => shop.close());
 
   /** A fault at a worker: the other goes on, and when it does nothing of the first is left. */
-  const takenOver = async (t: TestContext, steps: number, fault: (worker: Workshop["workers"][number]) => void) => {
+  const takenOver = async (t: TestContext, steps: number, fault: (worker: Outpost) => void) => {
     const job = await shop.submit(steps);
     const { session, before: acknowledged, worker } = await shop.under(job, 2);
     const left = marked(job.mark);
@@ -37,11 +36,11 @@ describe("services that die, stop and lose each other", () => {
     await shop.system.workers(2);
   });
 
-  const cuts: Cut[] = full ? ["both", "up", "down"] : [];
-  for (const cut of cuts) {
-    it(`go on without a worker that is cut off: ${cut}`, async (t) => {
-      const { worker, check } = await takenOver(t, 4, ({ cable }) => (cable.cut = cut));
-      worker.cable.mend();
+  for (const cut of full ? (["both", "up", "down", "unplugged"] as const) : (["down"] as const)) {
+    it(`go on without a worker whose network is parted from theirs: ${cut}`, async (t) => {
+      verifies("A3");
+      const { worker, check } = await takenOver(t, 4, ({ wire }) => (wire.cut = cut));
+      worker.wire.mend();
       await check();
       await shop.system.workers(2);
     });
@@ -74,7 +73,7 @@ describe("services that die, stop and lose each other", () => {
   it("go on without a worker that is killed", async (t) => {
     const { worker, check } = await takenOver(t, 4, ({ service }) => process.kill(pidOf(service), "SIGKILL"));
     await check();
-    worker.service = await shop.startWorker(worker.service.name, worker.cable);
+    worker.service = await shop.startWorker(worker.service.name, worker);
     await shop.system.workers(2);
   });
 
@@ -102,7 +101,7 @@ describe("services that die, stop and lose each other", () => {
     for (const worker of shop.workers) {
       worker.service.child.kill("SIGTERM");
       await worker.service.ended;
-      worker.service = await shop.startWorker(worker.service.name, worker.cable);
+      worker.service = await shop.startWorker(worker.service.name, worker);
       await shop.system.workers(2);
     }
     shop.models.child.kill("SIGTERM");

@@ -17,7 +17,7 @@ export class ServiceSystem {
   async start(
     name: string,
     services: string[],
-    options: { join?: string; port?: number; env?: Record<string, string>; enter?: string[] } = {},
+    options: { join?: string; port?: number; env?: Record<string, string>; enter?: readonly string[] } = {},
   ): Promise<Service> {
     const port = options.port ?? (await freePort());
     const directory = join(this.home.directory, name);

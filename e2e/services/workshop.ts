@@ -6,11 +6,22 @@ import { join } from "node:path";
 import { repository } from "../cli/guild.ts";
 import { Cable } from "./cable.ts";
 import { type EventLine, pause, pidOf, type Service, ServiceSystem, type TaskLine } from "./system.ts";
+import { Wire } from "./wire.ts";
+
+/** A worker and its line to the others: out of its own network, then through a relay. */
+export interface Outpost {
+  service: Service;
+  readonly cable: Cable;
+  readonly wire: Wire;
+  /** Where it finds the orchestrator and the models, seen from there. */
+  readonly join: string;
+  readonly models: string;
+}
 
 /** A whole system with two workers, each behind a line of its own, and tasks that show whether anything was lost. */
 export class Workshop {
   readonly system = new ServiceSystem();
-  readonly workers: Array<{ service: Service; cable: Cable }> = [];
+  readonly workers: Outpost[] = [];
   models!: Service;
   orchestrator!: Service;
   #tasks = 0;
@@ -22,8 +33,9 @@ export class Workshop {
     this.models = await system.start("models", ["models"]);
     await this.startOrchestrator(undefined, env.orchestrator);
     for (const name of ["worker-1", "worker-2"]) {
-      const cable = await Cable.to(this.orchestrator.port);
-      this.workers.push({ cable, service: await this.startWorker(name, cable) });
+      const [cable, wire] = [await Cable.to(this.orchestrator.port), await Wire.lay()];
+      const post = { cable, wire, join: await wire.to(cable.address), models: await wire.to(this.models.address) };
+      this.workers.push({ ...post, service: await this.startWorker(name, post) });
     }
     await system.workers(2);
     await system.call("BudgetService/SetBudget", { path: "org", limits: { steps: 10_000 } });
@@ -39,10 +51,11 @@ export class Workshop {
     this.system.gateway = this.orchestrator.address;
   }
 
-  startWorker(name: string, cable: Cable, env: Record<string, string> = {}): Promise<Service> {
+  startWorker(name: string, { wire, join, models }: Omit<Outpost, "service">): Promise<Service> {
     return this.system.start(name, ["worker"], {
-      join: cable.address,
-      env: { GUILD_SERVICES_MODELS: this.models.address, GUILD_WORKERS_SLOTS: "2", ...env },
+      join,
+      enter: wire.enter,
+      env: { GUILD_SERVICES_MODELS: models, GUILD_WORKERS_SLOTS: "2" },
     });
   }
 
@@ -76,10 +89,7 @@ export class Workshop {
   }
 
   /** Waits until the job has made that many checkpoints; what it has said so far, and who works on it. */
-  async under(
-    job: Job,
-    checkpoints: number,
-  ): Promise<{ session: string; before: EventLine[]; worker: { service: Service; cable: Cable } }> {
+  async under(job: Job, checkpoints: number): Promise<{ session: string; before: EventLine[]; worker: Outpost }> {
     for (;;) {
       const task = await this.system.task(job.id, ({ session, worker }) => session !== "" && worker !== "");
       const session = String(task["session"]);
@@ -149,7 +159,10 @@ export class Workshop {
       }
     }
     await this.system.close();
-    for (const { cable } of this.workers) await cable.close();
+    for (const { cable, wire } of this.workers) {
+      await wire.close();
+      await cable.close();
+    }
   }
 }
 

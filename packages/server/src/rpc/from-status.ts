@@ -29,7 +29,9 @@ export function fromStatus(error: unknown, peer: string): Error {
       cause: error,
       remedy: "both sides need certificates of one authority: guild certs issue",
     });
-  const code = codes[error.code] ?? "unavailable";
+  // Who calls knows what he has cancelled himself: a stream that the other side closes without a status is a connection that ended.
+  const hungUp = error.code === Code.Canceled && error.rawMessage.startsWith("http/2 stream closed");
+  const code = hungUp ? "unavailable" : (codes[error.code] ?? "unavailable");
   const remedy = remedies[code];
   return new GuildError(code, error.rawMessage, { subject: peer, cause: error, ...(remedy === undefined ? {} : { remedy }) });
 }
