@@ -93,7 +93,7 @@ export function remoteLog(transport: Transport, options: RemoteLogOptions): Even
     },
     async renewLease(lease, ttlMs) {
       // An answer that comes when the lease is over is of no use.
-      const options = { ...callOptions, timeoutMs: Math.min(timeoutMs, Math.max(500, ttlMs / 3)) };
+      const options = { ...callOptions, timeoutMs: Math.round(Math.min(timeoutMs, Math.max(500, ttlMs / 3))) };
       return toLease((await ask(client.renewLease({ lease: fromLease(lease), ttlMs }, options))).lease);
     },
     async releaseLease(lease) {
