@@ -36,6 +36,16 @@ describe("services that die, stop and lose each other", () => {
     await shop.system.workers(2);
   });
 
+  it("go on after a worker was suspended for so short that nobody else missed it", async () => {
+    const job = await shop.submit(4);
+    const { session, before: acknowledged, worker } = await shop.under(job, 1);
+    process.kill(pidOf(worker.service), "SIGSTOP");
+    await pause(4_500);
+    process.kill(pidOf(worker.service), "SIGCONT");
+    await shop.check(job, session, acknowledged);
+    await shop.system.workers(2);
+  });
+
   for (const cut of full ? (["both", "up", "down", "unplugged"] as const) : (["down"] as const)) {
     it(`go on without a worker whose network is parted from theirs: ${cut}`, async (t) => {
       verifies("A3");

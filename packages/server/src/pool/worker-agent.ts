@@ -252,7 +252,8 @@ export class WorkerAgent {
         this.#idle = Promise.withResolvers();
       }
     }
-    if (!work.fenced) this.#outbox?.push({ kind: { case: "over", value: { taskId, epoch, ...over } } });
+    // Of what was given up too: who was silent for a moment only is still believed to work on it. Where it is somebody else's by now its epoch says so.
+    this.#outbox?.push({ kind: { case: "over", value: { taskId, epoch, ...over } } });
   }
 
   /** Why the result could not be delivered; empty: it was. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 
 import type { ConnectRouter } from "@connectrpc/connect";
-import { systemClock } from "@guildhall/core";
+import { body, systemClock } from "@guildhall/core";
 import {
   blobStoreContract,
   checkpointStoreContract,
@@ -119,5 +119,20 @@ describe("a scripted model over the wire", () => {
     assert.deepEqual(await ask(second.peer, 1), ["two", "three"]);
     await Promise.all([first.close(), second.close()]);
     await rm(directory, { recursive: true });
+  });
+});
+
+describe("a lease over the wire", () => {
+  it("is renewed, whatever a third of its time is", async () => {
+    const behind = new MemoryEventLog();
+    const { peer, close } = await served((router) => void router.service(LogService, logService(behind)));
+    const log = remoteLog(peer.transport, { peer: peer.address });
+    const key = { tenant: "local", session: "ses_1" };
+    const started = body.sessionStarted({});
+    await log.createSession({ ...key, title: "", workspace: "/w", actor: "person:p", events: [started] });
+    const lease = await log.acquireLease(key, "wrk_1", 10_000);
+    assert.equal((await log.renewLease(lease, 10_000)).epoch, lease.epoch);
+    await log.close();
+    await close();
   });
 });
