@@ -40,7 +40,8 @@ describe("services that die, stop and lose each other", () => {
     const job = await shop.submit(4);
     const { session, before: acknowledged, worker } = await shop.under(job, 1);
     process.kill(pidOf(worker.service), "SIGSTOP");
-    await pause(4_500);
+    // Longer than its sandbox lives without it.
+    await pause(5_200);
     process.kill(pidOf(worker.service), "SIGCONT");
     await shop.check(job, session, acknowledged);
     await shop.system.workers(2);

@@ -35,6 +35,8 @@ export async function runActions(run: Run, calls: PreparedCall[]): Promise<void>
   const { session, finished } = results;
   const unchecked = calls.some(writes) ? await snapshot(run) : [];
   const gone = await goneReason(session);
+  // Its worker was suspended, or too busy to keep it alive. That says nothing against the work, which goes on in another sandbox.
+  if (gone === "lease") throw new GuildError("lease_lost", "the sandbox ended itself, because it was not heard of in time");
   await run.commit((state) => [
     ...finished.map((one) => one.event),
     ...run.snapshots.event(state),

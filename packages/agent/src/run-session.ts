@@ -17,8 +17,8 @@ import { summarise } from "./summarise.ts";
  * goes on after a crash takes the log's word for what has happened, and for what may have.
  *
  * Rejects, with the turn left open so that another run can go on with it: `cancelled` when `signal` (at once: running calls end as
- * interrupted, which is recorded) or `deps.drain` (between steps) aborts; `lease_lost` when another worker took over (nothing more is
- * recorded); `failed_precondition` while another worker holds the lease; and whatever the log throws. Failures of model, sandbox, tools
+ * interrupted, which is recorded) or `deps.drain` (between steps) aborts; `lease_lost` when another worker took over or the sandbox
+ * was not heard of for the length of its lease (nothing more is recorded); `failed_precondition` while another worker holds the lease; and whatever the log throws. Failures of model, sandbox, tools
  * and checkpoints never reject: they end the turn as FAILED, or are told to the model.
  */
 export async function runSession(deps: RunDeps, signal: AbortSignal): Promise<TurnEnded> {
