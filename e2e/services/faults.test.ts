@@ -67,6 +67,26 @@ describe("services that die, stop and lose each other", () => {
     await shop.system.workers(2);
   });
 
+  it("go on while clocks are set, with all their time", async () => {
+    const job = await shop.submit(4, { limits: { maxSeconds: 1_800 }, deadlineSeconds: 1_800 });
+    const { session, before: acknowledged, worker } = await shop.under(job, 1);
+    const day = 86_400_000;
+    for (const name of [worker.service.name, "orchestrator"]) {
+      for (const ms of [day, -day, 0]) {
+        shop.setClock(name, ms);
+        await pause(400);
+      }
+    }
+    await shop.check(job, session, acknowledged);
+    // And one that was wrong from the beginning.
+    shop.setClock(worker.service.name, 3 * day);
+    await pause(300);
+    const late = await shop.submit(2, { limits: { maxSeconds: 1_800 }, deadlineSeconds: 1_800 });
+    const begun = await shop.under(late, 1);
+    await shop.check(late, begun.session, begun.before);
+    shop.setClock(worker.service.name, 0);
+  });
+
   it("go on over lines that hold packets back and break", async () => {
     const job = await shop.submit(4);
     const { session, before: acknowledged, worker } = await shop.under(job, 1);

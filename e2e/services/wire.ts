@@ -123,7 +123,7 @@ export class Wire {
 
 /** Somebody who keeps a namespace while this process lives. */
 function hold(enter: readonly string[]): ChildProcess {
-  const [command = "", ...args] = [...enter, "cat"];
+  const [command = "", ...args] = enter.concat("cat");
   return spawn(command, args, { stdio: ["pipe", "ignore", "ignore"] });
 }
 

@@ -111,7 +111,7 @@ export interface Services {
 export async function composeServices(options: ServicesOptions): Promise<Services> {
   const { paths, storage, log: journal } = options;
   const { log, blobs } = storage;
-  const clock = systemClock();
+  const clock = options.seams?.clock ?? systemClock();
   const ids = sortableIds(clock);
   const readAll = currentSettings(paths.settingsFile, options.env);
   const settings = () => readAll().settings;

@@ -9,6 +9,7 @@ import { cancelSessions } from "./cancel-sessions.ts";
 import { closeTurn } from "./close-turn.ts";
 import { DeltaRelay, type DeltaRelayHub } from "./delta-relay.ts";
 import { endDelivery } from "./end-delivery.ts";
+import { expire } from "./expire.ts";
 import { GraphKeeper } from "./graph-keeper.ts";
 import { offerOf } from "./offer-of.ts";
 import { asSchedulerWorker, checkHello, type Member, newMember, type ToWorker } from "./pool-members.ts";
@@ -375,7 +376,10 @@ export class Dispatcher {
       for (const task of this.tasksOf(member.id)) await this.#release(task, "its worker was lost", true);
     }
     const known = [...[...this.#running.values()].map(({ task }) => task), ...this.#waiting.values()];
-    for (const { id } of await overdue(store, known)) await this.cancel(id);
+    for (const task of await overdue(store, known)) {
+      this.#dequeue(task.id);
+      for (const failed of await expire(this.#deps, this.id, task)) await this.#ended(failed);
+    }
     if (this.#queue.size > 0) this.#decideSoon();
     if (++this.#ticks % 3 !== 0) return;
     const gone = await givenAway(store, [...this.#running.values()], { tenant, owner: this.id, claimMs: this.#times.claimMs });

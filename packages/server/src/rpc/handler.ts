@@ -7,6 +7,7 @@ import { createHealthBoard, type HealthBoard } from "../services/health.ts";
 import { addReflection } from "../services/reflection.ts";
 import { errorInterceptor } from "./errors.ts";
 import type { RequestHandler } from "./listen.ts";
+import { onceEach } from "./operations.ts";
 
 export interface HandlerOptions {
   log: Log;
@@ -25,7 +26,7 @@ export interface ServiceHandler {
 export function createServiceHandler({ log, routes, maxMessageBytes = 64 << 20 }: HandlerOptions): ServiceHandler {
   const health = createHealthBoard();
   const handler = connectNodeAdapter({
-    interceptors: [errorInterceptor(log)],
+    interceptors: [errorInterceptor(log), onceEach()],
     maxTimeoutMs: longestCall,
     readMaxBytes: maxMessageBytes,
     routes(router) {

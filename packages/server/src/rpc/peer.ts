@@ -5,6 +5,8 @@ import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { GuildError } from "@guildhall/core";
 
+import { namedOperations } from "./operations.ts";
+
 /** What a service shows to another one, and trusts. */
 export interface PeerSecurity {
   /** Bearer token; empty: none. */
@@ -24,7 +26,11 @@ export interface Peer {
  * Speaks gRPC over HTTP/2 with `http://host:port`, `https://host:port`, `host:port` or `unix:/path`, and asks a connection that
  * is quiet in the middle of a call every ten seconds whether it is still there. Throws `invalid_argument` for anything else, and for plain text to another machine.
  */
-export function openPeer(address: string, { token = "", tls }: PeerSecurity = {}, maxMessageBytes = 64 << 20): Peer {
+export function openPeer(
+  address: string,
+  { token = "", tls }: PeerSecurity = {},
+  { observe, maxMessageBytes = 64 << 20 }: { observe?: Interceptor; maxMessageBytes?: number } = {},
+): Peer {
   const { url, socket } = parsePeer(address, tls !== undefined);
   const { hostname: host, port } = new URL(url);
   // Small messages are not held back for more to come.
@@ -36,7 +42,7 @@ export function openPeer(address: string, { token = "", tls }: PeerSecurity = {}
   const transport = createGrpcTransport({
     baseUrl: url,
     sessionManager,
-    interceptors: token === "" ? [] : [bearer(token)],
+    interceptors: [...(token === "" ? [] : [bearer(token)]), ...(observe === undefined ? [] : [observe]), namedOperations],
     // Between our own services a processor is dearer than a wire.
     acceptCompression: [],
     readMaxBytes: maxMessageBytes,

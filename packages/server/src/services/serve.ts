@@ -3,8 +3,8 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 
 import type { DescService } from "@bufbuild/protobuf";
-import { type ConnectRouter, createClient, type Transport } from "@connectrpc/connect";
-import { GuildError, systemClock } from "@guildhall/core";
+import { type ConnectRouter, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { type Clock, GuildError, systemClock } from "@guildhall/core";
 import { ensureRuntimeDirectory } from "@guildhall/core/paths";
 import { readSettings, type Settings } from "@guildhall/core/settings";
 import * as protocol from "@guildhall/protocol";
@@ -35,6 +35,7 @@ import { failover } from "./failover.ts";
 import { forwardService } from "./forward.ts";
 import { logService } from "./log-service.ts";
 import { blobService, checkpointService } from "./object-services.ts";
+import { peerClock } from "./peer-clock.ts";
 import { remoteModels } from "./remote-models.ts";
 import { remoteCheckpointStores, remoteStorage } from "./remote-storage.ts";
 import type { ServiceSeams } from "./service-seams.ts";
@@ -75,8 +76,9 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
   const token = settings.services.token === "" ? readToken(paths.token) : settings.services.token;
   const certificates = await certificatesOf(options, settings, names);
   const peers: Peer[] = [];
-  const reach = (address: string): Peer => {
-    const peer = openPeer(address, { token, ...(certificates === undefined ? {} : { tls: certificates }) });
+  const reach = (address: string, observe?: Interceptor): Peer => {
+    const security = { token, ...(certificates === undefined ? {} : { tls: certificates }) };
+    const peer = openPeer(address, security, observe === undefined ? {} : { observe });
     peers.push(peer);
     return peer;
   };
@@ -141,7 +143,7 @@ interface Part {
 interface Surroundings {
   options: ServeOptions;
   settings: Settings;
-  reach(address: string): Peer;
+  reach(address: string, observe?: Interceptor): Peer;
   stop: Daemon["stop"];
 }
 
@@ -149,7 +151,8 @@ async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): P
   if (names.has("orchestrator")) return await orchestrator(names, around);
   const { options, settings, reach } = around;
   const orchestrators = joinOf(options, settings, names);
-  const joined = orchestrators.map((address) => reach(address));
+  const time = peerClock(systemClock());
+  const joined = orchestrators.map((address) => reach(address, time.observe));
   const [first, ...others] = joined;
   const modelsAt = settings.services.models === "" ? undefined : reach(settings.services.models);
   const parts: Array<{ routes?(router: ConnectRouter): void; begin?(): void; end?(how: { now: boolean }): Promise<void>; hurry?(): void }> =
@@ -190,7 +193,7 @@ async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): P
       },
     });
   }
-  if (first !== undefined && names.has("worker")) parts.push(await worker(around, [first, ...others], modelsAt ?? first));
+  if (first !== undefined && names.has("worker")) parts.push(await worker(around, [first, ...others], modelsAt ?? first, time.clock));
   const served = createServiceHandler({
     log: options.log,
     routes(router) {
@@ -287,12 +290,13 @@ function namesOf(text: string): string[] {
   return text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
 }
 
-async function worker({ options, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer) {
+async function worker({ options, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer, clock: Clock) {
   const [first, ...others] = orchestrators;
   const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
   const storage = remoteStorage(transport, first.address);
   const seams: ServiceSeams = {
     role: "worker",
+    clock,
     checkpoints: remoteCheckpointStores(transport, first.address),
     models: async () => remoteModels(modelsAt === first ? transport : modelsAt.transport, modelsAt.address),
     budgets: storage.budgets,

@@ -1,5 +1,5 @@
 import type { ConnectRouter } from "@connectrpc/connect";
-import type { Budgets, CheckpointStore, ModelProvider } from "@guildhall/core";
+import type { Budgets, CheckpointStore, Clock, ModelProvider } from "@guildhall/core";
 
 import type { CheckpointStores } from "../daemon/checkpoints.ts";
 import type { Pool } from "../pool/compose-pool.ts";
@@ -8,6 +8,8 @@ import type { Pool } from "../pool/compose-pool.ts";
 export interface ServiceSeams {
   /** `orchestrator`: sessions are worked on by the pool; `worker`: for the pool. Default: here, for everybody. */
   role?: "orchestrator" | "worker";
+  /** The time that those go by who write events. Default: this machine's. */
+  clock?: Clock;
   checkpoints?: CheckpointStores;
   models?(): Promise<ModelProvider>;
   budgets?: Budgets;

@@ -14,6 +14,7 @@ import { Control, TurnEndReason } from "@guildhall/protocol";
 
 import type { Log } from "../daemon/log.ts";
 import type { DeltaHub } from "./deltas.ts";
+import { steadyClock } from "./steady-clock.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** How a session is to be worked on. */
@@ -288,7 +289,7 @@ export class SessionHost {
           parts: workbench.parts,
           partFailed: (part, error) => this.#deps.journal.warn(`${session}: ${part}: ${error.line}`),
           masker,
-          clock,
+          clock: steadyClock(clock),
           unattended: options.unattended,
           listener: {
             text: (text) => deltas.publish(session, { text }),

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+
+import { verifies } from "../verifies.ts";
+import { ServiceSystem } from "./system.ts";
+
+/** One worker with room for one task at a time, so that what waits and what makes room shows. */
+describe("the graph of tasks", () => {
+  const system = new ServiceSystem();
+  let worker = "";
+  before(async () => {
+    const models = await system.start("models", ["models"]);
+    const env = { GUILD_SERVICES_MODELS: models.address };
+    const orchestrator = await system.start("orchestrator", ["orchestrator", "gateway"], { env });
+    system.gateway = orchestrator.address;
+    await system.start("worker", ["worker"], { join: orchestrator.address, env: { ...env, GUILD_WORKERS_SLOTS: "1" } });
+    [worker = ""] = await system.workers(1);
+  });
+  after(() => system.close());
+
+  const steps = (count: number, seconds: number): string => {
+    const one = (n: number) =>
+      `  - say: step ${n}\n    calls:\n      - tool: bash\n        args: { command: "echo ${n} >> steps.txt; sleep ${seconds}" }\n`;
+    const all = Array.from({ length: count }, (_, n) => one(n + 1)).join("");
+    return `steps:\n${all}  - say: done\n    calls:\n      - tool: finish\n        args: { done: true, summary: all is done }\n`;
+  };
+  const gaveUp = "steps:\n  - say: no\n    calls:\n      - tool: finish\n        args: { done: false, summary: it cannot be done }\n";
+  const spec = (name: string, script: string, more: Record<string, unknown> = {}) => {
+    const path = join(system.home.directory, name);
+    mkdirSync(path, { recursive: true });
+    const model = `scripted:${system.home.write(`${name}.yaml`, script)}`;
+    return { name, goal: name, workspace: { path }, model, approvalPolicy: "never", ...more };
+  };
+  const submit = async (...tasks: unknown[]): Promise<Map<string, string>> => {
+    const answer = (await system.call("TaskService/SubmitTasks", { tasks })) as { tasks?: Array<{ id: string; spec: { name: string } }> };
+    return new Map((answer.tasks ?? []).map(({ id, spec: { name } }) => [name, id]));
+  };
+  const on = (name: string, onFailure: "FAIL" | "SKIP" | "CONTINUE") => ({ on: name, onFailure: `ON_FAILURE_${onFailure}` });
+
+  it("fails, skips or goes on behind a task that failed, as each edge says, and cancels all that depends on what is cancelled", async () => {
+    verifies("A4");
+    const ids = await submit(
+      spec("broken", gaveUp),
+      spec("fails", steps(1, 0), { dependencies: [on("broken", "FAIL")] }),
+      spec("skips", steps(1, 0), { dependencies: [on("broken", "SKIP")] }),
+      spec("goes-on", steps(1, 0), { dependencies: [on("broken", "CONTINUE")] }),
+      spec("after-skipped", steps(1, 0), { dependencies: [on("skips", "CONTINUE"), on("goes-on", "FAIL")] }),
+    );
+    const ends = new Map<string, string>();
+    for (const [name, id] of ids) ends.set(name, (await system.ended(id)).state);
+    assert.deepEqual(Object.fromEntries(ends), {
+      broken: "failed",
+      fails: "failed",
+      skips: "skipped",
+      "goes-on": "succeeded",
+      "after-skipped": "succeeded",
+    });
+
+    const chain = await submit(
+      spec("first", steps(60, 1)),
+      spec("second", steps(1, 0), { dependencies: [on("first", "CONTINUE")] }),
+      spec("third", steps(1, 0), { dependencies: [on("second", "SKIP")] }),
+    );
+    await system.task(chain.get("first") ?? "", ({ state, session }) => state === "running" && session !== "");
+    await system.json("task", "cancel", chain.get("first") ?? "");
+    for (const id of chain.values()) assert.equal((await system.ended(id)).state, "cancelled");
+  });
+
+  it("ends a task whose deadline is over, running or not, and what needs it", async () => {
+    const ids = await submit(
+      spec("endless", steps(600, 1), { deadlineSeconds: 3 }),
+      spec("behind", steps(1, 0), { dependencies: [on("endless", "FAIL")] }),
+    );
+    const late = await system.ended(ids.get("endless") ?? "");
+    assert.equal(late.state, "failed");
+    assert.match(String(late["reason"]), /^it has not ended within its 3 seconds$/);
+    const behind = await system.ended(ids.get("behind") ?? "");
+    assert.equal(behind.state, "failed");
+  });
+
+  it("makes room for what is far more urgent at the next step, and goes on where it was", async () => {
+    verifies("A5");
+    const low = (await submit(spec("patient", steps(5, 1), { priority: 10 }))).get("patient") ?? "";
+    const { session } = await system.task(low, (task) => task["session"] !== "");
+    while ((await system.events(String(session))).every(({ kind }) => kind !== "actionFinished"));
+    const high = (await submit(spec("urgent", steps(1, 0), { priority: 95 }))).get("urgent") ?? "";
+    const [first, second] = [await system.ended(high), await system.ended(low)];
+    assert.deepEqual([first.state, second.state], ["succeeded", "succeeded"], String(second["reason"]));
+    assert.ok(Date.parse(String(first["ended"])) < Date.parse(String(second["ended"])), "the urgent one was not kept waiting");
+    assert.equal(second["attempt"], 1, "making room is no lost attempt");
+    const events = await system.events(String(session));
+    const epochs = new Set(events.map(({ epoch }) => epoch).filter((epoch) => epoch > 0));
+    assert.ok(epochs.size > 1, "it was put aside, and taken up again");
+    const before = events.filter(({ epoch }) => epoch === Math.min(...epochs)).map(({ kind }) => kind);
+    assert.equal(
+      before.filter((kind) => kind === "actionStarted").length,
+      before.filter((kind) => kind === "actionFinished").length,
+      "between two steps",
+    );
+    assert.ok(before.includes("checkpointMade"));
+    assert.equal(second["worker"], worker);
+  });
+});
