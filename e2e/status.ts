@@ -57,7 +57,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   },
   F2: { works: "yes" },
   F3: { works: "partly", missing: "other providers than bubblewrap" },
-  F4: { works: "partly", missing: "protected files more than eight levels deep that were there before are told of, not read-only" },
+  F4: { works: "yes" },
   F7: { works: "partly", missing: "keyrings of macOS and Windows" },
   F5: { works: "partly", missing: "at rest" },
   F10: { works: "yes" },

@@ -196,16 +196,18 @@ describe("what a session has changed", () => {
       ".mcp.json",
       ".claude/settings.json",
     ];
-    const workspace = workspaceOf({ "a.txt": "one\n" });
+    const deep = "1/2/3/4/5/6/7/8/9/.npmrc";
+    const workspace = workspaceOf({ "a.txt": "one\n", [deep]: "a=1\n" });
     const script = names.map((name) => `mkdir -p "$(dirname ${name})"; echo evil > ${name}`).join("; ");
-    const { id, output } = await run(workspace, [script, "ls -A"]);
+    const { id, output } = await run(workspace, [script, `echo evil > ${deep}`, "ls -A"]);
+    assert.equal(read(workspace, deep), "a=1\n", "what lies too deep to be read-only is put back");
     assert.deepEqual(
       names.filter((name) => existsSync(join(workspace, name))),
       [],
     );
     const shown = jsonLines((await home.guild(["session", "diff", id, "--json"])).stdout);
     const held = shown.filter(({ held }) => held === true).map(({ path }) => String(path));
-    assert.deepEqual(held.toSorted(), names.toSorted(), output);
+    assert.deepEqual(held.toSorted(), [...names, deep].toSorted(), output);
   });
 
   it("lets an agent edit package.json, and sets aside what a package manager would run unasked", async () => {

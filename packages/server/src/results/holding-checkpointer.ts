@@ -1,6 +1,7 @@
 import { type Checkpointer, GuildError, isBelow, protectedPart, type TreeChange } from "@guildhall/core";
 
 import { HeldScripts, type HeldScriptsOptions } from "./held-scripts.ts";
+import { takeBack } from "./taken-back.ts";
 
 export interface HoldingOptions extends HeldScriptsOptions {
   now(): number;
@@ -8,7 +9,7 @@ export interface HoldingOptions extends HeldScriptsOptions {
 
 /**
  * A checkpointer that sets aside what an action has newly made at a protected path, before the checkpoint is taken: whatever made it, the shell
- * too. Files that were there before are read-only inside, so a change of those is the person's own and stays. Tells of new git repositories
+ * too. Of files that were there before most are read-only inside, so that a change is the person's own and stays; of the others it is put back. Tells of new git repositories
  * below the workspace as well.
  */
 export function holdingCheckpointer(checkpointer: Checkpointer, options: HoldingOptions): Checkpointer {
@@ -27,14 +28,14 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
       const added = changes.filter(({ change }) => change === "added");
       await tellOfRepositories(added, repositories, began, options);
       const isProtected = ({ path }: TreeChange): boolean => protectedPart(path) !== undefined && !isBelow(path, options.unprotected);
-      for (const { path, change } of changes.filter(isProtected)) {
-        // Too deep to have been made read-only, or the person's own doing: it stays, and is told of.
-        if (change !== "added") options.held.tell(options.session, `${path} was ${change}; programs of the person's own run or obey it.`);
-      }
+      const others = changes.filter((one) => one.change !== "added" && isProtected(one)).map(({ path }) => path);
+      const left = await takeBack(others, before, checkpoint.tree, options);
+      // The person's own doing: it stays, and is told of.
+      for (const path of left) options.held.tell(options.session, `${path} was changed; programs of the person's own run or obey it.`);
       const caught = added.filter(isProtected);
       const paths = changes.filter(({ change }) => change !== "deleted").map(({ path }) => path);
       const settled = await scripts.settle(paths, before, checkpoint.tree);
-      if (caught.length === 0 && !settled) return checkpoint;
+      if (caught.length === 0 && !settled && left.length === others.length) return checkpoint;
       for (const { path } of caught) await setAside(path, options);
       const after = await checkpointer.capture();
       last = after.tree;
