@@ -103,7 +103,7 @@ async function mergeText(sandbox: Sandbox, here: Uint8Array, base: Uint8Array, t
   try {
     for (const [name, content] of Object.entries({ here, base, there })) await files.write(`${place}/${name}`, content);
     // It leaves the merged text in the first; above 0 it counts conflicts, above 127 it is a refusal (binary content).
-    const git = await sandbox.exec({ argv: ["git", "merge-file", "--quiet", "here", "base", "there"], cwd: place });
+    const git = await sandbox.exec({ argv: ["/run/guildhall/bin/git", "merge-file", "--quiet", "here", "base", "there"], cwd: place });
     try {
       for await (const _ of git.output); // nothing is said that matters
       return (await git.exit).code === 0 ? await files.read(`${place}/here`) : undefined;
