@@ -46,7 +46,7 @@ const open = async () => {
     strategy: () => ConflictStrategy.ASK,
     changed: (some) => place.search?.changed(some),
   });
-  const search = new GlobalSearch({ ledger: replica.ledger, clock });
+  const search = await GlobalSearch.open({ ledger: replica.ledger, clock });
   place.search = search;
   return { replica, search };
 };

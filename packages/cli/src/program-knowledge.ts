@@ -23,7 +23,7 @@ export function addKnowledge(program: Command, context: Context, run: Run): void
 
 function addItems(knowledge: Command, context: Context, run: Run): void {
   const commands = () => import("./commands/knowledge.ts");
-  scoped(knowledge.command("add <text>").description("store a fact, or with --id a new version of one"))
+  scoped(knowledge.command("add <text>").description("store a fact (- reads it from standard input), or with --id a new version of one"))
     .option("--id <id>", "item that gets a new version")
     .option("--title <title>", "a few words")
     .option("--key <key>", "what it is about; two valid facts of one scope and key are in conflict")

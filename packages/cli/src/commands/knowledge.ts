@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync, realpathSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, relative, resolve } from "node:path";
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -37,9 +37,14 @@ export interface AddOptions extends ScopeOptions {
   validTo?: string;
 }
 
-/** `guild knowledge add`. A new version of the item that `--id` names keeps what is not given anew. */
-export function add(context: Context, text: string, options: AddOptions): Promise<number> {
-  return withConnection(context, async ({ knowledge }) => {
+/** Bytes that are read of a fact, and of a file that one may rest on. */
+const MOST_BYTES = 128_000;
+const LARGEST_EVIDENCE = 64 * 2 ** 20;
+
+/** `guild knowledge add`. `-` reads standard input. A new version of the item that `--id` names keeps what is not given anew. */
+export async function add(context: Context, given: string, options: AddOptions): Promise<number> {
+  const text = given === "-" ? await readFact(context.stdin) : given;
+  return await withConnection(context, async ({ knowledge }) => {
     const before = options.id === undefined ? undefined : (await knowledge.getKnowledge({ id: options.id })).item;
     const evidence = [...options.evidence.map((file) => fileEvidence(context, options, file)), ...options.url.map(urlEvidence)];
     const item: MessageInitShape<typeof KnowledgeSchema> = {
@@ -61,6 +66,22 @@ export function add(context: Context, text: string, options: AddOptions): Promis
     tell(context, options, stored, merged[0] === undefined ? "stored" : "said already, as");
     return exitCode.done;
   });
+}
+
+/** A fact from standard input. Stops reading when it is longer than any fact may be. */
+async function readFact(input: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of input) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > MOST_BYTES) {
+      throw new GuildError("invalid_argument", `a fact of more than ${MOST_BYTES / 1_000} kB`, {
+        remedy: "a document belongs cut up: at most 32000 characters each",
+      });
+    }
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** `guild knowledge search`. Finding nothing is an answer, with exit code 0. */
@@ -290,6 +311,17 @@ function fileEvidence(context: Context, options: ScopeOptions, given: string): M
     const path = relative(realpathSync(workspace), realpathSync(file));
     if (path.startsWith("..") || isAbsolute(path))
       throw new GuildError("invalid_argument", "evidence outside of the project", { subject: file, remedy: "name a file below it" });
+    const { size } = statSync(file);
+    if (size > LARGEST_EVIDENCE) {
+      throw new GuildError(
+        "invalid_argument",
+        `evidence of ${Math.round(size / 2 ** 20)} MiB: changes of so large a file are not watched`,
+        {
+          subject: file,
+          remedy: "name a smaller file, or a page with --url",
+        },
+      );
+    }
     const digest = `sha256:${createHash("sha256").update(readFileSync(file)).digest("hex")}`;
     return { kind: { case: "file", value: { path, digest, firstLine: Number(first), lastLine: Number(last) } } };
   } catch (error) {

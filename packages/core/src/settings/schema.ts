@@ -223,7 +223,10 @@ export const settingsSchema = z.strictObject({
       .default("")
       .describe("Addresses of other Guildhalls to exchange knowledge with (http://host:port), with spaces between."),
     remote_token: z.string().default("").meta({ description: "Token that they ask for.", secret: true }),
-    sync_minutes: count("Minutes between exchanges with them while the daemon runs; 0: only when asked.", 10),
+    sync_minutes: count(
+      "While the daemon runs it is in step with them at once; minutes before one that cannot tell of news by itself is asked again; 0: only when asked.",
+      10,
+    ),
     vectors: z
       .enum(["chroma", "memory"])
       .default("chroma")

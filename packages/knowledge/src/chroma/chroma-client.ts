@@ -36,6 +36,13 @@ export function chromaClient(address: ChromaAddress): ChromaClient {
 
   const ask = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const { status, text } = await send(address, method, path, body).catch((error: unknown) => {
+      if (isCertificateFault(error)) {
+        throw new GuildError("permission_denied", "Chroma's certificate is not of an authority that is known here", {
+          subject: where,
+          remedy: "start the daemon with NODE_EXTRA_CA_CERTS=<the authority's certificate>",
+          cause: error,
+        });
+      }
       throw new GuildError("unavailable", "Chroma does not answer", {
         subject: where,
         remedy: "the facts are safe in the database",
@@ -150,4 +157,9 @@ function parse(text: string, where: string): unknown {
   } catch (error) {
     throw new GuildError("unavailable", "what answers there is no Chroma", { subject: where, remedy: "check the address", cause: error });
   }
+}
+
+function isCertificateFault(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|CERT_|ERR_TLS/.test(code);
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 
 import type { Knowledge, Operation } from "@guildhall/protocol";
 
-import { type Likeness, likenessOf, relate, type Relation } from "./likeness.ts";
+import { bandsOf, likenessOf, mayRelate, relate, type Relation, wordHashes } from "./likeness.ts";
 
 /** Two valid versions that cannot both stand, or need not. */
 export interface Clash {
@@ -22,22 +22,31 @@ export interface Verdict {
   reason: string;
 }
 
+/** What there is in memory of a version that counts: little, for there is one of each item. */
 interface Entry {
   item: string;
   operation: string;
   scope: string;
   key: string;
-  likeness: Likeness;
+  text: string;
+  words: Uint32Array;
+  /** The look for candidates that came by last. */
+  look: number;
 }
+
+/** Entries by a number (`bandsOf`); most numbers have one. */
+type Bands = Map<number, Entry | Entry[]>;
 
 /** Finds what present versions of valid items clash: by key, by likeness, within one scope. Which clashes there are does not depend on the order. */
 export class ClashFinder {
   readonly #entries = new Map<string, Entry>();
   readonly #byKey = new Map<string, Set<string>>();
-  readonly #byBand = new Map<string, Set<string>>();
+  /** By scope. */
+  readonly #byBand = new Map<string, Bands>();
   readonly #clashes = new Map<string, Clash>();
   readonly #ofItem = new Map<string, Set<string>>();
   readonly #byOperation = new Map<string, Entry>();
+  #looks = 0;
   /** What was judged of two versions, by the one and by the other. */
   readonly #verdicts = new Map<string, Map<string, Verdict>>();
 
@@ -67,19 +76,26 @@ export class ClashFinder {
     this.#drop(item);
     if (put?.change.case !== "put") return;
     const knowledge = put.change.value;
-    const entry: Entry = { item, operation: put.id, scope: scopeKey(knowledge), key: knowledge.key, likeness: likenessOf(knowledge) };
+    const entry = entryOf(item, put.id, knowledge, knowledge.key);
     for (const other of this.#candidates(entry)) this.#compare(entry, other);
     this.#entries.set(item, entry);
     this.#byOperation.set(entry.operation, entry);
     if (entry.key !== "") place(this.#byKey, `${entry.scope}\0${entry.key}`, item);
-    for (const band of entry.likeness.bands) place(this.#byBand, `${entry.scope}\0${band}`, item);
+    const bands: Bands = this.#byBand.get(entry.scope) ?? new Map();
+    this.#byBand.set(entry.scope, bands);
+    for (const band of bandsOf(entry.words)) {
+      const there = bands.get(band);
+      if (there === undefined) bands.set(band, entry);
+      else if (Array.isArray(there)) there.push(entry);
+      else bands.set(band, [there, entry]);
+    }
   }
 
   /** Items of that scope which the text may repeat or contradict, with how. */
   related(knowledge: Knowledge): Array<{ item: string; kind: "duplicate" | "contradiction"; reason: string }> {
-    const entry: Entry = { item: "", operation: "", scope: scopeKey(knowledge), key: "", likeness: likenessOf(knowledge) };
+    const entry = entryOf("", "", knowledge, "");
     return [...this.#candidates(entry)].flatMap((other) => {
-      const relation = relate(entry.likeness, other.likeness);
+      const relation = ruled(entry, other);
       return relation === undefined ? [] : [{ item: other.item, ...relation }];
     });
   }
@@ -99,22 +115,31 @@ export class ClashFinder {
 
   #candidates(entry: Entry): Set<Entry> {
     const found = new Set<Entry>();
-    const take = (items: Iterable<string> | undefined): void => {
-      for (const item of items ?? []) {
-        const other = this.#entries.get(item);
-        if (other !== undefined && other.item !== entry.item) found.add(other);
-      }
+    const take = (other: Entry | undefined): void => {
+      if (other !== undefined && other.item !== entry.item) found.add(other);
     };
-    if (entry.key !== "") take(this.#byKey.get(`${entry.scope}\0${entry.key}`));
-    for (const band of entry.likeness.bands) take(this.#byBand.get(`${entry.scope}\0${band}`));
-    for (const operation of this.#verdicts.get(entry.operation)?.keys() ?? []) take(single(this.#byOperation.get(operation)?.item));
+    if (entry.key !== "") for (const item of this.#byKey.get(`${entry.scope}\0${entry.key}`) ?? []) take(this.#entries.get(item));
+    const bands = this.#byBand.get(entry.scope);
+    this.#looks += 1;
+    const look = (other: Entry | undefined): void => {
+      // Those that share several bands are looked at once.
+      if (other === undefined || other.look === this.#looks) return;
+      other.look = this.#looks;
+      if (mayRelate(entry.words, other.words)) take(other);
+    };
+    for (const band of bands === undefined ? [] : bandsOf(entry.words)) {
+      const there = bands?.get(band);
+      if (Array.isArray(there)) for (const other of there) look(other);
+      else look(there);
+    }
+    for (const operation of this.#verdicts.get(entry.operation)?.keys() ?? []) take(this.#byOperation.get(operation));
     return found;
   }
 
   #compare(x: Entry, y: Entry): void {
     const verdict = this.#verdicts.get(x.operation)?.get(y.operation);
-    const ruled = relate(x.likeness, y.likeness);
-    const relation = verdict === undefined || ruled?.kind === "duplicate" ? ruled : contradictionOf(verdict);
+    const byRules = ruled(x, y);
+    const relation = verdict === undefined || byRules?.kind === "duplicate" ? byRules : contradictionOf(verdict);
     if (relation?.kind === "duplicate") this.#clash(x, y, relation.kind, relation.reason);
     else if (x.key !== "" && x.key === y.key) this.#clash(x, y, "key", `both are about ${x.key}`);
     else if (relation !== undefined) this.#clash(x, y, relation.kind, relation.reason);
@@ -133,7 +158,14 @@ export class ClashFinder {
     this.#entries.delete(item);
     this.#byOperation.delete(entry.operation);
     remove(this.#byKey, `${entry.scope}\0${entry.key}`, item);
-    for (const band of entry.likeness.bands) remove(this.#byBand, `${entry.scope}\0${band}`, item);
+    const bands = this.#byBand.get(entry.scope);
+    for (const band of bands === undefined ? [] : bandsOf(entry.words)) {
+      const there = bands?.get(band);
+      const others = Array.isArray(there) ? there.filter((one) => one !== entry) : [];
+      const [first] = others;
+      if (first === undefined) bands?.delete(band);
+      else bands?.set(band, others.length === 1 ? first : others);
+    }
     for (const id of this.#ofItem.get(item) ?? []) this.#unclash(id);
   }
 
@@ -151,8 +183,13 @@ function contradictionOf({ contradiction, reason }: Verdict): Relation | undefin
   return contradiction ? { kind: "contradiction", reason } : undefined;
 }
 
-function single(value: string | undefined): string[] {
-  return value === undefined ? [] : [value];
+function entryOf(item: string, operation: string, knowledge: Knowledge, key: string): Entry {
+  const { text } = knowledge;
+  return { item, operation, scope: scopeKey(knowledge), key, text, words: wordHashes(likenessOf({ text }).words), look: 0 };
+}
+
+function ruled(x: Entry, y: Entry): Relation | undefined {
+  return mayRelate(x.words, y.words) ? relate(likenessOf(x), likenessOf(y)) : undefined;
 }
 
 function place(map: Map<string, Set<string>>, key: string, value: string): void {

@@ -4,12 +4,16 @@ import { type Operation, OperationSchema, type ScopeKind } from "@guildhall/prot
 import { presentPut } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
 
-/** The operation as it may leave: of an item whose scope stays here only its place in the order is told. */
+/**
+ * The operation as it may leave: of an item whose scope stays here only its place in the order is told. What is about an item that is not here (yet) came from
+ * a replica that knew it and let it leave: it goes on as it is, for without it those behind this replica would never hear of it.
+ */
 export function withheld(operation: Operation, ledger: Ledger, leaves: (kind: ScopeKind) => boolean): Operation {
   const stays = (id: string): boolean => {
     const item = ledger.item(id);
-    const put = item === undefined ? undefined : presentPut(item).change;
-    return put?.case !== "put" || !leaves(put.value.scope?.kind ?? 0);
+    if (item === undefined) return false;
+    const put = presentPut(item).change;
+    return put.case !== "put" || !leaves(put.value.scope?.kind ?? 0);
   };
   const { change } = operation;
   switch (change.case) {

@@ -13,6 +13,8 @@ export class Ledger {
   readonly #operations = new Map<string, Operation>();
   /** Highest position taken in of each replica; positions come without gaps. */
   readonly #known = new Map<string, bigint>();
+  /** Operations of each replica, the one of position 1 first. */
+  readonly #ofReplica = new Map<string, Operation[]>();
   readonly #ofItem = new Map<string, Operation[]>();
   readonly #items = new Map<string, Item>();
   readonly #clashes = new ClashFinder();
@@ -67,13 +69,12 @@ export class Ledger {
         });
       }
       this.#known.set(operation.replica, operation.seq);
+      place(this.#ofReplica, operation.replica, operation);
       if (this.#operations.has(operation.id)) continue;
       this.#operations.set(operation.id, operation);
       if (operation.change.case === "settle") for (const id of this.#settle(operation)) changed.add(id);
       for (const id of itemsOf(operation)) {
-        const all = this.#ofItem.get(id);
-        if (all === undefined) this.#ofItem.set(id, [operation]);
-        else all.push(operation);
+        place(this.#ofItem, id, operation);
         changed.add(id);
       }
     }
@@ -146,15 +147,18 @@ export class Ledger {
     return put?.change.case === "put" ? put.change.value.id : undefined;
   }
 
-  /** Operations that somebody who knows so much lacks, oldest position first, at most `limit`. */
+  /** Operations that somebody who knows so much lacks, each replica's in the order of its positions, at most `limit`. */
   after(known: Readonly<Record<string, bigint>>, limit: number): { operations: Operation[]; more: boolean } {
     const operations: Operation[] = [];
-    for (const operation of this.#operations.values()) {
-      if (operation.seq <= (known[operation.replica] ?? 0n)) continue;
-      if (operations.length === limit) return { operations: inOrder(operations), more: true };
-      operations.push(operation);
+    for (const [replica, all] of this.#ofReplica) {
+      const from = Number(known[replica] ?? 0n);
+      if (from >= all.length) continue;
+      const room = limit - operations.length;
+      if (room === 0) return { operations, more: true };
+      for (const operation of all.slice(from, from + room)) operations.push(operation);
+      if (from + room < all.length) return { operations, more: true };
     }
-    return { operations: inOrder(operations), more: false };
+    return { operations, more: false };
   }
 
   #valid(item: Item): boolean {
@@ -205,9 +209,10 @@ export class Ledger {
   }
 }
 
-/** Operations sent in the order of each replica's positions. */
-function inOrder(operations: Operation[]): Operation[] {
-  return operations.toSorted((x, y) => (x.replica === y.replica ? Number(x.seq - y.seq) : x.replica < y.replica ? -1 : 1));
+function place(map: Map<string, Operation[]>, key: string, operation: Operation): void {
+  const all = map.get(key);
+  if (all === undefined) map.set(key, [operation]);
+  else all.push(operation);
 }
 
 function itemsOf({ change }: Operation): readonly string[] {

@@ -14,12 +14,22 @@ export interface Likeness {
   values: ReadonlySet<string>;
   /** Odd number of negations. */
   negated: boolean;
-  /** Two facts that share one of these are worth comparing (MinHash). */
-  bands: readonly string[];
 }
 
-export function likenessOf(knowledge: Pick<Knowledge, "title" | "text">): Likeness {
-  const text = knowledge.text.trim();
+/** Lately made, by text: a fact is looked at several times while it is written. */
+const lately = new Map<string, Likeness>();
+const MOST_LATELY = 1_000;
+
+export function likenessOf({ text }: Pick<Knowledge, "text">): Likeness {
+  const known = lately.get(text);
+  if (known !== undefined) return known;
+  const made = makeLikeness(text.trim());
+  if (lately.size >= MOST_LATELY) lately.clear();
+  lately.set(text, made);
+  return made;
+}
+
+function makeLikeness(text: string): Likeness {
   const plain = text.normalize("NFKC");
   const pivot = plain.search(PIVOT);
   const head = pivot > 0 ? plain.slice(0, pivot) : plain;
@@ -29,8 +39,11 @@ export function likenessOf(knowledge: Pick<Knowledge, "title" | "text">): Likene
   const subject = wordsOf(head);
   const words = new Set([...subject, ...wordsOf(tail)]);
   const negations = [...plain.toLowerCase().matchAll(NEGATION)].length;
-  return { text, words, subject, named, values, negated: negations % 2 === 1, bands: bandsOf(words) };
+  return { text, words, subject, named, values, negated: negations % 2 === 1 };
 }
+
+/** Facts with fewer words in common, of all that they have, have nothing to do with each other. */
+const LEAST_SHARE = 0.6;
 
 /** How two facts of one scope stand to each other. */
 export type Relation = { kind: "duplicate" | "contradiction"; reason: string };
@@ -42,7 +55,7 @@ export type Relation = { kind: "duplicate" | "contradiction"; reason: string };
  */
 export function relate(x: Likeness, y: Likeness): Relation | undefined {
   if (x.text === y.text) return { kind: "duplicate", reason: "the same text" };
-  if (x.words.size === 0 || y.words.size === 0) return undefined;
+  if (x.words.size === 0 || y.words.size === 0 || share(x.words, y.words) < LEAST_SHARE) return undefined;
   const [more, less] = [without(x.words, y.words), without(y.words, x.words)];
   const sameExact = same(new Set([...x.named, ...x.values]), new Set([...y.named, ...y.values]));
   const sameValues = sameExact || same(x.values, y.values);
@@ -57,7 +70,7 @@ export function relate(x: Likeness, y: Likeness): Relation | undefined {
   // Without a verb that we know nothing tells the subject: then nearly all words must be the same.
   if (sameExact && turned && share(x.words, y.words) >= 0.85) return opposite;
   if (!same(x.named, y.named)) return undefined;
-  if (share(x.subject, y.subject) < 0.75 || share(x.words, y.words) < 0.6) return undefined;
+  if (share(x.subject, y.subject) < 0.75) return undefined;
   if (turned && sameValues) return opposite;
   if (x.values.size === 0 || y.values.size === 0 || x.negated !== y.negated) return undefined;
   const [left, right] = [without(x.values, y.values), without(y.values, x.values)];
@@ -107,15 +120,35 @@ function share(x: ReadonlySet<string>, y: ReadonlySet<string>): number {
   return all === 0 ? 1 : common / all;
 }
 
+/** A fact's words as numbers in order: what can be compared at once and takes little room. */
+export function wordHashes(words: ReadonlySet<string>): Uint32Array {
+  return Uint32Array.from(words, hashOf).toSorted();
+}
+
+/** Whether two facts with these words may have to do with each other (`relate`): cheap, and never wrongly no. */
+export function mayRelate(x: Uint32Array, y: Uint32Array): boolean {
+  if (x.length === 0 || y.length === 0) return x.length === y.length;
+  if (Math.min(x.length, y.length) / Math.max(x.length, y.length) < LEAST_SHARE) return false;
+  let common = 0;
+  for (let [at, other] = [0, 0]; at < x.length && other < y.length;) {
+    const [left = 0, right = 0] = [x[at], y[other]];
+    if (left === right) common += 1;
+    if (left <= right) at += 1;
+    if (right <= left) other += 1;
+  }
+  return common / (x.length + y.length - common) >= LEAST_SHARE;
+}
+
 const BANDS = 12;
 const ROWS = 3;
 
-/** MinHash (Broder 1997) in bands: two sets that share 0.6 of their words share a band with probability 0.95, those that share 0.8 surely. */
-function bandsOf(words: ReadonlySet<string>): string[] {
+/**
+ * MinHash (Broder 1997) in bands: two sets that share 0.6 of their words share a band with probability 0.95, those that share 0.8 surely. Facts that share one of these
+ * numbers are worth comparing.
+ */
+export function bandsOf(hashes: Uint32Array): number[] {
   const least = new Uint32Array(BANDS * ROWS).fill(0xffffffff);
-  for (const word of words) {
-    let hash = 2_166_136_261;
-    for (let at = 0; at < word.length; at += 1) hash = Math.imul(hash ^ word.charCodeAt(at), 16_777_619);
+  for (const hash of hashes) {
     for (let place = 0; place < least.length; place += 1) {
       let mixed = Math.imul(hash ^ Math.imul(place + 1, 0x9e3779b1), 0x85ebca6b);
       mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
@@ -123,5 +156,15 @@ function bandsOf(words: ReadonlySet<string>): string[] {
       if (value < (least[place] ?? 0)) least[place] = value;
     }
   }
-  return Array.from({ length: BANDS }, (_, band) => `${band}:${[...least.subarray(band * ROWS, band * ROWS + ROWS)].join(".")}`);
+  return Array.from({ length: BANDS }, (_, band) => {
+    let joined = 0;
+    for (let row = 0; row < ROWS; row += 1) joined = Math.imul(joined ^ (least[band * ROWS + row] ?? 0), 0x01000193) ^ (joined >>> 15);
+    return band * 2 ** 32 + (joined >>> 0);
+  });
+}
+
+function hashOf(word: string): number {
+  let hash = 2_166_136_261;
+  for (let at = 0; at < word.length; at += 1) hash = Math.imul(hash ^ word.charCodeAt(at), 16_777_619);
+  return hash >>> 0;
 }

@@ -159,6 +159,44 @@ describe("a replica of what is known", () => {
     assert.deepEqual(await a.synchronise((request) => b.exchange(request)), { sent: 0, received: 0 });
   });
 
+  it("passes on what it was told of an item that has not come yet", async () => {
+    const [a, b, c] = [await open("a"), await open("b"), await open("c")];
+    await a.add([fact("A lighthouse needs a keeper.")], by);
+    const word = (number: number) => Array.from(String(number), (digit) => "bdfgklmnrt".charAt(Number(digit))).join("a");
+    const many = Array.from({ length: 520 }, (_, at) => fact(`${word(at)} ${word(at + 1_000)} ${word(at + 3_000)}.`));
+    const { items } = await c.add(many, by);
+    const last = items.at(-1)?.id ?? "";
+    await a.synchronise((request) => c.exchange(request));
+    await a.feedback([last], FeedbackKind.PINNED, by);
+    await a.forget(last, by);
+    // One message brings all of a's, and not all of c's; then the line breaks.
+    let messages = 1;
+    const once = b.synchronise((request) => {
+      if ((messages -= 1) < 0) throw new GuildError("unavailable", "the line broke");
+      return a.exchange(request);
+    });
+    await assert.rejects(once, (error) => GuildError.is(error, "unavailable"));
+    assert.equal(b.ledger.item(last), undefined);
+    const d = await open("d");
+    await d.synchronise((request) => b.exchange(request));
+    for (const other of [c, a]) await d.synchronise((request) => other.exchange(request));
+    assert.deepEqual([d.read(last).state, d.read(last).pinned], [KnowledgeState.FORGOTTEN, true]);
+  });
+
+  it("holds its answer back until there is news, where it is asked to", async () => {
+    const [a, b] = [await open("a"), await open("b")];
+    const first = a.synchronise((request, waitMs) => b.exchange(request, { waitMs }), { waitMs: 20_000 });
+    await b.add([fact("Otters hold hands.")], by);
+    assert.deepEqual(await first, { sent: 0, received: 1 });
+    const gone = new AbortController();
+    const none = a.synchronise((request, waitMs) => b.exchange(request, { waitMs, signal: gone.signal }), { waitMs: 20_000 });
+    gone.abort();
+    assert.deepEqual(await none, { sent: 0, received: 0 });
+    const ended = a.synchronise((request) => b.exchange(request), { waitMs: 20_000 });
+    b.close();
+    assert.deepEqual(await ended, { sent: 0, received: 0 }, "who waits does not keep a place from ending");
+  });
+
   it("finds what it had written when it is opened again", async () => {
     const kept = new MemoryOperationStore("kept");
     const before = await open("kept", { store: kept });

@@ -1,4 +1,4 @@
-import { clone, create } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { type Clock, GuildError, type Ids, type OperationStore } from "@guildhall/core";
 import {
   type ConflictStrategy,
@@ -8,16 +8,18 @@ import {
   ExchangeOperationsResponseSchema,
   type FeedbackKind,
   type Knowledge,
-  KnowledgeSchema,
   type Operation,
-  OperationSchema,
   ScopeKind,
 } from "@guildhall/protocol";
 
+import { apart } from "./apart.ts";
 import { checked } from "./checked.ts";
-import { type Clash, ClashFinder, scopeKey } from "./conflicts.ts";
+import type { Clash } from "./conflicts.ts";
+import { content } from "./content.ts";
 import { withheld } from "./exchange.ts";
 import { Ledger } from "./ledger.ts";
+import { News } from "./news.ts";
+import { settledClash } from "./settled-clash.ts";
 import { decide, unite } from "./strategy.ts";
 import { GLOBAL_RETENTION } from "./worth.ts";
 import { type Draft, Writer } from "./writer.ts";
@@ -47,6 +49,8 @@ export interface Added {
 
 /** Operations that go in one message. */
 const BATCH = 500;
+/** Longest that an answer is held back. */
+const LONGEST_WAIT_MS = 20_000;
 
 /**
  * One place's knowledge of one tenant: a log of operations that only grows, and what it amounts to. Two replicas that have exchanged all operations
@@ -56,11 +60,12 @@ export class Replica {
   readonly ledger = new Ledger();
   readonly #options: ReplicaOptions;
   readonly #writer: Writer;
+  readonly #news = new News(this.ledger);
 
   private constructor(options: ReplicaOptions, name: string) {
     this.#options = options;
     const { tenant, store, clock, ids, changed = () => undefined } = options;
-    this.#writer = new Writer({ tenant, store, ledger: this.ledger, clock, ids, changed }, name);
+    this.#writer = new Writer({ tenant, store, ledger: this.ledger, clock, ids, changed, grown: () => this.#news.tell() }, name);
   }
 
   static async open(options: ReplicaOptions): Promise<Replica> {
@@ -223,26 +228,51 @@ export class Replica {
     await this.#writer.inTurn(() => this.#settleNew(id, true));
   }
 
-  /** Answers another replica: takes in what it sent, and tells what it lacks. */
-  exchange(request: ExchangeOperationsRequest): Promise<ExchangeOperationsResponse> {
-    return this.#writer.inTurn(async () => {
+  /** Answers another replica: takes in what it sent, and tells what it lacks; where that is nothing, as soon as there is something, if it wants to wait so long. */
+  async exchange(
+    request: ExchangeOperationsRequest,
+    { waitMs = 0, signal }: { waitMs?: number; signal?: AbortSignal } = {},
+  ): Promise<ExchangeOperationsResponse> {
+    const answer = await this.#writer.inTurn(async () => {
       await this.#receive(request.operations);
-      const { operations, more } = this.ledger.after(request.known, BATCH);
-      return create(ExchangeOperationsResponseSchema, {
-        replica: this.name,
-        known: Object.fromEntries(this.ledger.known),
-        operations: this.#leaving(operations),
-        more,
-      });
+      return this.#answer(request);
+    });
+    if (waitMs <= 0 || request.operations.length > 0 || answer.operations.length > 0) return answer;
+    await this.news(request.known, { ms: Math.min(waitMs, LONGEST_WAIT_MS), ...(signal === undefined ? {} : { signal }) });
+    return this.#answer(request);
+  }
+
+  /** Resolves when this replica knows what somebody who knows so much lacks; with `ms` or `signal` then at the latest. */
+  news(known: Readonly<Record<string, bigint>>, options: { ms?: number; signal?: AbortSignal } = {}): Promise<void> {
+    return this.#news.beyond(known, options);
+  }
+
+  /** Lets go of those that wait for news; what is known can still be asked for. */
+  close(): void {
+    this.#news.end();
+  }
+
+  #answer({ known }: ExchangeOperationsRequest): ExchangeOperationsResponse {
+    const { operations, more } = this.ledger.after(known, BATCH);
+    return create(ExchangeOperationsResponseSchema, {
+      replica: this.name,
+      known: Object.fromEntries(this.ledger.known),
+      operations: this.#leaving(operations),
+      more,
     });
   }
 
-  /** Exchanges with another replica until neither lacks anything. What was exchanged before a failure stays. */
+  /**
+   * Exchanges with another replica until neither lacks anything. What was exchanged before a failure stays. `waitMs`: the other may hold its first
+   * answer back until it has news.
+   */
   async synchronise(
-    ask: (request: ExchangeOperationsRequest) => Promise<ExchangeOperationsResponse>,
+    ask: (request: ExchangeOperationsRequest, waitMs: number) => Promise<ExchangeOperationsResponse>,
+    options: { waitMs?: number } = {},
   ): Promise<{ sent: number; received: number }> {
     let sent = 0;
     let received = 0;
+    let { waitMs = 0 } = options;
     let theirs: Record<string, bigint> | undefined;
     for (;;) {
       const toSend = theirs === undefined ? { operations: [], more: false } : this.ledger.after(theirs, BATCH);
@@ -251,7 +281,8 @@ export class Replica {
         known: Object.fromEntries(this.ledger.known),
         operations: this.#leaving(toSend.operations),
       });
-      const answer = await ask(request);
+      const answer = await ask(request, waitMs);
+      waitMs = 0;
       sent += toSend.operations.length;
       received += (await this.#writer.inTurn(() => this.#receive(answer.operations))).length;
       theirs = answer.known;
@@ -358,43 +389,4 @@ export class Replica {
   get #grace(): number {
     return this.#options.graceMs ?? GLOBAL_RETENTION.graceMs;
   }
-}
-
-/** In groups that are written at once, in order: none has two that are about the same item or key, or that may say the same. */
-function* apart(facts: readonly Knowledge[]): Generator<Array<{ fact: Knowledge; at: number }>> {
-  let group: Array<{ fact: Knowledge; at: number }> = [];
-  let near = new ClashFinder();
-  let names = new Set<string>();
-  for (const [at, fact] of facts.entries()) {
-    const own = [...(fact.id === "" ? [] : [`id ${fact.id}`]), ...(fact.key === "" ? [] : [`key ${scopeKey(fact)} ${fact.key}`])];
-    if (own.some((name) => names.has(name)) || near.related(fact).length > 0) {
-      yield group;
-      group = [];
-      near = new ClashFinder();
-      names = new Set();
-    }
-    group.push({ fact, at });
-    for (const name of own) names.add(name);
-    near.set(String(at), create(OperationSchema, { id: String(at), change: { case: "put", value: fact } }));
-  }
-  if (group.length > 0) yield group;
-}
-
-/** What a version says, without what the log knows of it. */
-function content(knowledge: Omit<Knowledge, "$typeName"> & { $typeName?: string }): Knowledge {
-  const { id, title, text, key, tags, scope, evidence, confidence, author, pinned, validFrom, validTo } = knowledge;
-  const written = create(KnowledgeSchema, { id, title, text, key, tags, evidence, confidence, author, pinned });
-  if (scope !== undefined) written.scope = scope;
-  if (validFrom !== undefined) written.validFrom = validFrom;
-  if (validTo !== undefined) written.validTo = validTo;
-  return clone(KnowledgeSchema, written);
-}
-
-/** A clash that was settled, as its settlement tells. */
-export function settledClash(ledger: Ledger, id: string): Clash | undefined {
-  const change = ledger.settlement(id)?.change;
-  if (change?.case !== "settle") return undefined;
-  const [left = "", right = ""] = change.value.sides;
-  const items = [ledger.itemOfPut(left) ?? "", ledger.itemOfPut(right) ?? ""] as const;
-  return { id, kind: change.value.kind as Clash["kind"], reason: change.value.reason, sides: [left, right], items };
 }

@@ -34,7 +34,7 @@ async function opened(doubt?: (knowledge: Knowledge) => Promise<boolean>, dense:
     strategy: () => ConflictStrategy.NEWEST,
     changed: (ids) => place.search?.changed(ids),
   });
-  const search = new GlobalSearch({ ledger: replica.ledger, clock, ...dense, ...(doubt === undefined ? {} : { doubt }) });
+  const search = await GlobalSearch.open({ ledger: replica.ledger, clock, ...dense, ...(doubt === undefined ? {} : { doubt }) });
   place.search = search;
   const texts = async (query: string, more = {}) => (await search.find({ query, limit: 10, ...more })).found.map((one) => one.item?.text);
   return { clock, replica, search, texts };

@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Clock, type Embedder, GuildError, type VectorIndex } from "@guildhall/core";
@@ -47,6 +49,8 @@ const WORTH = 0.5;
 const OTHERS = 0.25;
 const DOUBTED = 0.6;
 const CANDIDATES = 60;
+/** Items that are indexed before others get their turn: some milliseconds. */
+const AT_ONCE = 100;
 
 /** Search over what is valid: words and meaning, moved within bounds by worth and by what was of use to like sessions. */
 export class GlobalSearch {
@@ -54,16 +58,27 @@ export class GlobalSearch {
   readonly #index: HybridIndex;
   #collaborative: Collaborative | undefined;
 
-  constructor(options: GlobalSearchOptions) {
+  private constructor(options: GlobalSearchOptions) {
     this.#options = options;
-    const { embedder, vectors, pace, ledger, former } = options;
+    const { embedder, vectors, pace, former } = options;
     this.#index = new HybridIndex({
       profile: "prose",
       ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
       ...(pace === undefined ? {} : { pace: () => pace() }),
       ...(former === undefined ? {} : { former }),
     });
-    this.changed(new Set([...ledger.items()].map((item) => item.id)));
+  }
+
+  /** Over all that a ledger has; others get their turn while it is made. What changes meanwhile is to be told with `changed`, from the moment that `begun` is called. */
+  static async open(options: GlobalSearchOptions, begun: (search: GlobalSearch) => void = () => undefined): Promise<GlobalSearch> {
+    const search = new GlobalSearch(options);
+    begun(search);
+    const ids = Array.from(options.ledger.items(), (item) => item.id);
+    for (let from = 0; from < ids.length; from += AT_ONCE) {
+      search.changed(new Set(ids.slice(from, from + AT_ONCE)));
+      await nextTurn();
+    }
+    return search;
   }
 
   /** Items without a vector yet. */

@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Clock, GuildError, type Ids, type OperationStore } from "@guildhall/core";
 import { type Operation, OperationSchema } from "@guildhall/protocol";
@@ -21,9 +23,13 @@ export interface WriterOptions {
   ids: Ids;
   /** Items that changed, whoever wrote it. */
   changed(ids: ReadonlySet<string>): void;
+  /** The ledger has operations that it had not, of items or not. */
+  grown(): void;
 }
 
 const ATTEMPTS = 8;
+/** Operations that are taken in before others get their turn: some milliseconds. */
+const AT_ONCE = 100;
 
 /** Writes operations one group after another, so that what a change was decided by still holds when it is written; durable before it counts. */
 export class Writer {
@@ -66,7 +72,12 @@ export class Writer {
   /** Takes in what others wrote into the store. */
   async refresh(): Promise<void> {
     const { ledger, store, tenant } = this.#options;
-    for await (const operations of store.read(tenant, Object.fromEntries(ledger.known))) this.#take(operations);
+    for await (const operations of store.read(tenant, Object.fromEntries(ledger.known))) {
+      for (let from = 0; from < operations.length; from += AT_ONCE) {
+        this.#take(operations.slice(from, from + AT_ONCE));
+        await nextTurn();
+      }
+    }
   }
 
   /**
@@ -96,6 +107,7 @@ export class Writer {
 
   #changed(ids: ReadonlySet<string>): void {
     if (ids.size > 0) this.#options.changed(ids);
+    this.#options.grown();
   }
 
   #number(drafts: readonly Draft[]): Operation[] {

@@ -59,8 +59,8 @@ async function wording(
 ): Promise<Pick<Knowledge, "title" | "text">> {
   if (model.name() === undefined) return best;
   const { likenessOf } = await import("@guildhall/knowledge");
-  const values = ({ title, text }: Pick<Knowledge, "title" | "text">): string[] => {
-    const { named, values: behind } = likenessOf({ title, text });
+  const values = ({ text }: Pick<Knowledge, "text">): string[] => {
+    const { named, values: behind } = likenessOf({ text });
     return [...named, ...behind];
   };
   try {

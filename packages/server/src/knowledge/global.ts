@@ -97,6 +97,13 @@ export class GlobalKnowledge {
     return { ...added, heldBack: items.length - passed.length };
   }
 
+  /** Until when it can be restored, milliseconds. The reason goes across the border as a fact does. */
+  async forget(id: string, by: { actor: string; reason?: string }): Promise<number> {
+    const { replica } = await this.open();
+    const clean = await this.redactor();
+    return await replica.forget(id, { actor: by.actor, reason: clean(by.reason ?? "") });
+  }
+
   /** Takes in what others wrote into the same database, where anybody has asked for what is known yet. */
   async refresh(): Promise<void> {
     const opened = await this.#opening;
@@ -149,15 +156,17 @@ export class GlobalKnowledge {
     const place = this.#deps.vectors();
     const former = embedder === undefined ? undefined : await this.#deps.former(embedder, place);
     const vectors = embedder === undefined ? undefined : place.index(embedder.model, () => searched.search?.refill());
-    const search = new GlobalSearch({
-      ledger: replica.ledger,
-      clock,
-      ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
-      ...(former === undefined ? {} : { former }),
-      doubt: (knowledge) => evidence.changed(knowledge),
-      ...(pace === undefined ? {} : { pace }),
-    });
-    searched.search = search;
+    const search = await GlobalSearch.open(
+      {
+        ledger: replica.ledger,
+        clock,
+        ...(embedder === undefined || vectors === undefined ? {} : { embedder, vectors }),
+        ...(former === undefined ? {} : { former }),
+        doubt: (knowledge) => evidence.changed(knowledge),
+        ...(pace === undefined ? {} : { pace }),
+      },
+      (begun) => (searched.search = begun),
+    );
     // A service that was away when all was to be embedded anew is asked again until it is done.
     const again =
       former === undefined
@@ -165,6 +174,7 @@ export class GlobalKnowledge {
         : setInterval(() => void embedAgain(search).then((done) => done && clearInterval(again)), AGAIN_MS).unref();
     const close = async (): Promise<void> => {
       clearInterval(again);
+      replica.close();
       await place.close();
     };
     return { replica, search, vectors, close };

@@ -11,6 +11,7 @@ import { Contradictions } from "./contradictions.ts";
 import { Distiller } from "./distiller.ts";
 import { openEmbedder, type OpenedEmbedder } from "./embedder.ts";
 import { EvidenceFiles } from "./evidence-files.ts";
+import { Exchanger } from "./exchanger.ts";
 import { openGlobalVectors } from "./global-vectors.ts";
 import { GlobalKnowledge } from "./global.ts";
 import { KnowledgeKeeper } from "./keeper.ts";
@@ -18,6 +19,7 @@ import type { KnowledgeModel } from "./knowledge-model.ts";
 import { memoryPart } from "./memory-part.ts";
 import { Quiet } from "./quiet.ts";
 import { formerIndex } from "./re-embedding.ts";
+import { addressesIn, remoteAt } from "./remotes.ts";
 import { openSessionVectors } from "./session-vectors.ts";
 import { knowledgeSource } from "./source.ts";
 
@@ -99,7 +101,24 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     signal: closed.signal,
   });
   const consolidate = () => consolidateSessions({ knowledge: global, model: options.model, journal, signal: closed.signal });
-  const keeper = new KnowledgeKeeper({ tenant, knowledge: global, border, clock, journal, settings, embedder, evidence, consolidate });
+  const exchanger = new Exchanger({
+    replica: async () => (await global.open()).replica,
+    clock,
+    journal,
+    pauseMs: () => settings().sync_minutes * 60_000,
+  });
+  const keeper = new KnowledgeKeeper({
+    tenant,
+    knowledge: global,
+    border,
+    clock,
+    journal,
+    settings,
+    embedder,
+    evidence,
+    exchanger,
+    consolidate,
+  });
   const distiller = new Distiller({
     tenant,
     log: options.log,
@@ -112,7 +131,6 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     markFile: join(dataDir, "knowledge", "distilled"),
     distilled: () => keeper.tidyDaily(),
   });
-  let exchanging: NodeJS.Timeout | undefined;
   let tidying: NodeJS.Timeout | undefined;
   return {
     global,
@@ -141,16 +159,13 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
             .catch(warn),
         TIDY_MS,
       ).unref();
-      const { remotes, sync_minutes: minutes } = settings();
-      if (remotes === "" || minutes === 0) return;
-      const exchange = (): void => void keeper.synchronise("").catch(warn);
-      exchange();
-      exchanging = setInterval(exchange, minutes * 60_000).unref();
+      const { remotes, remote_token: token, sync_minutes: minutes } = settings();
+      if (minutes > 0) for (const address of addressesIn(remotes)) exchanger.follow(remoteAt(address, token));
     },
     async close() {
-      clearInterval(exchanging);
       clearInterval(tidying);
       closed.abort();
+      await exchanger.close();
       await contradictions.settled();
       await distiller.close();
       await global.close();

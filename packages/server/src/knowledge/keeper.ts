@@ -24,8 +24,9 @@ import type { Log } from "../daemon/log.ts";
 import type { BorderLog } from "./border-log.ts";
 import type { OpenedEmbedder } from "./embedder.ts";
 import type { EvidenceFiles } from "./evidence-files.ts";
+import type { Exchanger } from "./exchanger.ts";
 import type { GlobalKnowledge } from "./global.ts";
-import { askRemote } from "./remotes.ts";
+import { addressesIn, remoteAt } from "./remotes.ts";
 
 export interface KeeperDeps {
   tenant: string;
@@ -36,6 +37,7 @@ export interface KeeperDeps {
   settings(): Settings["knowledge"];
   embedder(): Promise<OpenedEmbedder | undefined>;
   evidence: EvidenceFiles;
+  exchanger: Exchanger;
   /** Joins what several sessions learned alike. */
   consolidate(): Promise<{ joined: number; originals: number }>;
 }
@@ -43,9 +45,6 @@ export interface KeeperDeps {
 /** What is done with the whole of what is known: told, exchanged, tidied, copied, measured. */
 export class KnowledgeKeeper {
   readonly #deps: KeeperDeps;
-  /** When each remote was exchanged with last, and the highest positions that it knew then. */
-  readonly #remotes = new Map<string, { at: number; known: Record<string, bigint>; replica: string }>();
-
   #tidied = 0;
 
   constructor(deps: KeeperDeps) {
@@ -70,7 +69,8 @@ export class KnowledgeKeeper {
       if (item.coldAt !== undefined && item.forgottenAt === undefined) cold += 1;
       if (!ledger.isValid(item.id)) continue;
       items += 1;
-      if (await this.#deps.evidence.changed(replica.read(item.id))) doubtful += 1;
+      const knowledge = ledger.peek(item.id);
+      if (knowledge !== undefined && (await this.#deps.evidence.changed(knowledge))) doubtful += 1;
     }
     const embedder = await this.#deps.embedder();
     const { memoryHits = 0, diskHits = 0, misses = 0 } = embedder?.counts() ?? {};
@@ -96,7 +96,7 @@ export class KnowledgeKeeper {
       },
       vectorStore: vectors?.kind ?? "none",
       replicas: [...ledger.known].map(([name, operations]) => {
-        const remote = [...this.#remotes.values()].find((one) => one.replica === name);
+        const remote = [...this.#deps.exchanger.heard.values()].find((one) => one.replica === name);
         return {
           replica: name === replica.name ? `${name} (this one)` : name,
           operations,
@@ -124,7 +124,7 @@ export class KnowledgeKeeper {
     const held = heldBecause(item, {
       now,
       unsynchronised: this.#unsynchronised(replica.ledger, id),
-      cited: this.#cited(replica.ledger, id),
+      cited: citedIn(replica.ledger).has(id),
     });
     const { grace_days: grace } = this.settings();
     const fate = fateOf(knowledge, worth.score, held, { grace, least: GLOBAL_RETENTION.leastWorth });
@@ -142,6 +142,7 @@ export class KnowledgeKeeper {
       .toSorted((x, y) => x.score - y.score);
     let over = scored.length - this.settings().max_items;
     const leaving = new Map<string, string>();
+    const cited = citedIn(replica.ledger);
     for (const { item, score } of scored) {
       const old = score < GLOBAL_RETENTION.leastWorth && now - writtenAt(presentPut(item)) > GLOBAL_RETENTION.minAgeMs;
       if (!old && over <= 0) break;
@@ -149,7 +150,7 @@ export class KnowledgeKeeper {
         heldBecause(item, {
           now,
           unsynchronised: this.#unsynchronised(replica.ledger, item.id),
-          cited: this.#cited(replica.ledger, item.id),
+          cited: cited.has(item.id),
         }) !== ""
       )
         continue;
@@ -181,7 +182,7 @@ export class KnowledgeKeeper {
   /** Exchanges with one address, or with all that are configured. What is away is told when it was asked for by name, else passed over. */
   async synchronise(address: string): Promise<SyncKnowledgeResponse> {
     const { remotes, remote_token: token } = this.settings();
-    const addresses = address === "" ? remotes.split(/[\s,]+/).filter((one) => one !== "") : [address];
+    const addresses = address === "" ? addressesIn(remotes) : [address];
     if (addresses.length === 0) {
       throw new GuildError("failed_precondition", "no other Guildhall is known", { remedy: "set knowledge.remotes, or name its address" });
     }
@@ -190,15 +191,9 @@ export class KnowledgeKeeper {
     const failures: unknown[] = [];
     for (const one of addresses) {
       try {
-        const done = await replica.synchronise(async (request) => {
-          const answer = await askRemote(one, token, request);
-          this.#remotes.set(one, { at: this.#deps.clock.now().getTime(), known: answer.known, replica: answer.replica });
-          return answer;
-        });
+        const done = await this.#deps.exchanger.once(remoteAt(one, token));
         sent += done.sent;
         received += done.received;
-        const remote = this.#remotes.get(one);
-        if (remote !== undefined) remote.known = Object.fromEntries(replica.ledger.known);
       } catch (error) {
         failures.push(error);
         this.#deps.journal.warn(`knowledge: ${one}: ${GuildError.from(error).line}`);
@@ -267,20 +262,21 @@ export class KnowledgeKeeper {
   #unsynchronised(ledger: Ledger, id: string): boolean {
     if (this.settings().remotes === "") return false;
     const item = ledger.item(id);
-    const known = [...this.#remotes.values()].map((one) => one.known);
+    const known = [...this.#deps.exchanger.heard.values()].map((one) => one.known);
     return (item?.puts ?? []).some((put) => !known.some((one) => put.seq <= (one[put.replica] ?? 0n)));
   }
+}
 
-  /** Another valid item names it. */
-  #cited(ledger: Ledger, id: string): boolean {
-    for (const item of ledger.items()) {
-      if (item.id === id) continue;
-      const knowledge = ledger.peek(item.id);
-      if (knowledge?.text.includes(id) === true || knowledge?.evidence.some(({ kind }) => kind.case === "url" && kind.value.includes(id)))
-        return true;
-    }
-    return false;
+/** Items that others name, in their text or as a page that they rest on. */
+function citedIn(ledger: Ledger): Set<string> {
+  const cited = new Set<string>();
+  for (const { id } of ledger.items()) {
+    const knowledge = ledger.peek(id);
+    const pages = (knowledge?.evidence ?? []).flatMap(({ kind }) => (kind.case === "url" ? [kind.value] : []));
+    for (const text of [knowledge?.text ?? "", ...pages])
+      for (const [name] of text.matchAll(/kno_[0-9A-Za-z]+/g)) if (name !== id) cited.add(name);
   }
+  return cited;
 }
 
 function fateOf(knowledge: Knowledge, score: number, held: string, policy: { grace: number; least: number }): string {

@@ -7,24 +7,43 @@ import {
   ExchangeOperationsResponseSchema,
 } from "@guildhall/protocol";
 
-const TIMEOUT_MS = 30_000;
+import type { Remote } from "./exchanger.ts";
 
-/** Asks another Guildhall over the Connect protocol (https://connectrpc.com/docs/protocol). Throws `unavailable` when it is away, and what it refuses with. */
-export async function askRemote(address: string, token: string, request: ExchangeOperationsRequest): Promise<ExchangeOperationsResponse> {
+/** Addresses of a setting, with spaces or commas between. */
+export function addressesIn(setting: string): string[] {
+  return setting.split(/[\s,]+/).filter((one) => one !== "");
+}
+
+/** Another Guildhall by its address, over the Connect protocol (https://connectrpc.com/docs/protocol). */
+export function remoteAt(address: string, token: string): Remote {
+  return { name: address, ask: (request, options) => ask(address, token, request, options) };
+}
+
+/** Throws `unavailable` when it is away, and what it refuses with. */
+async function ask(
+  address: string,
+  token: string,
+  request: ExchangeOperationsRequest,
+  { timeoutMs, waitMs, signal }: { timeoutMs: number; waitMs: number; signal?: AbortSignal },
+): Promise<ExchangeOperationsResponse> {
+  const over = AbortSignal.timeout(timeoutMs);
   const base = /^https?:\/\//.test(address) ? address : `http://${address}`;
   const url = `${base.replace(/\/+$/, "")}/guildhall.v1.KnowledgeService/ExchangeOperations`;
   let response: Response;
+  let body: Uint8Array;
   try {
     response = await fetch(url, {
       method: "POST",
       headers: {
         "content-type": "application/proto",
         "connect-protocol-version": "1",
+        ...(waitMs === 0 ? {} : { prefer: `wait=${Math.ceil(waitMs / 1_000)}` }),
         ...(token === "" ? {} : { authorization: `Bearer ${token}` }),
       },
       body: toBinary(ExchangeOperationsRequestSchema, request),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: signal === undefined ? over : AbortSignal.any([over, signal]),
     });
+    body = new Uint8Array(await response.arrayBuffer());
   } catch (error) {
     throw new GuildError("unavailable", "the other Guildhall does not answer", {
       subject: address,
@@ -32,7 +51,6 @@ export async function askRemote(address: string, token: string, request: Exchang
       cause: error,
     });
   }
-  const body = new Uint8Array(await response.arrayBuffer());
   if (response.ok) return fromBinary(ExchangeOperationsResponseSchema, body);
   const said = new TextDecoder().decode(body).slice(0, 300);
   const code = response.status === 401 || response.status === 403 ? "unauthenticated" : "failed_precondition";

@@ -67,7 +67,7 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
       return { item: await (await replica()).revert(id, version, actor) };
     },
     async forgetKnowledge({ id, reason }) {
-      return { restorableUntil: timestampFromMs(await (await replica()).forget(id, { actor, reason })) };
+      return { restorableUntil: timestampFromMs(await knowledge.forget(id, { actor, reason })) };
     },
     async restoreKnowledge({ id }) {
       return { item: await (await replica()).restore(id, actor) };
@@ -86,8 +86,10 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
     async syncKnowledge({ remote }) {
       return await keeper.synchronise(remote);
     },
-    async exchangeOperations(request) {
-      return await (await replica()).exchange(request);
+    async exchangeOperations(request, context) {
+      // Whoever wants to hear of news as soon as there are any says how long it waits (RFC 7240).
+      const [, seconds = "0"] = /\bwait=(\d{1,3})\b/.exec(context.requestHeader.get("prefer") ?? "") ?? [];
+      return await (await replica()).exchange(request, { waitMs: Number(seconds) * 1_000, signal: context.signal });
     },
     async listConflicts({ withResolved }) {
       const place = await replica();

@@ -2,8 +2,8 @@ import type { DescMessage, DescMethodStreaming, DescMethodUnary, DescService, Me
 import type { ConnectRouter, HandlerContext, ServiceImpl, Transport } from "@connectrpc/connect";
 
 /**
- * Serves `service` by handing every call on: messages, deadline and cancellation go along, statuses come back with their details. Credentials of
- * the caller do not: the transport shows its own.
+ * Serves `service` by handing every call on: messages, deadline and cancellation go along, statuses come back with their details; so does what
+ * the caller prefers (how long it would wait). Its credentials do not: the transport shows its own.
  */
 export function forwardService(router: ConnectRouter, service: DescService, transport: Transport): void {
   const methods = service.methods.map((method) => {
@@ -36,7 +36,9 @@ export function forwardService(router: ConnectRouter, service: DescService, tran
 }
 
 async function once(transport: Transport, method: DescMethodUnary, request: MessageShape<DescMessage>, context: HandlerContext) {
-  return (await transport.unary(method, context.signal, context.timeoutMs(), undefined, request)).message;
+  const prefer = context.requestHeader.get("prefer");
+  const header = prefer === null ? undefined : { prefer };
+  return (await transport.unary(method, context.signal, context.timeoutMs(), header, request)).message;
 }
 
 async function* many(

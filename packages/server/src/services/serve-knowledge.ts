@@ -16,7 +16,7 @@ import { TENANT } from "../sessions/session-desk.ts";
 export async function serveKnowledge(
   { paths, log, env }: DaemonOptions,
   settings: () => Settings,
-): Promise<{ routes(router: ConnectRouter): void; end(): Promise<void> }> {
+): Promise<{ routes(router: ConnectRouter): void; begin(): void; end(): Promise<void> }> {
   const { openStorage, storagePlace } = await import("../storage/index.ts");
   const storage = await openStorage(storagePlace(paths, settings()));
   const clock = systemClock();
@@ -40,6 +40,7 @@ export async function serveKnowledge(
   return {
     routes: (router) =>
       void router.service(KnowledgeService, knowledgeService({ knowledge: knowledge.global, keeper: knowledge.keeper, actor: person })),
+    begin: () => knowledge.start(),
     async end() {
       await knowledge.close();
       await storage.close();
