@@ -26,7 +26,7 @@ const replica = await Replica.open({
   strategy: () => ConflictStrategy.KEEP_BOTH,
   changed: (ids) => place.search?.changed(ids),
 });
-const search = new GlobalSearch({ ledger: replica.ledger, clock });
+const search = await GlobalSearch.open({ ledger: replica.ledger, clock });
 place.search = search;
 
 const letters = (at: number): string => `${"bcdfghklmnpr".charAt(at % 12)}${"aeiou".charAt(at % 5)}${"stvz".charAt(at % 4)}`;
