@@ -5,8 +5,11 @@ import { totalmem } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { startFakeModelServer } from "@guildhall/core/testing";
+import { WorkerService } from "@guildhall/protocol/internal";
 
+import { openPeer } from "../../packages/server/src/rpc/peer.ts";
 import { repository } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 import { pause, pidOf, type Service, ServiceSystem } from "./system.ts";
@@ -156,6 +159,26 @@ describe("five services as processes of their own", () => {
     await bad(/cannot listen: .*EADDRINUSE/, "serve", "models", "--listen", models.address);
     await bad(/plain text is served on loopback only/, "serve", "models", "--listen", "0.0.0.0:0");
     await bad(/plain text leaves this machine/, "serve", "worker", "--join", "192.0.2.1:7401");
+  });
+
+  it("refuse with a typed status a worker that is too old, and a request that is too large", async () => {
+    const peer = openPeer(orchestrator.address, { token: system.token });
+    const hello = { workerId: "wrk_old", version: "0.0.1", protocolMin: 0, protocolMax: 0 };
+    const said = (async function* () {
+      yield { kind: { case: "hello" as const, value: hello } };
+    })();
+    const joining = async () => {
+      for await (const answer of createClient(WorkerService, peer.transport).join(said)) assert.fail(`it was welcome: ${answer.kind.case}`);
+    };
+    await assert.rejects(joining, (error) => {
+      const { code, rawMessage } = ConnectError.from(error);
+      return code === Code.FailedPrecondition && /the worker is too old: it speaks protocol 0 to 0, here is \d+/.test(rawMessage);
+    });
+    peer.close();
+    const workers = await system.workers(2);
+    assert.ok(!workers.includes("wrk_old"));
+    const large = { tasks: [{ goal: "x".repeat(65 << 20) }] };
+    await assert.rejects(system.call("TaskService/SubmitTasks", large), /resource_exhausted/);
   });
 
   it("share the pool out by organisation, and hold what runs of a project at once to its limit", async () => {
