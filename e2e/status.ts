@@ -12,7 +12,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   A2: { works: "partly", missing: "upgrades one at a time under load, shown with two versions" },
   A3: { works: "partly", missing: "autoscaling in a cluster was never run in one" },
   A4: { works: "partly", missing: "sessions are not moved when the load changes" },
-  A5: { works: "partly", missing: "disk; limits of tenants" },
+  A5: { works: "partly", missing: "limits of money and tasks by tenant are those of organisations; a deployment has one tenant" },
   A6: { works: "partly", missing: "partitions of the network but for lines that are cut; clocks that jump" },
   A7: { works: "partly", missing: "a cluster: the chart is rendered and checked, and was never installed in one" },
   B1: {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -202,6 +202,19 @@ describe("five services as processes of their own", () => {
     const [first, second, third] = times.toSorted((x, y) => x[0] - y[0]);
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
     assert.ok(first[1] <= second[0] && second[1] <= third[0], "one after the other");
+  });
+
+  it("hold a task to the disk that it asked for", async () => {
+    verifies("A5");
+    const call = (tool: string, args: object) => `      - { tool: ${tool}, args: ${JSON.stringify(args)} }\n`;
+    const fill = `  - say: filling\n    calls:\n${call("bash", { command: "exec head -c 3000000000 /dev/zero > large" })}`;
+    const done = `  - say: done\n    calls:\n${call("finish", { done: true, summary: "all is done" })}`;
+    const file = system.home.write("disk.yaml", `steps:\n${fill}${done}`);
+    const here = workspace("disk");
+    const id = await submit("fill it", "--workspace", here, "--model", `scripted:${file}`, "--yes", "--disk", "64");
+    const { session } = await system.task(id, ({ state }) => state === "succeeded");
+    assert.match(JSON.stringify(await system.events(String(session))), /disk limit/);
+    assert.ok(statSync(join(here, "large")).size < 3_000_000_000);
   });
 
   it("hold a project's budget over all workers", async () => {

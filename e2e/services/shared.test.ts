@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { repository } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 import { temporaryDatabase, type TemporaryDatabase } from "./database.ts";
-import { type EventLine, pidOf, type Service, ServiceSystem } from "./system.ts";
+import { type EventLine, pause, pidOf, type Service, ServiceSystem } from "./system.ts";
 
 /** Two orchestrators over one database and no common disk, a worker at each, and knowledge beside them. */
 describe("two orchestrators", () => {
@@ -26,7 +26,8 @@ describe("two orchestrators", () => {
       ["worker-2", `${two},${one}`],
     ] as const)
       await system.start(name, ["worker"], { join, env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SLOTS: "1" } });
-    for (const { address } of orchestrators) await system.workers(1, address);
+    // Each of them shows both workers, wherever they have joined.
+    for (const { address } of orchestrators) await system.workers(2, address);
   });
   after(async () => {
     await system.close();
@@ -48,6 +49,32 @@ describe("two orchestrators", () => {
       if (seen.some((event) => "turnEnded" in event)) return seen;
     }
   };
+
+  it("show, count and drain the workers of both", async () => {
+    const [one, two] = orchestrators;
+    assert.ok(one !== undefined && two !== undefined);
+    const workers = async (address: string) =>
+      ((await system.call("PoolService/ListWorkers", {}, address)) as { workers: Array<Record<string, unknown>> }).workers;
+    const elsewhere = (await workers(one.address)).find(({ orchestratorId = "" }) => orchestratorId !== "");
+    assert.ok(elsewhere !== undefined, "one of the two has joined the other orchestrator");
+    const there = (await workers(two.address)).find(({ id }) => id === elsewhere["id"]);
+    assert.equal(there?.["orchestratorId"] ?? "", "", "where it has joined it is its own");
+    const leaving = await system.start("worker-3", ["worker"], { join: two.address, env: { GUILD_WORKERS_SLOTS: "1" } });
+    const ids = await system.workers(3, one.address);
+    const third = ids.find((id) => leaving.errors.includes(id)) ?? "";
+    const { code, stderr } = await system.guild(["pool", "drain", third]);
+    assert.equal(code, 0, stderr);
+    for (;;) {
+      const drained = (await workers(two.address)).find(({ id }) => id === third);
+      if (drained === undefined || drained["draining"] === true) break;
+      await pause(200);
+    }
+    const unknown = await system.guild(["pool", "drain", "wrk_nobody"]);
+    assert.match(unknown.stderr, /there is no worker wrk_nobody/);
+    leaving.child.kill("SIGTERM");
+    await leaving.ended;
+    for (const { address } of orchestrators) await system.workers(2, address);
+  });
 
   it("share tasks, and tell all who watch the same, in one order; one dies and the other goes on", async () => {
     verifies("A6");

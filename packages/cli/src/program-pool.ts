@@ -87,6 +87,7 @@ function addTasks(program: Command, context: Context, run: Run): void {
     .option("--project <path>", "project whose budget it counts against: org/project")
     .option("--cpu <n>", "CPU cores", amount)
     .option("--memory <mib>", "memory, MiB", amount)
+    .option("--disk <mib>", "what it may add to the file system of its workspace, MiB", amount)
     .option("--role <name>", "role that the worker must serve")
     .option("--label <k=v>", "label that the worker must have; may be repeated", collect, [])
     .option("--attempts <n>", "workers that may be lost before it fails (default: 3)", amount)

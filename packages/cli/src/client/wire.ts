@@ -232,6 +232,13 @@ function fromStatusJson({ code, message = "", details = [] }: StatusJson): Guild
 }
 
 function wentAway(cause?: unknown): GuildError {
+  const { code = "", message = "" } = (cause ?? {}) as { code?: string; message?: string };
+  if (/CERT|TLS|ISSUER|SELF_SIGNED/.test(code)) {
+    return new GuildError("permission_denied", `the gateway's certificate is not accepted: ${message}`, {
+      remedy: "name its authority with GUILD_GATEWAY_CA, and reach it by a name that is in the certificate",
+      cause,
+    });
+  }
   return new GuildError("unavailable", "the daemon went away", {
     remedy: "run the command again",
     ...(cause === undefined ? {} : { cause }),

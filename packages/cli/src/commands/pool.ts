@@ -1,4 +1,4 @@
-import type { Budget, BudgetAmounts, Worker } from "@guildhall/protocol";
+import type { Budget, BudgetAmounts, Share, Worker } from "@guildhall/protocol";
 
 import type { Context } from "../client/context.ts";
 import { exitCode } from "../exit.ts";
@@ -31,18 +31,24 @@ export function listWorkers(context: Context, options: JsonOption): Promise<numb
         `load ${Math.round(worker.load * 100)} %`,
         ...(worker.draining ? ["draining"] : []),
         ...(worker.local ? ["in the daemon"] : []),
+        ...(worker.orchestratorId === "" ? [] : [`joined ${worker.orchestratorId}`]),
         ...labels,
       ];
       context.stdout.write(`${style.bold(worker.id)}  ${facts.join(" · ")}\n`);
       if (worker.taskIds.length > 0) context.stdout.write(`  ${style.dim(worker.taskIds.join(" "))}\n`);
     }
-    for (const { organisation, weight, limit, queued: waiting, running: busy } of shares) {
-      const facts = [`share ${weight}`, ...(limit === 0 ? [] : [`${limit} at once at the most`]), `${busy} running`, `${waiting} waiting`];
-      context.stdout.write(`${style.bold(organisation || "(no organisation)")}  ${facts.join(" · ")}\n`);
-    }
+    const weights = shares.reduce((sum, { weight }) => sum + weight, 0);
+    for (const share of shares)
+      context.stdout.write(`${style.bold(share.organisation || "(no organisation)")}  ${shareFacts(share, weights).join(" · ")}\n`);
     context.stdout.write(style.dim(`${workers.length} worker(s), ${running} task(s) running, ${queued} waiting\n`));
     return exitCode.done;
   });
+}
+
+/** What an organisation or project has of the pool: its share among those listed, and what of its limit is used. */
+function shareFacts({ weight, limit, queued, running }: Share, weights: number): string[] {
+  const share = weight === 0 ? [] : [`share ${weight} of ${weights}`];
+  return [...share, limit === 0 ? `${running} running` : `${running} of ${limit} running`, `${queued} waiting`];
 }
 
 /** `guild pool drain`. */
@@ -78,13 +84,17 @@ export function setBudget(
 export function showBudgets(context: Context, path: string | undefined, options: JsonOption): Promise<number> {
   return withConnection(context, async (connection) => {
     const { budgets } = await connection.budgets.listBudgets({ path: path ?? "" });
-    for (const budget of budgets) tellBudget(context, budget, options);
+    const { shares } = budgets.length === 0 ? { shares: [] } : await connection.pool.listWorkers({});
+    for (const budget of budgets) {
+      const share = shares.find(({ organisation }) => organisation === budget.path);
+      tellBudget(context, budget, options, share);
+    }
     if (budgets.length === 0 && options.json !== true) context.stdout.write("no budgets: guild budget set org/project --usd 10\n");
     return exitCode.done;
   });
 }
 
-function tellBudget(context: Context, { path, limits, spent, reserved }: Budget, options: JsonOption): void {
+function tellBudget(context: Context, { path, limits, spent, reserved }: Budget, options: JsonOption, share?: Share): void {
   if (options.json === true) {
     const plain = (amounts: BudgetAmounts | undefined) => ({
       steps: Number(amounts?.steps ?? 0n),
@@ -92,7 +102,7 @@ function tellBudget(context: Context, { path, limits, spent, reserved }: Budget,
       usd: amounts?.costUsd ?? 0,
       seconds: Number(amounts?.seconds ?? 0n),
     });
-    const line = { id: path, type: "budget", limits: plain(limits), spent: plain(spent), reserved: plain(reserved) };
+    const line = { id: path, type: "budget", limits: plain(limits), spent: plain(spent), reserved: plain(reserved), ...tasksOf(share) };
     return void context.stdout.write(`${JSON.stringify(line)}\n`);
   }
   const kinds = [
@@ -106,12 +116,31 @@ function tellBudget(context: Context, { path, limits, spent, reserved }: Budget,
     const most = Number(limit ?? 0) === 0 ? "no limit" : String(limit);
     return [`${name} ${used} of ${most}${Number(held ?? 0) === 0 ? "" : ` (${held} held)`}`];
   });
-  context.stdout.write(`${createStyle(context.color).bold(path)}  ${texts.join(" · ") || "no limits"}\n`);
+  const tasks = share === undefined || share.limit === 0 ? [] : [`tasks ${share.running} of ${share.limit} at once`];
+  context.stdout.write(`${createStyle(context.color).bold(path)}  ${[...texts, ...tasks].join(" · ") || "no limits"}\n`);
+}
+
+/** Of a budget's path, where tasks count there. */
+function tasksOf(share: Share | undefined) {
+  return share === undefined ? {} : { tasks: { running: share.running, queued: share.queued, limit: share.limit } };
 }
 
 function workerLine(worker: Worker) {
-  const { id, version, labels, roles, load, draining, taskIds, usedSlots, local } = worker;
+  const { id, version, labels, roles, load, draining, taskIds, usedSlots, local, orchestratorId } = worker;
   const { cpu = 0, memoryBytes = 0n, slots = 0 } = worker.capacity ?? {};
   const capacity = { cpu, memory_bytes: Number(memoryBytes), slots };
-  return { id, type: "worker", version, capacity, labels, roles, load, draining, tasks: taskIds, used_slots: usedSlots, local };
+  return {
+    id,
+    type: "worker",
+    version,
+    capacity,
+    labels,
+    roles,
+    load,
+    draining,
+    tasks: taskIds,
+    used_slots: usedSlots,
+    local,
+    orchestrator: orchestratorId,
+  };
 }

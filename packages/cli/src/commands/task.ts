@@ -33,6 +33,7 @@ export interface TaskOptions {
   project?: string;
   cpu?: number;
   memory?: number;
+  disk?: number;
   role?: string;
   label?: string[];
   attempts?: number;
@@ -135,7 +136,7 @@ function specOf(context: Context, task: GraphTask) {
     approvalPolicy: task.yes === true ? "never" : "",
     priority: task.priority ?? 50,
     project: task.project ?? "",
-    needs: { cpu: task.cpu ?? 0, memoryBytes: BigInt(Math.round((task.memory ?? 0) * 2 ** 20)), role: task.role ?? "", labels },
+    needs: { cpu: task.cpu ?? 0, memoryBytes: mebibytes(task.memory), diskBytes: mebibytes(task.disk), role: task.role ?? "", labels },
     dependencies: (task.after ?? []).map((one) => {
       const { task: on, on_failure = "fail" } = typeof one === "string" ? { task: one } : one;
       return { on, onFailure: policies[on_failure] };
@@ -220,4 +221,8 @@ function facts(task: Task): Array<[string, string]> {
     ["after", (spec?.dependencies ?? []).map(({ on }) => on).join(", ")],
   ];
   return all.filter(([, value]) => value !== "");
+}
+
+function mebibytes(count = 0): bigint {
+  return BigInt(Math.round(count * 2 ** 20));
 }

@@ -137,6 +137,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     journal,
   });
   const actor = `person:${userName(options.uid)}`;
+  const seams = options.seams ?? {};
   const knowledge = createKnowledge({
     dataDir: paths.data,
     runtimeDir: paths.runtime,
@@ -151,6 +152,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     settings: () => settings().knowledge,
     keys: () => settings().keys,
     model: knowledgeModel({ models: () => openModels(), settings }),
+    remote: seams.knowledge,
   });
   const sandboxes = createSandboxes({ settings, dataDir: paths.data, tell: (line) => journal.info(line) });
   const environments = new Environments({
@@ -182,7 +184,6 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     ],
     journal,
   );
-  const seams = options.seams ?? {};
   const checkpointStores = seams.checkpoints ?? createCheckpointStores(join(paths.data, "checkpoints"), storage.checkpoints);
   const openCheckpointer = async (sandbox: Sandbox, apart = ""): Promise<Checkpointer> => {
     const { createCheckpointer } = await import("@guildhall/sandbox");
@@ -265,6 +266,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     ...seams,
     tenant: TENANT,
     store: storage.tasks,
+    workers: storage.workers,
     log,
     ids,
     clock,

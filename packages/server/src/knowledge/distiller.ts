@@ -18,7 +18,7 @@ import { tellUse } from "./tell-use.ts";
 export interface DistillerDeps {
   tenant: string;
   log: Pick<EventLog, "read" | "listSessions">;
-  knowledge: GlobalKnowledge;
+  knowledge: Pick<GlobalKnowledge, "add" | "project" | "redactor">;
   journal: Log;
   settings(): Settings["knowledge"];
   /** Resolves when no session works. */

@@ -19,6 +19,7 @@ import type { KnowledgeModel } from "./knowledge-model.ts";
 import { memoryPart } from "./memory-part.ts";
 import { Quiet } from "./quiet.ts";
 import { formerIndex } from "./re-embedding.ts";
+import type { RemoteKnowledge } from "./remote-knowledge.ts";
 import { addressesIn, remoteAt } from "./remotes.ts";
 import { openSessionVectors } from "./session-vectors.ts";
 import { knowledgeSource } from "./source.ts";
@@ -40,6 +41,8 @@ export interface KnowledgeOptions {
   keys(): Readonly<Record<string, string>>;
   /** Writes lessons and judges contradictions; without a name rules do. */
   model: KnowledgeModel;
+  /** Where what is shared is, if not here. */
+  remote?: RemoteKnowledge | undefined;
 }
 
 /** What a daemon knows: one embedder for all its sessions, each session's memory, and what is shared. Nothing is opened before it is used. */
@@ -65,7 +68,7 @@ const AGAIN_MS = 60_000;
 const TIDY_MS = 60 * 60_000;
 
 export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
-  const { dataDir, tenant, clock, journal, border, settings } = options;
+  const { dataDir, tenant, clock, journal, border, settings, remote } = options;
   let opening: Promise<OpenedEmbedder | undefined> | undefined;
   let triedAt = -Infinity;
   // Without one, search is by words; it is tried again with the next session, but not for each of many.
@@ -122,14 +125,14 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
   const distiller = new Distiller({
     tenant,
     log: options.log,
-    knowledge: global,
+    knowledge: remote === undefined ? global : { ...remote.distilled, redactor: () => global.redactor() },
     journal,
     settings,
     quiet: () => quiet.wait(closed.signal),
     model: options.model,
     signal: closed.signal,
     markFile: join(dataDir, "knowledge", "distilled"),
-    distilled: () => keeper.tidyDaily(),
+    distilled: () => (remote === undefined ? keeper.tidyDaily() : Promise.resolve()),
   });
   let tidying: NodeJS.Timeout | undefined;
   return {
@@ -145,7 +148,7 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
         shared.busy();
       },
       quiet,
-      sources: (place) => [knowledgeSource({ ...options, global }, place)],
+      sources: (place) => [remote?.source(place, options) ?? knowledgeSource({ ...options, global }, place)],
       ended: (session, workspace) => distiller.later(session, workspace, clock.now().getTime()),
     }),
     start() {

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { type KnowledgeSource, projectName } from "@guildhall/core";
+import { type KnowledgeSource, projectName, type Recollection } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
-import { FeedbackKind, KnowledgeState, ScopeSchema } from "@guildhall/protocol";
+import { FeedbackKind, type Knowledge, KnowledgeState, ScopeSchema } from "@guildhall/protocol";
 
 import type { PartPlace } from "../parts/session-parts.ts";
 import { type GlobalKnowledge, visibleScopes } from "./global.ts";
@@ -30,12 +30,14 @@ export function knowledgeSource(deps: SourceDeps, place: PartPlace): KnowledgeSo
       for (const id of fresh) shown.add(id);
       // Not waited for: it changes nothing of this answer, and what fails of it is only a count.
       if (session !== "") replica.feedback(fresh, FeedbackKind.RETRIEVED, { actor: "system", ...asker }).catch(() => undefined);
-      return found.flatMap(({ item, score }) => {
-        if (item === undefined) return [];
-        const doubt = item.state === KnowledgeState.DOUBTFUL ? ", doubtful: what it rests on has changed" : "";
-        const text = item.title === "" ? item.text : `${item.title}: ${item.text}`;
-        return [{ id: item.id, text, source: `known${doubt}`, score }];
-      });
+      return found.flatMap(({ item, score }) => (item === undefined ? [] : [knownPiece(item, score)]));
     },
   };
+}
+
+/** A fact as a session's memory tells it. */
+export function knownPiece(item: Knowledge, score: number): Recollection {
+  const doubt = item.state === KnowledgeState.DOUBTFUL ? ", doubtful: what it rests on has changed" : "";
+  const text = item.title === "" ? item.text : `${item.title}: ${item.text}`;
+  return { id: item.id, text, source: `known${doubt}`, score };
 }

@@ -20,6 +20,7 @@ import { type Offer, WorkerService } from "@guildhall/protocol/internal";
 import type { Log } from "../daemon/log.ts";
 import type { SessionDesk } from "../sessions/session-desk.ts";
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
+import type { WorkerRows } from "../storage/worker-rows.ts";
 import type { DeltaHub } from "../worker/deltas.ts";
 import type { SessionHost, SessionRunner } from "../worker/session-host.ts";
 import { checkWorkspace } from "../worker/workspace.ts";
@@ -36,6 +37,8 @@ import { WorkerAgent } from "./worker-agent.ts";
 export interface PoolDeps {
   tenant: string;
   store: TaskStore;
+  /** Of all orchestrators that share the database. */
+  workers: WorkerRows;
   log: EventLog;
   ids: Ids;
   clock: Clock;
@@ -201,6 +204,7 @@ function grantOf({ needs }: Offer): SandboxLimits {
   return {
     ...(needs === undefined || needs.cpu === 0 ? {} : { cpus: needs.cpu }),
     ...(needs === undefined || needs.memoryBytes === 0n ? {} : { memoryBytes: Number(needs.memoryBytes) }),
+    ...(needs === undefined || needs.diskBytes === 0n ? {} : { diskBytes: Number(needs.diskBytes) }),
   };
 }
 

@@ -1,40 +1,24 @@
-import { type Clock, type EventLog, GuildError, type Ids, type NewSession } from "@guildhall/core";
+import { GuildError, type NewSession } from "@guildhall/core";
 import { decide, TaskQueue, type Worker as PoolWorker } from "@guildhall/orchestrator";
-import { type TaskSpec, TaskState } from "@guildhall/protocol";
+import { type TaskSpec, TaskState, type Worker } from "@guildhall/protocol";
 import type { Hello, JoinRequest, RunOver } from "@guildhall/protocol/internal";
 
-import type { Log } from "../daemon/log.ts";
-import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
+import type { TaskRecord } from "../storage/task-store.ts";
 import { cancelSessions } from "./cancel-sessions.ts";
 import { closeTurn } from "./close-turn.ts";
-import { DeltaRelay, type DeltaRelayHub } from "./delta-relay.ts";
+import { DeltaRelay } from "./delta-relay.ts";
+import { describeWorker } from "./describe-worker.ts";
+import type { DispatcherDeps } from "./dispatcher-deps.ts";
 import { endDelivery } from "./end-delivery.ts";
 import { expire } from "./expire.ts";
 import { GraphKeeper } from "./graph-keeper.ts";
 import { offerOf } from "./offer-of.ts";
 import { asSchedulerWorker, checkHello, type Member, newMember, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
+import { Roster } from "./roster.ts";
 import { asQueued, asRunning, compareRows, givenAway, overdue, POLICY, type Running } from "./running-task.ts";
-import { describeShares, policyOf, type Shares } from "./shares.ts";
+import { describeShares, policyOf } from "./shares.ts";
 import { checkPossible, sharedPath } from "./task-terms.ts";
-
-export interface DispatcherDeps {
-  tenant: string;
-  store: TaskStore;
-  log: EventLog;
-  ids: Ids;
-  clock: Clock;
-  journal: Log;
-  /** The session of a task that has none yet: checked, not stored. */
-  draft(task: TaskRecord): Promise<NewSession>;
-  /** Other orchestrators may change the rows too. */
-  shared: boolean;
-  /** Called when there is work; the result when there is none. */
-  busy(): () => void;
-  shares(): Shares;
-  deltas: DeltaRelayHub;
-  times?: PoolTimes;
-}
 
 /**
  * Brings tasks and workers together. What it decides is `decide`'s; what it knows of tasks is a copy of their rows, and a row changes only where
@@ -55,6 +39,8 @@ export class Dispatcher {
   #deciding: NodeJS.Immediate | undefined;
   #rest: (() => void) | undefined;
   readonly id: string;
+  /** Of a shared database. */
+  readonly roster: Roster | undefined;
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
@@ -62,6 +48,7 @@ export class Dispatcher {
     this.#graphs = new GraphKeeper(deps.tenant, deps.store);
     this.#deltas = new DeltaRelay(deps.deltas, (session) => this.#workerOf(session));
     this.id = deps.ids.next("wrk");
+    this.roster = deps.shared && deps.workers !== undefined ? new Roster(deps.workers, { tenant: deps.tenant, owner: this.id }) : undefined;
   }
 
   /** Takes up what is stored. */
@@ -78,10 +65,20 @@ export class Dispatcher {
     return this.#members;
   }
 
-  get counts() {
-    const running = [...this.#running.values()].map(({ task }) => task);
+  /** Those of {@link members}, with what they work on. */
+  get workers(): Worker[] {
+    return [...this.#members.values()].map((member) => describeWorker(member, this.tasksOf(member.id)));
+  }
+
+  get counts(): { queued: number; running: number } {
+    return { queued: this.#waiting.size, running: this.#running.size };
+  }
+
+  /** Of all orchestrators that share the database, as of the last look. */
+  get everywhere() {
+    const running = [...this.#running.values(), ...(this.roster?.elsewhere ?? [])].map(({ task }) => task);
     const shares = describeShares(this.#deps.shares(), this.#waiting.values(), running);
-    return { queued: this.#waiting.size, running: this.#running.size, shares };
+    return { queued: this.#waiting.size, running: running.length, shares };
   }
 
   /** Tasks that a worker works on. */
@@ -140,8 +137,10 @@ export class Dispatcher {
     return task;
   }
 
-  drain(worker: string): void {
+  /** Throws `not_found`. One that has joined another orchestrator is drained by that one, within seconds. */
+  async drain(worker: string): Promise<void> {
     const member = this.#members.get(worker);
+    if (member === undefined && (await this.roster?.drain(worker)) === true) return;
     if (member === undefined)
       throw new GuildError("not_found", `there is no worker ${worker}`, { subject: worker, remedy: "guild pool list shows them" });
     member.draining = true;
@@ -262,7 +261,7 @@ export class Dispatcher {
   }
 
   #decide(): void {
-    const running = [...this.#running.values()].map(asRunning);
+    const running = [...this.#running.values(), ...(this.roster?.elsewhere ?? [])].map(asRunning);
     const policy = policyOf(POLICY, this.#deps.shares(), this.#waiting.values());
     const { placements, preemptions } = decide(this.#queue, this.#workers(), running, policy);
     for (const { task, worker } of placements) {
@@ -389,6 +388,8 @@ export class Dispatcher {
       if (!this.#running.has(task.id)) await this.#release(task, "its orchestrator was lost", true, "abandoned");
     if (!shared) return;
     const open = await store.open(tenant);
+    this.roster?.look(open.filter(({ id }) => !this.#running.has(id)));
+    for (const id of (await this.roster?.tell(this.workers)) ?? []) if (this.#members.get(id)?.draining === false) await this.drain(id);
     const { taken, left } = compareRows(open, this.#waiting, this.#running);
     for (const task of left) this.#enqueue(task);
     for (const id of taken) this.#dequeue(id);

@@ -9,7 +9,6 @@ import {
   type PoolService,
   type TaskSchema,
   type TaskService,
-  type WorkerSchema,
 } from "@guildhall/protocol";
 import type { JoinRequest, LedgerService, WorkerService } from "@guildhall/protocol/internal";
 
@@ -17,7 +16,7 @@ import type { BudgetLedger, BudgetRecord } from "../storage/budget-ledger.ts";
 import type { TaskRecord } from "../storage/task-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { createOutbox } from "./outbox.ts";
-import type { Member, ToWorker } from "./pool-members.ts";
+import type { ToWorker } from "./pool-members.ts";
 import type { TaskDesk } from "./task-desk.ts";
 
 /** Work that waits for a worker. */
@@ -40,10 +39,11 @@ export function poolService(open: () => Promise<Dispatcher>): ServiceImpl<typeof
   return {
     async listWorkers() {
       const pool = await open();
-      return { ...pool.counts, workers: [...pool.members.values()].map((member) => toWorker(member, pool.tasksOf(member.id))) };
+      const others = (await pool.roster?.others(pool.members)) ?? [];
+      return { ...pool.everywhere, workers: [...pool.workers, ...others] };
     },
     async drainWorker({ workerId }) {
-      (await open()).drain(workerId);
+      await (await open()).drain(workerId);
       return {};
     },
   };
@@ -117,24 +117,6 @@ function toTask(task: TaskRecord): MessageInitShape<typeof TaskSchema> {
     submitted: timestampFromDate(task.submitted),
     ...(task.started === undefined ? {} : { started: timestampFromDate(task.started) }),
     ...(task.ended === undefined ? {} : { ended: timestampFromDate(task.ended) }),
-  };
-}
-
-function toWorker(member: Member, tasks: TaskRecord[]): MessageInitShape<typeof WorkerSchema> {
-  const { capacity, version, labels, roles, environmentKinds } = member.hello;
-  return {
-    id: member.id,
-    version,
-    labels,
-    roles,
-    environmentKinds,
-    load: member.load,
-    draining: member.draining,
-    taskIds: tasks.map(({ id }) => id),
-    usedSlots: tasks.reduce((sum, { spec }) => sum + (spec.needs?.slots || 1), 0),
-    joined: timestampFromDate(member.joined),
-    local: member.local,
-    ...(capacity === undefined ? {} : { capacity }),
   };
 }
 

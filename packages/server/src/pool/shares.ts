@@ -43,22 +43,30 @@ export function policyOf(
   return { ...base, weights, groupLimits };
 }
 
-/** What `guild pool` says of it: every organisation that has a share, a limit or tasks. */
+/** What `guild pool` says of it: every organisation that has a share, a limit or tasks, and every project that has a limit. */
 export function describeShares({ weights, limits }: Shares, waiting: Iterable<TaskRecord>, running: Iterable<TaskRecord>) {
   const count = (tasks: Iterable<TaskRecord>): Map<string, number> => {
     const counts = new Map<string, number>();
-    for (const { spec } of tasks) counts.set(organisationOf(spec), (counts.get(organisationOf(spec)) ?? 0) + 1);
+    for (const { spec } of tasks)
+      for (const name of countedIn(spec))
+        if (!name.includes("/") || limits[name] !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
     return counts;
   };
   const [queued, busy] = [count(waiting), count(running)];
   const names = new Set([...Object.keys(weights), ...Object.keys(limits), ...queued.keys(), ...busy.keys()]);
   return [...names].toSorted().map((organisation) => ({
     organisation,
-    weight: weights[organisation] ?? 1,
+    weight: organisation.includes("/") ? 0 : (weights[organisation] ?? 1),
     limit: limits[organisation] ?? 0,
     queued: queued.get(organisation) ?? 0,
     running: busy.get(organisation) ?? 0,
   }));
+}
+
+/** Its project and all above it. */
+function countedIn({ project }: TaskSpec): string[] {
+  const parts = project.split("/");
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
 }
 
 function parseNumbers(text: string, setting: string, least: number): Record<string, number> {

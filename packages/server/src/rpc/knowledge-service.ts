@@ -10,6 +10,7 @@ import {
   type KnowledgeService,
   KnowledgeState,
   type Operation,
+  ScopeKind,
 } from "@guildhall/protocol";
 
 import type { GlobalKnowledge } from "../knowledge/global.ts";
@@ -29,8 +30,11 @@ const MOST = 100;
 export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceDeps): ServiceImpl<typeof KnowledgeService> {
   const replica = async () => (await knowledge.open()).replica;
   return {
-    async addKnowledge({ items, operationId }) {
-      const added = await knowledge.add(items, { actor, operationId });
+    async addKnowledge({ items, operationId, sessionId }) {
+      const [first] = items;
+      const project = first?.scope?.kind === ScopeKind.PROJECT ? first.scope.id : "";
+      const by = sessionId === "" ? { actor } : { actor: `session:${sessionId}`, session: sessionId, project };
+      const added = await knowledge.add(items, { ...by, operationId });
       return { items: added.items, merged: Object.fromEntries(added.merged) };
     },
     async searchKnowledge(request, context) {

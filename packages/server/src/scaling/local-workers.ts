@@ -133,7 +133,7 @@ export class LocalWorkers {
     for (const worker of idle.slice(0, count)) {
       worker.leaving = true;
       const member = this.#memberOf(worker);
-      if (member !== undefined) dispatcher.drain(member);
+      if (member !== undefined) dispatcher.drain(member).catch((error: unknown) => journal.error(`${worker.name} is not drained`, error));
       journal.info(`${worker.name} is drained: ${this.count} local workers`);
     }
   }

@@ -20,6 +20,7 @@ export function remoteStorage(transport: Transport, peer: string): Storage {
     blobs: remoteBlobs(transport, peer),
     // Only orchestrators look at rows: whatever asks here for them is told so.
     tasks: elsewhere<Storage["tasks"]>(nothing),
+    workers: elsewhere<Storage["workers"]>(nothing),
     knowledge: elsewhere<Storage["knowledge"]>(nothing),
     border: elsewhere<Storage["border"]>(nothing),
     budgets: { ...remoteBudgets(transport, peer), set: nothing, list: nothing },

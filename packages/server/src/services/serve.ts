@@ -16,6 +16,7 @@ import { currentSettings } from "../daemon/current-settings.ts";
 import type { Daemon, DaemonOptions } from "../daemon/daemon.ts";
 import { takeLock } from "../daemon/lock.ts";
 import type { Services, ServicesOptions } from "../daemon/services.ts";
+import { remoteKnowledge } from "../knowledge/remote-knowledge.ts";
 import { openModelProvider } from "../models/open-provider.ts";
 import { modelRouting } from "../models/routing.ts";
 import type { Pool } from "../pool/compose-pool.ts";
@@ -290,16 +291,24 @@ function namesOf(text: string): string[] {
   return text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
 }
 
-async function worker({ options, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer, clock: Clock) {
+async function worker(
+  { options, settings, reach, stop }: Surroundings,
+  orchestrators: [Peer, ...Peer[]],
+  modelsAt: Peer,
+  clock: Clock,
+) {
   const [first, ...others] = orchestrators;
   const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
   const storage = remoteStorage(transport, first.address);
+  // Orchestrators serve it too.
+  const knowledgeAt = settings.services.knowledge === "" ? undefined : reach(settings.services.knowledge);
   const seams: ServiceSeams = {
     role: "worker",
     clock,
     checkpoints: remoteCheckpointStores(transport, first.address),
     models: async () => remoteModels(modelsAt === first ? transport : modelsAt.transport, modelsAt.address),
     budgets: storage.budgets,
+    knowledge: remoteKnowledge(knowledgeAt?.transport ?? transport, knowledgeAt?.address ?? first.address),
     leaseMs: POOL_TIMES.leaseMs,
   };
   const services = await composed({ ...options, addresses: [], storage, schema: 0, busy: () => () => undefined, stop, seams });

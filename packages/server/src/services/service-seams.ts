@@ -2,6 +2,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import type { Budgets, CheckpointStore, Clock, ModelProvider } from "@guildhall/core";
 
 import type { CheckpointStores } from "../daemon/checkpoints.ts";
+import type { RemoteKnowledge } from "../knowledge/remote-knowledge.ts";
 import type { Pool } from "../pool/compose-pool.ts";
 
 /** Where one of several processes differs from the daemon that is everything. */
@@ -13,6 +14,8 @@ export interface ServiceSeams {
   checkpoints?: CheckpointStores;
   models?(): Promise<ModelProvider>;
   budgets?: Budgets;
+  /** Where what is shared between sessions is. */
+  knowledge?: RemoteKnowledge;
   /** Of sandboxes, milliseconds. A session's may be longer: who takes it over has the pool's word for it. */
   leaseMs?: number;
   /** Where credentials of sessions go. */

@@ -198,6 +198,23 @@ export const MIGRATIONS: readonly Migration[] = [
        )`,
     ],
   },
+  {
+    version: 5,
+    // A new table: orchestrators of version 4 tell nothing in it, and show their own workers alone.
+    compatibleFrom: 1,
+    statements: [
+      // owner: the orchestrator that the worker has joined; payload: a guildhall.v1.Worker; drain: somebody asked for it.
+      `CREATE TABLE IF NOT EXISTS guildhall.worker (
+         tenant_id text NOT NULL,
+         worker_id text NOT NULL,
+         owner text NOT NULL,
+         seen_at timestamptz NOT NULL,
+         drain boolean NOT NULL,
+         payload bytea NOT NULL,
+         PRIMARY KEY (tenant_id, worker_id)
+       )`,
+    ],
+  },
 ];
 
 /** The version that this code writes and reads. */

@@ -15,6 +15,7 @@ import { migrate } from "./migrations.ts";
 import { PostgresOperationStore } from "./operation-store.ts";
 import { Postgres } from "./postgres.ts";
 import { TaskStore } from "./task-store.ts";
+import { WorkerRows } from "./worker-rows.ts";
 
 export interface StorageOptions {
   /** Holds everything that must last. */
@@ -36,6 +37,8 @@ export interface Storage {
   /** Git objects of a workspace, where the database holds them. */
   checkpoints?: (workspace: string) => CheckpointStore;
   tasks: TaskStore;
+  /** Of all orchestrators that share it. */
+  workers: WorkerRows;
   budgets: BudgetLedger;
   /** What is known, as operations. */
   knowledge: OperationStore;
@@ -89,6 +92,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     blobs,
     ...(inDatabase ? { checkpoints: (store: string) => new DatabaseCheckpointStore({ database, store }) } : {}),
     tasks,
+    workers: new WorkerRows(database),
     budgets: createBudgetLedger(database, budgetOf),
     knowledge: new PostgresOperationStore(database),
     border: createBorderLog(database),
