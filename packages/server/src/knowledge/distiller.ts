@@ -13,12 +13,13 @@ import type { Log } from "../daemon/log.ts";
 import type { GlobalKnowledge } from "./global.ts";
 import type { KnowledgeModel } from "./knowledge-model.ts";
 import { modelLessons } from "./model-lessons.ts";
-import { tellUse } from "./tell-use.ts";
 
 export interface DistillerDeps {
   tenant: string;
   log: Pick<EventLog, "read" | "listSessions">;
   knowledge: Pick<GlobalKnowledge, "add" | "project" | "redactor">;
+  /** Writes down what a session made of what it was shown, once however often it is told. */
+  tellUse(made: { used: readonly string[]; confirmed: readonly string[] }, session: string, project: string): Promise<void>;
   journal: Log;
   settings(): Settings["knowledge"];
   /** Resolves when no session works. */
@@ -126,7 +127,7 @@ export class Distiller {
     if (items.length > 0) {
       await this.#deps.knowledge.add(items, { actor: `session:${key.session}`, operationId: name, session: key.session, project });
     }
-    await tellUse(this.#deps.knowledge, usedKnowledge(events), key.session, project);
+    await this.#deps.tellUse(usedKnowledge(events), key.session, project);
     this.#done.add(name);
     await this.#deps.distilled();
     return items.length;

@@ -23,6 +23,7 @@ import type { RemoteKnowledge } from "./remote-knowledge.ts";
 import { addressesIn, remoteAt } from "./remotes.ts";
 import { openSessionVectors } from "./session-vectors.ts";
 import { knowledgeSource } from "./source.ts";
+import { tellUse } from "./tell-use.ts";
 
 export interface KnowledgeOptions {
   dataDir: string;
@@ -126,6 +127,7 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
     tenant,
     log: options.log,
     knowledge: remote === undefined ? global : { ...remote.distilled, redactor: () => global.redactor() },
+    tellUse: remote?.tellUse ?? ((made, session, project) => tellUse(global, made, session, project)),
     journal,
     settings,
     quiet: () => quiet.wait(closed.signal),

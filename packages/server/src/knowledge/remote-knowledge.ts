@@ -16,7 +16,11 @@ export interface RemoteKnowledge {
   source(place: PartPlace, about: { person: string; settings(): Settings["knowledge"] }): KnowledgeSource;
   /** Where what a session has learned goes; what may not leave a session is taken out by the service, before anything is stored. */
   readonly distilled: Pick<DistillerDeps["knowledge"], "add" | "project">;
+  readonly tellUse: DistillerDeps["tellUse"];
 }
+
+/** Remembered, so that a session of many turns tells nothing twice. */
+const MOST_TOLD = 10_000;
 
 /** `peer`: the service's address, for errors. */
 export function remoteKnowledge(transport: Transport, peer: string): RemoteKnowledge {
@@ -24,7 +28,20 @@ export function remoteKnowledge(transport: Transport, peer: string): RemoteKnowl
   const failed = (error: unknown): never => {
     throw fromStatus(error, peer);
   };
+  const told = new Set<string>();
   return {
+    async tellUse({ used, confirmed }, sessionId, project) {
+      for (const [kind, all] of [
+        [FeedbackKind.USED, used],
+        [FeedbackKind.CONFIRMED, confirmed],
+      ] as const) {
+        const ids = all.filter((id) => !told.has(`${sessionId} ${kind} ${id}`));
+        if (ids.length === 0) continue;
+        await client.giveFeedback({ ids, kind, sessionId, project }, { timeoutMs: 60_000 }).catch(failed);
+        if (told.size > MOST_TOLD) told.clear();
+        for (const id of ids) told.add(`${sessionId} ${kind} ${id}`);
+      }
+    },
     source(place, { person, settings }) {
       const session = place.session?.session ?? "";
       const project = projectName(place.workspace);
