@@ -108,6 +108,7 @@ describe("what is known, as a whole", () => {
         listSessions: async () => [],
       },
       knowledge,
+      tellUse: async () => undefined,
       journal,
       settings: () => settings,
       quiet: () => Promise.resolve(),

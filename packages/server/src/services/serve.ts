@@ -291,12 +291,7 @@ function namesOf(text: string): string[] {
   return text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
 }
 
-async function worker(
-  { options, settings, reach, stop }: Surroundings,
-  orchestrators: [Peer, ...Peer[]],
-  modelsAt: Peer,
-  clock: Clock,
-) {
+async function worker({ options, settings, reach, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer, clock: Clock) {
   const [first, ...others] = orchestrators;
   const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
   const storage = remoteStorage(transport, first.address);
