@@ -178,8 +178,8 @@ export const interactiveCases: BashCase[] = [
   {
     name: "no second command while one runs",
     steps: [
-      running({ command: "sleep 5", timeout_s: 0.1 }),
-      { call: "echo no", status: "error", output: /still running: sleep 5/ },
+      running({ command: "sleep 100", timeout_s: 0.1 }),
+      { call: "echo no", status: "error", output: /still running: sleep 100/ },
       { call: { input: "C-c" }, data: { exit_code: 130 } },
     ],
   },
