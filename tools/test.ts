@@ -46,7 +46,8 @@ const { status, signal } = spawnSync(
   {
     cwd: root,
     stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, [runVariable]: runId, ...(full ? { GUILD_TEST_FULL: "1" } : {}) },
+    // End to end, what ships is tested: the bundle, which also starts in a fraction of the time.
+    env: { GUILD_TEST_BUNDLE: "1", ...process.env, [runVariable]: runId, ...(full ? { GUILD_TEST_FULL: "1" } : {}) },
   },
 );
 const unlisted = readSkips().filter((skip) => !allowedSkips.some(({ reason, here }) => here && skip.reason.startsWith(reason)));
