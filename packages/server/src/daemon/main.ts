@@ -66,6 +66,8 @@ async function main(): Promise<void> {
     }
     return;
   }
+  // Whoever read the log has gone: what is said is lost. Told of as an error, it would be said again, and again.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const scanner = createSecretScanner({ rules: "shaped" });
   const log = createLog((line) => void process.stderr.write(scanner.redact(line)));
   process.on("uncaughtException", (error) => log.error("uncaught", error));
