@@ -217,7 +217,10 @@ export interface Service {
 /** Process that serves: the only child of the client that started it. */
 export function pidOf({ child }: Service): number {
   const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ");
-  return Number(children[0]);
+  const pid = Number(children[0]);
+  // A signal to 0 would go to everything that the tests are run by.
+  assert.ok(pid > 0, `the client ${child.pid} has no child`);
+  return pid;
 }
 
 export function pause(ms: number): Promise<void> {

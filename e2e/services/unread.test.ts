@@ -16,7 +16,6 @@ describe("a service whose log nobody reads any more", () => {
     await system.workers(1, orchestrator.address);
     worker.child.stderr?.destroy();
     worker.child.stdout?.destroy();
-    orchestrator.child.kill("SIGKILL");
     process.kill(pidOf(orchestrator), "SIGKILL");
     // It has something to say of the connection that it lost.
     await pause(2_000);

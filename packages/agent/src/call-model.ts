@@ -131,6 +131,7 @@ export async function firstSnapshot(run: Run): Promise<EventBody[]> {
     return [];
   } catch (error) {
     if (!GuildError.is(error)) throw error;
+    if (run.signal.aborted) return []; // taken away with the sandbox, by whoever gave the run up
     return [turnEnd(TurnEndReason.FAILED, `no checkpoint could be made: ${error.line}`, `checkpoint:${error.code}`)];
   }
 }

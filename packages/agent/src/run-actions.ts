@@ -27,7 +27,7 @@ export async function runActions(run: Run, calls: PreparedCall[]): Promise<void>
     return session instanceof GuildError ? session : { session, finished: await runPlanned(run, session, calls, stop) };
   }, run.signal);
   if (results instanceof GuildError) {
-    if (results.code === "cancelled") return run.commit(() => calls.map(notRun));
+    if (results.code === "cancelled" || run.signal.aborted) return run.commit(() => calls.map(notRun));
     const why = turnEnd(TurnEndReason.FAILED, `the sandbox did not start: ${results.line}`, `sandbox:${results.code}`);
     return run.commit(() => [...calls.map(notRun), why]);
   }
@@ -37,10 +37,12 @@ export async function runActions(run: Run, calls: PreparedCall[]): Promise<void>
   const gone = await goneReason(session);
   // Its worker was suspended, or too busy to keep it alive. That says nothing against the work, which goes on in another sandbox.
   if (gone === "lease") throw new GuildError("lease_lost", "the sandbox ended itself, because it was not heard of in time");
+  // Who gives a run up takes its sandbox away as well: that says nothing against the work either.
+  const given = run.signal.aborted;
   await run.commit((state) => [
     ...finished.map((one) => one.event),
     ...run.snapshots.event(state),
-    ...(ending(finished, state, gone) ?? unchecked),
+    ...(ending(finished, state, given ? undefined : gone) ?? (given ? [] : unchecked)),
   ]);
 }
 

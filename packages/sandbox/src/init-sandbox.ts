@@ -43,6 +43,8 @@ export class InitSandbox implements Sandbox {
   readonly #options: InitSandboxOptions;
   readonly #connection: InitConnection;
   readonly #renewing: NodeJS.Timeout | undefined;
+  /** When the init last answered that its lease is renewed, on the clock of `performance`. */
+  #renewed = performance.now();
   #disposing: Promise<void> | undefined;
   #changes: Readonly<Record<string, string | undefined>> | undefined;
 
@@ -60,8 +62,9 @@ export class InitSandbox implements Sandbox {
     if (disarm !== undefined) this.disarm = disarm;
     if (options.settle !== undefined) this.settle = options.settle;
     this.gone = this.#connection.gone.then(async (reason) => {
+      const told = reason.startsWith("connection ") && this.#outlived ? "lease" : reason;
       await this.dispose();
-      return reason;
+      return told;
     });
     this.gone.catch(() => {}); // dispose() reports to whoever calls it
     if (options.leaseMs !== undefined) {
@@ -99,6 +102,12 @@ export class InitSandbox implements Sandbox {
   async renew(): Promise<void> {
     const id = this.#connection.newId();
     await this.#connection.request(id, new FrameBuilder(ToInit.renew, id, 0));
+    this.#renewed = performance.now();
+  }
+
+  /** Its lease has run out, whether or not its last word of that could still be read: what is written to it first breaks the connection. */
+  get #outlived(): boolean {
+    return this.#options.leaseMs !== undefined && performance.now() - this.#renewed >= this.#options.leaseMs;
   }
 
   dispose(): Promise<void> {
