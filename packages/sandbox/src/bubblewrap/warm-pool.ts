@@ -20,6 +20,7 @@ export class WarmPool {
   #ready: Array<{ sandbox: PreparedSandbox; since: number }> = [];
   #filling: Promise<void> | undefined;
   #refill: NodeJS.Timeout | undefined;
+  #learning: NodeJS.Timeout | undefined;
   #failures = 0;
   #closed = false;
   #taken = 0;
@@ -71,17 +72,18 @@ export class WarmPool {
     const again = this.#asked !== undefined && same(this.#asked, limits);
     this.#asked = limits;
     if (!again || (this.#limits !== undefined && same(this.#limits, limits))) return;
-    clearTimeout(this.#refill);
-    this.#refill = setTimeout(() => {
+    // Not put off by who goes on asking.
+    this.#learning ??= setTimeout(() => {
+      this.#learning = undefined;
       this.prepare(limits).catch(() => undefined); // the next one is made cold, and says what is wrong
-    }, REFILL_AFTER_MS);
-    this.#refill.unref();
+    }, REFILL_AFTER_MS).unref();
   }
 
   /** Ends what is ready. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#refill);
+    clearTimeout(this.#learning);
     await this.#filling;
     await this.#empty();
   }
