@@ -92,7 +92,7 @@ export class Home {
     await this.guild(["down", "--now"]);
     for (const uid of this.#uids) {
       const { runtime } = resolvePaths({ env: this.env, home: this.directory, uid, tmp: tmpdir() });
-      rmSync(runtime, { recursive: true, force: true });
+      rmSync(runtime, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
     }
     removeTree(this.directory);
   }
