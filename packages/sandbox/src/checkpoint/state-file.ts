@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -50,8 +50,10 @@ export class StateFile {
       root: record(known.tree.root),
     };
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    await writeFile(`${this.#path}.new`, JSON.stringify(stored), { mode: 0o600 });
-    await rename(`${this.#path}.new`, this.#path);
+    // Agents that share a workspace save at the same moment: each writes a file of its own.
+    const own = `${this.#path}.${randomUUID()}.new`;
+    await writeFile(own, JSON.stringify(stored), { mode: 0o600 });
+    await rename(own, this.#path);
   }
 
   async remove(): Promise<void> {
