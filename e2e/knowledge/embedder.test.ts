@@ -70,7 +70,7 @@ describe("another embedder", () => {
     for (const fact of ["Releases are cut on Thursdays.", "The staging database listens on port 6543.", "Ada owns the uploader."])
       await run("knowledge", "add", fact, "--scope", "global");
     await run("knowledge", "rebuild");
-    const first = await stats();
+    const first = await until((now) => now.items === 3 && now.embedding_lag === 0 && now.embeddings.answering === "");
     assert.deepEqual([first.items, first.embeddings.model, first.embeddings.answering, first.embedding_lag], [3, "use-lite", "", 0]);
 
     await run("down");
