@@ -1,13 +1,9 @@
 import TinyQueue from "tinyqueue";
 
+import { give, misfit, shortage, take } from "./fit.ts";
+import { type Room, Rooms } from "./rooms.ts";
 import type { Bucket, TaskQueue } from "./task-queue.ts";
 import type { Amounts, Decision, Needs, Placement, Policy, Preemption, QueuedTask, RunningTask, Worker } from "./types.ts";
-
-/** A worker and what is left of it while a decision is made. */
-interface Room {
-  worker: Worker;
-  free: Amounts;
-}
 
 /**
  * Which waiting task goes to which worker now. Pure: the same queue, pool, running tasks and policy give the same decision.
@@ -17,10 +13,10 @@ interface Room {
  * counts as much as half an idle worker. Promises: no worker is given more than it has, no limit is passed, and a task that fits nowhere now
  * holds up nobody but the later ones of its own kind.
  *
- * Cost grows with the kinds of tasks (tenant, groups and needs), not with their number.
+ * Cost grows with the kinds of tasks (tenant, groups and needs), not with their number, and with the workers once a kind.
  */
 export function decide(queue: TaskQueue, workers: readonly Worker[], running: readonly RunningTask[], policy: Policy): Decision {
-  const rooms = openRooms(workers, running);
+  const rooms = new Rooms(workers, running);
   const tenants = openTenants(queue, workers, running, policy);
   const groups = countAll(running.map((task) => task.groups));
   const placements: Placement[] = [];
@@ -36,7 +32,7 @@ export function decide(queue: TaskQueue, workers: readonly Worker[], running: re
     if (task === undefined || tenant.running >= tenant.limit) continue;
 
     if (task.groups.every((group) => (groups.get(group) ?? 0) < groupLimit(policy, group))) {
-      const room = bestRoom(rooms, task);
+      const room = rooms.best(head.bucket, task);
       if (room !== undefined) {
         take(room.free, task.needs);
         placements.push({ task: task.id, worker: room.worker.id });
@@ -45,7 +41,7 @@ export function decide(queue: TaskQueue, workers: readonly Worker[], running: re
         tenant.share += dominantShare(task.needs, tenant.total) / tenant.weight;
         if (head.taken + 1 < head.bucket.tasks.length) tenant.again.push({ bucket: head.bucket, taken: head.taken + 1 });
       } else if (policy.preemptionGap !== undefined) {
-        preemptions.push(...makeRoom(task, rooms, running, policy.preemptionGap, asked));
+        preemptions.push(...makeRoom(task, rooms.all, running, policy.preemptionGap, asked));
       }
     }
     if (tenant.again.length > 0 || tenant.left > 0) order.push(tenant);
@@ -114,43 +110,6 @@ function openTenants(queue: TaskQueue, workers: readonly Worker[], running: read
   return tenants;
 }
 
-function openRooms(workers: readonly Worker[], running: readonly RunningTask[]): Room[] {
-  const rooms = new Map(workers.map((worker) => [worker.id, { worker, free: { ...worker.capacity } }]));
-  for (const task of running) {
-    const room = rooms.get(task.worker);
-    if (room !== undefined) take(room.free, task.needs);
-  }
-  return [...rooms.values()].filter((room) => !room.worker.draining);
-}
-
-function bestRoom(rooms: readonly Room[], task: QueuedTask): Room | undefined {
-  let best: Room | undefined;
-  let bestScore = -Infinity;
-  for (const room of rooms) {
-    if (room.free.slots < task.needs.slots || shortage(task.needs, room.free) !== undefined) continue;
-    if (misfit(task.needs, room.worker) !== undefined) continue;
-    const score = roomScore(room, task);
-    if (score > bestScore) [best, bestScore] = [room, score];
-  }
-  return best;
-}
-
-/** Free share of the scarcest resource, or what the measured load leaves when that is less; more where the task would start warm. */
-function roomScore(room: Room, task: QueuedTask): number {
-  const { free, worker } = room;
-  const granted = Math.min(
-    free.cpu / worker.capacity.cpu,
-    free.memoryBytes / worker.capacity.memoryBytes,
-    free.slots / worker.capacity.slots,
-  );
-  // Where all are equally busy, what was granted decides.
-  const score = Math.min(granted, 1 - worker.load) + granted / 100;
-  const warm = (task.environment !== "" && worker.warm.has(task.environment)) || (task.workspace !== "" && worker.warm.has(task.workspace));
-  return warm ? score + WARM_BONUS : score;
-}
-
-const WARM_BONUS = 0.5;
-
 /** The least disturbing victims on one worker, of those at least `gap` below the task; none when that is no use. */
 function makeRoom(
   task: QueuedTask,
@@ -185,39 +144,9 @@ function disturbs(victims: readonly RunningTask[]): number {
   return victims.reduce((total, victim) => total + 1 + victim.priority / 100, 0);
 }
 
-/** A need that has nothing to do with amounts and that this worker does not meet. */
-function misfit(needs: Needs, worker: Worker): string | undefined {
-  if (needs.role !== "" && worker.roles.size > 0 && !worker.roles.has(needs.role)) return `does not serve the role ${needs.role}`;
-  if (needs.environmentKind !== "" && !worker.environmentKinds.has(needs.environmentKind))
-    return `has no ${needs.environmentKind} environments`;
-  for (const label in needs.labels) {
-    if (worker.labels[label] !== needs.labels[label]) return `is not labelled ${label}=${needs.labels[label]}`;
-  }
-  return undefined;
-}
-
-function shortage(needs: Amounts, free: Amounts): string | undefined {
-  if (needs.slots > free.slots) return `has ${free.slots} slots of ${needs.slots}`;
-  if (needs.cpu > free.cpu) return `has ${free.cpu} CPUs of ${needs.cpu}`;
-  if (needs.memoryBytes > free.memoryBytes) return `has ${free.memoryBytes} bytes of memory of ${needs.memoryBytes}`;
-  if (needs.diskBytes > free.diskBytes) return `has ${free.diskBytes} bytes of disk of ${needs.diskBytes}`;
-  return undefined;
-}
-
 function dominantShare(amounts: Amounts, total: Amounts): number {
   const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0);
   return Math.max(share(amounts.cpu, total.cpu), share(amounts.memoryBytes, total.memoryBytes), share(amounts.slots, total.slots));
-}
-
-function take(from: Amounts, amounts: Amounts): void {
-  from.cpu -= amounts.cpu;
-  from.memoryBytes -= amounts.memoryBytes;
-  from.diskBytes -= amounts.diskBytes;
-  from.slots -= amounts.slots;
-}
-
-function give(to: Amounts, amounts: Amounts): void {
-  take(to, { cpu: -amounts.cpu, memoryBytes: -amounts.memoryBytes, diskBytes: -amounts.diskBytes, slots: -amounts.slots });
 }
 
 function sum(amounts: readonly Amounts[]): Amounts {
