@@ -13,7 +13,7 @@ import { endDelivery } from "./end-delivery.ts";
 import { expire } from "./expire.ts";
 import { GraphKeeper } from "./graph-keeper.ts";
 import { offerOf } from "./offer-of.ts";
-import { asSchedulerWorker, checkHello, type Member, newMember, type ToWorker } from "./pool-members.ts";
+import { asSchedulerWorker, checkHello, type Member, missedTime, newMember, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
 import { Roster } from "./roster.ts";
 import { asQueued, asRunning, compareRows, givenAway, overdue, POLICY, type Running } from "./running-task.ts";
@@ -36,6 +36,7 @@ export class Dispatcher {
   readonly #attended = new Set<string>();
   #tick: NodeJS.Timeout | undefined;
   #ticks = 0;
+  readonly #missed = missedTime(2_000);
   #deciding: NodeJS.Immediate | undefined;
   #rest: (() => void) | undefined;
   readonly id: string;
@@ -367,8 +368,9 @@ export class Dispatcher {
   /** Once a second: silent workers, deadlines, and what other orchestrators left or brought. */
   async #watch(): Promise<void> {
     const { clock, store, tenant, shared } = this.#deps;
-    const now = clock.monotonic();
+    const [now, deaf] = this.#missed(clock.monotonic());
     for (const member of this.#members.values()) {
+      member.heard = Math.min(now, member.heard + deaf);
       if (now - member.heard <= this.#times.goneMs) continue;
       this.#members.delete(member.id);
       this.#deps.journal.warn(`worker ${member.id} is gone: silent for ${Math.round((now - member.heard) / 100) / 10} s`);

@@ -74,3 +74,13 @@ export function asSchedulerWorker(member: Member, now: number): Worker {
     draining: member.draining || !member.hears || member.send === undefined || member.restUntil > now,
   };
 }
+
+/** Now, and how long this process did not run since it was asked last, beyond the usual: nobody could be heard by it meanwhile. Milliseconds. */
+export function missedTime(usualMs: number): (now: number) => [now: number, missed: number] {
+  let last = 0;
+  return (now) => {
+    const missed = Math.max(0, now - last - usualMs);
+    last = now;
+    return [now, missed];
+  };
+}

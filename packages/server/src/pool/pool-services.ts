@@ -66,7 +66,15 @@ export function workerService(open: () => Promise<Dispatcher>, local: boolean): 
       };
       context.signal.addEventListener("abort", gone, { once: true });
       const listening = (async () => {
-        for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) await pool.heard(member, next.value);
+        let work = Promise.resolve();
+        for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+          const message = next.value;
+          // A sign of life waits for nothing: not for the database, which the end of another task waits for.
+          if (message.kind.case === "heartbeat" || message.kind.case === "deltas") await pool.heard(member, message);
+          else work = work.then(() => pool.heard(member, message));
+          work.catch(gone);
+        }
+        await work;
       })();
       // A connection that breaks is no fault of this service's: the worker's silence is found out.
       listening.then(gone, gone);

@@ -63,6 +63,8 @@ export class WorkerAgent {
   #outbox: Outbox<Message> | undefined;
   #heard = 0;
   #fenceMs = POOL_TIMES.fenceMs;
+  #leaseMs = POOL_TIMES.leaseMs;
+  #looked = 0;
   #heartbeatMs = POOL_TIMES.heartbeatMs;
   #draining = false;
   #idle = Promise.withResolvers<void>();
@@ -80,7 +82,7 @@ export class WorkerAgent {
   async run(): Promise<void> {
     const { transports, clock, journal } = this.#deps;
     this.#heard = clock.monotonic();
-    const watch = setInterval(() => this.#fenceWhenSilent(), 500).unref();
+    const watch = setInterval(() => this.#lookOut(), LOOK_OUT_MS).unref();
     let told = "";
     try {
       for (let turn = 0; !this.#end.signal.aborted; turn++) {
@@ -131,15 +133,16 @@ export class WorkerAgent {
     try {
       for await (const message of client.join(outbox.items(), { signal })) {
         // Messages that waited while this process was suspended are no sign that it was heard of meanwhile.
-        this.#fenceWhenSilent();
+        this.#fenceWhenSilent(this.#leaseMs);
         this.#heard = this.#deps.clock.monotonic();
         if (message.kind.case === "welcome") {
           this.#fenceMs = message.kind.value.fenceMs;
+          this.#leaseMs = message.kind.value.leaseMs;
           this.#heartbeatMs = message.kind.value.heartbeatMs;
           this.#outbox = outbox;
           this.#deps.journal.info(`${this.id} has joined ${message.kind.value.orchestratorId}`);
           const tell = (): void => {
-            if (this.#deps.clock.monotonic() - this.#heard > this.#fenceMs) silent.abort();
+            if (this.#deps.clock.monotonic() - this.#heard > this.#leaseMs) silent.abort();
             // An answer is as old as the heartbeat before: only what is beyond that is silence.
             const silentMs = Math.round(Math.max(0, this.#deps.clock.monotonic() - this.#heard - this.#heartbeatMs));
             outbox.push({ kind: { case: "heartbeat", value: { load: this.#cpu(), warm: this.#warm(), silentMs } } });
@@ -273,8 +276,17 @@ export class WorkerAgent {
     this.#deps.host.leave(offer.session?.session ?? "", { now });
   }
 
-  #fenceWhenSilent(): void {
-    if (this.#work.size === 0 || this.#deps.clock.monotonic() - this.#heard <= this.#fenceMs) return;
+  #lookOut(): void {
+    const now = this.#deps.clock.monotonic();
+    const late = now - this.#looked > 2 * LOOK_OUT_MS;
+    this.#looked = now;
+    // On a machine that has no time for us an answer may lie there unread: it is read before anything is given up, as long as sandboxes live.
+    if (late && now - this.#heard < this.#leaseMs - 2 * LOOK_OUT_MS) return;
+    this.#fenceWhenSilent();
+  }
+
+  #fenceWhenSilent(limitMs = this.#fenceMs): void {
+    if (this.#work.size === 0 || this.#deps.clock.monotonic() - this.#heard <= limitMs) return;
     for (const work of this.#work.values()) {
       if (work.fenced) continue;
       work.fenced = true;
@@ -287,6 +299,9 @@ export class WorkerAgent {
     }
   }
 }
+
+/** Between two looks at how long nothing was heard, milliseconds. */
+const LOOK_OUT_MS = 500;
 
 /** Busy share of all CPUs of this machine since the last call. */
 function measureCpu(): () => number {
