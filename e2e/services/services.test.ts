@@ -104,19 +104,29 @@ describe("five services as processes of their own", () => {
 
   it("spread tasks over workers, in the order of their graph", async () => {
     verifies("A3", "A4", "E10");
-    const file = system.home.write("graph.yaml", script(1, 1));
+    const both = Promise.withResolvers<void>();
+    let asked = 0;
+    const server = await startFakeModelServer({
+      reply: async () => {
+        // The first waits for the second: else it may be over before the other worker has room, and both are done by one.
+        if (++asked === 2) both.resolve();
+        await both.promise;
+        return { calls: [{ tool: "finish", args: { done: true, summary: "done" } }] };
+      },
+    });
     const tasks = ["a", "b", "c"].map((name) => ({
       name,
       goal: `part ${name}`,
       workspace: workspace(`graph-${name}`),
-      model: `scripted:${file}`,
+      model: "vllm/x",
+      baseUrl: `${server.origin}/v1`,
       yes: true,
       // No worker has room for two of these. (Memory, because a sandbox of an ordinary user has no CPUs to share out.)
       memory: (totalmem() * 2) / 3 / 2 ** 20,
       ...(name === "c" ? { after: ["a", "b"] } : {}),
     }));
     const graph = system.home.write("graph.json", JSON.stringify(tasks));
-    const lines = await system.json("task", "graph", graph, "--wait");
+    const lines = await system.json("task", "graph", graph, "--wait").finally(() => server.close());
     const ends = lines.filter(({ state }) => state === "succeeded");
     assert.equal(ends.length, 3);
     assert.equal(ends.at(-1)?.["name"], "c");
