@@ -9,10 +9,9 @@ import { TaskQueue } from "./task-queue.ts";
 import type { Amounts, QueuedTask, Worker } from "./types.ts";
 
 describe("the best room", () => {
-  it("is the one that a look at every worker for every task finds", () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    console.log(`seed ${seed}`);
-    const { next: random } = seededRandom(seed);
+  it("is the one that a look at every worker for every task finds", (t) => {
+    const { next: random, seed } = seededRandom();
+    t.diagnostic(`seed ${seed}`);
     const oneOf = <T>(...of: readonly [T, ...T[]]): T => of[Math.floor(random() * of.length)] ?? of[0];
     for (let round = 0; round < 200; round++) {
       const workers = Array.from({ length: 1 + Math.floor(random() * 12) }, (_, index): Worker => {
