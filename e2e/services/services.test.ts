@@ -102,7 +102,7 @@ describe("five services as processes of their own", () => {
     }
   });
 
-  it("spread tasks over workers, in the order of their graph", async () => {
+  it("spread tasks over workers, in the order of their graph", async (t) => {
     verifies("A3", "A4", "E10");
     const both = Promise.withResolvers<void>();
     let asked = 0;
@@ -114,6 +114,7 @@ describe("five services as processes of their own", () => {
         return { calls: [{ tool: "finish", args: { done: true, summary: "done" } }] };
       },
     });
+    t.after(() => server.close());
     const tasks = ["a", "b", "c"].map((name) => ({
       name,
       goal: `part ${name}`,
@@ -126,7 +127,7 @@ describe("five services as processes of their own", () => {
       ...(name === "c" ? { after: ["a", "b"] } : {}),
     }));
     const graph = system.home.write("graph.json", JSON.stringify(tasks));
-    const lines = await system.json("task", "graph", graph, "--wait").finally(() => server.close());
+    const lines = await system.json("task", "graph", graph, "--wait");
     const ends = lines.filter(({ state }) => state === "succeeded");
     assert.equal(ends.length, 3);
     assert.equal(ends.at(-1)?.["name"], "c");
