@@ -255,7 +255,7 @@ async function telling(): Promise<Figure[]> {
         signal: new AbortController().signal,
         progress: () => undefined,
       };
-      const environment = completeEnvironment(await chooseEnvironment([hostSource], request), facts, [], "");
+      const environment = completeEnvironment(await chooseEnvironment([hostSource], request), facts, [], { home: "" });
       const text = awarenessBlock(environment, facts, { platform: "linux x64", languageServers: [], ports: [] });
       figures.push({ name, value: text.length / 4, unit: "tokens", goal: "1500 tokens" });
     } finally {

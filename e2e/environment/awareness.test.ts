@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
-import { Home, jsonLines, repository } from "../cli/guild.ts";
+import { Home, jsonLines } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 
 describe("a project's environment", () => {
@@ -22,8 +22,6 @@ describe("a project's environment", () => {
     write("shop/package.json", JSON.stringify({ scripts: { test: "node --test", lint: "eslint ." } }));
     write("shop/package-lock.json", "{}");
     write("shop/.nvmrc", "v23\n");
-    write("shop/compose.yaml", "services:\n  db:\n    image: postgres:16\n    ports: ['5433:5432']\n");
-    repository(workspace);
     write(".nvm/versions/node/v23.1.0/bin/node", "#!/bin/sh\necho v23.1.0\n", 0o755);
   });
   after(() => home.remove());
@@ -45,34 +43,6 @@ describe("a project's environment", () => {
     const again = await home.guild(["env", "show", "--workspace", workspace]);
     assert.match(again.stdout, new RegExp(String(environment["hash"])));
     assert.match(again.stdout, /test +npm test/);
-  });
-
-  it("is what a session's commands run in, is told to the agent and is in the log", async () => {
-    verifies("B2", "B6");
-    const steps = [
-      { calls: [{ tool: "bash", args: { command: "node --version" } }] },
-      { calls: [{ tool: "finish", args: { done: true, summary: "seen" } }] },
-    ];
-    const script = home.write("look.json", JSON.stringify({ description: "Looks.", steps }));
-    const run = await home.guild(["run", "Look.", "--workspace", workspace, "--model", `scripted:${script}`, "--json"]);
-    assert.equal(run.code, 0, run.stderr);
-    const events = jsonLines(run.stdout);
-    const observed = events.find(({ kind }) => kind === "action_finished")?.["action_finished"] as Record<string, string>;
-    assert.match(observed["output"] ?? "", /v23\.1\.0/);
-    const started = events.find(({ kind }) => kind === "session_started")?.["session_started"] as Record<string, string>;
-    const [shown = {}] = jsonLines((await home.guild(["env", "show", "--workspace", workspace, "--json"])).stdout);
-    assert.equal(started["environment_hash"], shown["hash"]);
-    for (const part of [
-      "node 23.1.0",
-      "test: `npm test`",
-      "Git: branch main",
-      "Service db (compose.yaml): postgres:16, port 5433",
-      "Platform: ",
-    ]) {
-      assert.ok(started["system_prompt"]?.includes(part), part);
-    }
-    const checkpoint = events.find(({ kind }) => kind === "checkpoint_made")?.["checkpoint_made"] as Record<string, string>;
-    assert.equal(checkpoint["environment_hash"], shown["hash"]);
   });
 
   it("differs, and says how, where what is asked for is not there", async () => {

@@ -18,7 +18,7 @@ describe("a project with a flake", () => {
     home.write("guild/config/settings.toml", `[environment]\nnix_store = ${JSON.stringify(store)}\nnix_substituters = []\n`);
     workspace = join(home.directory, "project");
     mkdirSync(workspace);
-    writeFixtureFlake(workspace, { version: "1.0.0", hook: "export HOOKED=$PWD" });
+    writeFixtureFlake(workspace, { version: "1.0.0" });
   });
   after(() => home.remove());
 
@@ -33,24 +33,6 @@ describe("a project with a flake", () => {
     const shown = await show();
     assert.deepEqual([shown["kind"], shown["source"], shown["pure"]], ["nix", "flake.nix", true]);
     assert.equal((await show())["hash"], shown["hash"]);
-  });
-
-  it("has its commands run in the flake's shell, with its hook, and nothing of the machine's", async () => {
-    verifies("B1", "B2");
-    const command = 'greet; echo "$GREETING $FROM_SETUP $HOOKED"; command -v python3 || echo pure';
-    const steps = [
-      { calls: [{ tool: "bash", args: { command } }] },
-      { calls: [{ tool: "finish", args: { done: true, summary: "greeted" } }] },
-    ];
-    const script = home.write("greet.json", JSON.stringify({ description: "Greets.", steps }));
-    const run = await home.guild(["run", "Greet.", "--workspace", workspace, "--model", `scripted:${script}`, "--json"]);
-    assert.equal(run.code, 0, run.stderr + run.stdout);
-    const events = jsonLines(run.stdout);
-    const observed = events.find(({ kind }) => kind === "action_finished")?.["action_finished"] as Record<string, string>;
-    assert.match(observed["output"] ?? "", new RegExp(`greet 1\\.0\\.0\\s+hello yes ${workspace}\\s+pure`));
-    const started = events.find(({ kind }) => kind === "session_started")?.["session_started"] as Record<string, string>;
-    assert.equal(started["environment_hash"], (await show())["hash"]);
-    assert.match(started["system_prompt"] ?? "", /Environment: flake\.nix \(nix; sha256:/);
   });
 
   it("goes on without it, in one line, when it is broken, and where the sandbox cannot show it", async () => {

@@ -9,11 +9,12 @@ export type HashedEnvironment = Pick<
 >;
 
 /**
- * `sha256:…` of an environment: equal for equal variables, search path, hook and tool versions, on whatever machine. `home`: the home
- * directory of this one, which is no part of it.
+ * `sha256:…` of an environment: equal for equal variables, search path, hook and tool versions, on whatever machine. `places`: the
+ * project's directory and the home directory on this one, the inner first, which are no part of it.
  */
-export function environmentHash(environment: HashedEnvironment, home: string): string {
-  const portable = (text: string) => (home === "" || home === "/" ? text : text.replaceAll(home, "~"));
+export function environmentHash(environment: HashedEnvironment, places: { workspace?: string; home: string }): string {
+  const { workspace = "", home } = places;
+  const portable = (text: string) => without(without(text, workspace, "."), home, "~");
   const { kind, variables, path, pure, mounts, shellHook, tools, setup, image } = environment;
   const content = {
     format: 1,
@@ -28,4 +29,8 @@ export function environmentHash(environment: HashedEnvironment, home: string): s
     tools: tools.map(({ name, version }) => [name, version]).toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1)),
   };
   return `sha256:${hash("sha256", canonicalJson(content), "hex")}`;
+}
+
+function without(text: string, directory: string, name: string): string {
+  return directory === "" || directory === "/" ? text : text.replaceAll(directory, name);
 }

@@ -92,7 +92,8 @@ export function completeEnvironment(
   chosen: ChosenEnvironment,
   facts: ProjectFacts,
   tools: readonly ToolVersion[],
-  home: string,
+  /** Directories of this machine that are no part of the environment. */
+  places: { workspace?: string; home: string },
 ): Environment {
   const { passedOver: _, ...resolved } = chosen;
   const wished = tools.map((tool) => {
@@ -102,7 +103,7 @@ export function completeEnvironment(
       : { ...tool, wanted: wish.wanted, ...(wish.wantedBy === undefined ? {} : { wantedBy: wish.wantedBy }) };
   });
   const complete = { ...resolved, tools: wished, differences: [...chosen.differences, ...differencesOf(facts, tools)] };
-  return { ...complete, hash: environmentHash(complete, home), generation: 0 };
+  return { ...complete, hash: environmentHash(complete, places), generation: 0 };
 }
 
 function differencesOf(facts: ProjectFacts, tools: readonly ToolVersion[]): string[] {

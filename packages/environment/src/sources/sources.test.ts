@@ -88,17 +88,20 @@ describe("the choice of an environment", () => {
     await assert.rejects(chooseEnvironment([broken, hostSource], { ...(await request("npm")), signal }), /stop/);
   });
 
-  it("tells where tools are not what the project asks for, and hashes what they are, wherever the home is", async () => {
+  it("tells where tools are not what the project asks for, and hashes what they are, wherever home and project are", async () => {
     const { facts } = await project("npm");
     const chosen = { ...(await hostSource.resolve(await request("npm"))), reason: "", passedOver: [] };
     const complete = (version: string, path: string[] = [], home = "/home/a") =>
-      completeEnvironment({ ...chosen, path }, facts, [{ name: "node", version }], home);
+      completeEnvironment({ ...chosen, path }, facts, [{ name: "node", version }], { home });
     assert.deepEqual(complete("20.1.0").differences, [".nvmrc asks for node 22: here it is 20.1.0"]);
     assert.deepEqual(complete("22.1.0").differences, []);
-    assert.deepEqual(completeEnvironment(chosen, facts, [], "/").differences, [".nvmrc asks for node 22: there is no node here"]);
+    assert.deepEqual(completeEnvironment(chosen, facts, [], { home: "/" }).differences, [".nvmrc asks for node 22: there is no node here"]);
     assert.equal(complete("22.1.0").hash, complete("22.1.0").hash);
     assert.notEqual(complete("22.1.0").hash, complete("22.1.1").hash);
     assert.equal(complete("22.1.0", ["/home/a/n"]).hash, complete("22.1.0", ["/root/n"], "/root").hash);
+    const below = (workspace: string) =>
+      completeEnvironment({ ...chosen, variables: { W: `${workspace}/b` } }, facts, [], { workspace, home: "/home/a" }).hash;
+    assert.equal(below("/home/a/one"), below("/srv/two"));
     assert.match(complete("22.1.0").hash, /^sha256:[0-9a-f]{64}$/);
   });
 });

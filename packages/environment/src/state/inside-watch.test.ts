@@ -7,15 +7,15 @@ import { InsideWatch } from "./inside-watch.ts";
 
 const TABLE = (port: string) => `  sl  local_address\n   0: 0100007F:${port} 00000000:0000 0A x\n`;
 
-/** A sandbox of which only /proc and its usage are there; `processes`: name, parent and environment by number. */
-function world(processes: Record<number, [name: string, parent: number, environ?: string]>) {
+/** A sandbox of which only /proc and its usage are there; `processes`: name, parent and environment by number, and session, if not its own. */
+function world(processes: Record<number, [name: string, parent: number, environ?: string, session?: number]>) {
   const state = { processes, table: TABLE("0016"), usage: { memoryBytes: 0, processes: 3, cpuMs: 0 } };
   const read = async (path: string): Promise<Uint8Array> => {
     if (path === "/proc/net/tcp") return Buffer.from(state.table);
     const [, pid = "", what] = /^\/proc\/(\d+)\/(\w+)$/.exec(path) ?? [];
     const one = state.processes[Number(pid)];
     if (one === undefined) throw new GuildError("not_found", "gone");
-    return Buffer.from(what === "stat" ? `${pid} (${one[0]}) S ${one[1]} 0 0` : (one[2] ?? ""));
+    return Buffer.from(what === "stat" ? `${pid} (${one[0]}) S ${one[1]} 0 ${one[3] ?? pid}` : (one[2] ?? ""));
   };
   const list = async () => ["self", "net", ...Object.keys(state.processes)].map((name) => ({ name, kind: "directory" as const }));
   const sandbox = {
@@ -41,12 +41,17 @@ describe("a look into a sandbox", () => {
       6: ["vite (dev)", 3],
       7: ["bash", 2, "A=1\0GUILD_OWN_PROCESS=language-server\0"],
       8: ["node", 7, "GUILD_OWN_PROCESS=language-server\0"],
+      9: ["daemon", 2, "", 3],
+      10: ["chromium", 2, "", 4],
     };
     const first = await watch.look();
-    assert.deepEqual([first.opened, first.closed, first.began, first.ended], [[8080], [22], ["vite (dev) (process 6)"], []]);
+    assert.deepEqual(
+      [first.opened, first.closed, first.began, first.ended],
+      [[8080], [22], ["vite (dev) (process 6)", "daemon (process 9)"], []],
+    );
     assert.deepEqual((await watch.look()).began, []);
     state.processes = { ...ROOTS };
-    assert.deepEqual((await watch.look()).ended, ["vite (dev) (process 6)"]);
+    assert.deepEqual((await watch.look()).ended, ["vite (dev) (process 6)", "daemon (process 9)"]);
   });
 
   it("tells what is short once, and again after it was not", async () => {

@@ -97,13 +97,15 @@ export class InsideWatch {
   /** `above`: processes with lower numbers. Undefined: it has ended meanwhile. */
   async #process(pid: number, above: ReadonlyMap<number, Process>): Promise<Process | undefined> {
     const [stat, environ] = await Promise.all([this.#read(`/proc/${pid}/stat`), this.#read(`/proc/${pid}/environ`)]);
-    const [, name = "", state, parent] = /^\d+ \((.*)\) (\S) (\d+)/s.exec(stat) ?? [];
+    const [, name = "", state, parent, session] = /^\d+ \((.*)\) (\S) (\d+) \d+ (\d+)/s.exec(stat) ?? [];
     if (state === undefined || state === "Z") return undefined;
     const starter = above.get(Number(parent));
+    // What Guildhall starts leads a session of its own; what a shell has let go comes to Guildhall's init, and stays in the shell's.
+    const leader = Number(session) === pid ? undefined : above.get(Number(session));
     const own =
       starter === undefined ||
-      starter.name.startsWith("guild-") ||
-      (starter.own && starter.name !== "bash") ||
+      (starter.name.startsWith("guild-") && leader?.name !== "bash") ||
+      (starter.own && starter.name !== "bash" && !starter.name.startsWith("guild-")) ||
       `\0${environ}`.includes(`\0${OWN_PROCESS}=`);
     return { name, own };
   }

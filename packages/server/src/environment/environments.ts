@@ -183,7 +183,7 @@ export class Environments {
       throw new GuildError("failed_precondition", failed.why, { remedy: "nothing has been changed" });
     }
     const tools = await this.#probe.tools(chosen, toolNames(facts), provider, { anew: how.anew === true });
-    const environment = completeEnvironment(chosen, facts, tools, home);
+    const environment = completeEnvironment(chosen, facts, tools, { workspace, home });
     if (how.anew === true && how.adopt === undefined) return await told(environment);
     how.adopt?.check(environment, facts);
     const why = how.adopt?.why ?? (current === undefined ? "first seen" : "the project or its tools have changed");
