@@ -95,7 +95,8 @@ export class InitSandbox implements Sandbox {
     const id = this.#connection.newId();
     const { errno, payload } = await this.#connection.request(id, new FrameBuilder(ToInit.usage, id, 0));
     if (errno !== 0) throw initError(errno, "cannot measure", this.id);
-    const seen = { memoryBytes: payload.u64(), processes: payload.u32(), cpuMs: payload.u64() };
+    const [memoryBytes, processes, cpuMs, activity] = [payload.u64(), payload.u32(), payload.u64(), payload.bigU64()];
+    const seen = { memoryBytes, processes, cpuMs, ...(activity === 0n ? {} : { activity: activity.toString(16) }) };
     return this.#options.measure?.(seen) ?? seen;
   }
 

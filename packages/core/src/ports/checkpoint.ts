@@ -46,6 +46,9 @@ export interface TreeChange {
  */
 export interface Checkpointer {
   capture(): Promise<Checkpoint>;
+  /** Nobody works here until `resume`: what a person changes meanwhile is not taken for an agent's. Absent: it makes no difference. */
+  rest?(): Promise<void>;
+  resume?(): Promise<void>;
   /** Makes the workspace equal to `tree`, for everything that checkpoints cover. Captures nothing itself: the caller does so first. */
   restore(tree: string): Promise<TreeChange[]>;
   diff(from: string, to: string): Promise<TreeChange[]>;

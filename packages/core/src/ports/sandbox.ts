@@ -188,6 +188,8 @@ export interface SandboxUsage {
   memoryBytes: number;
   processes: number;
   cpuMs: number;
+  /** The same at two looks: nothing inside has run in between. Absent: that cannot be told, since something runs just now. */
+  activity?: string;
 }
 
 /** A file that both the sandbox and somebody outside have changed. */

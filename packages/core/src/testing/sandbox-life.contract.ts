@@ -75,6 +75,23 @@ export function sandboxLifeContract(sandboxes: Sandboxes): void {
     await execution.close();
   });
 
+  it("tells whether anything inside has run between two looks", async () => {
+    const sandbox = await sandboxes.fresh();
+    const execution = await startScript(sandbox, "while read line; do echo $line; done", { input: true });
+    const still = async (): Promise<string> => {
+      for (;;) {
+        const [first, second] = [(await sandbox.usage()).activity, (await sandbox.usage()).activity];
+        if (first !== undefined && first === second) return first;
+      }
+    };
+    const before = await still();
+    assert.equal(await still(), before);
+    await execution.write(Buffer.from("told\n"));
+    await readUntil(execution, (text) => text.includes("told"));
+    assert.notEqual(await still(), before);
+    await execution.close();
+  });
+
   it("keeps running while its owner lives, far beyond the lease", async () => {
     const sandbox = await sandboxes.fresh({ leaseMs: 400 });
     assert.equal((await runScript(sandbox, "sleep 1.2; echo alive")).stdout, "alive\n");

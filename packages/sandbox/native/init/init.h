@@ -173,6 +173,8 @@ struct tree_sum {
 void tree_visit(pid_t root, void (*visit)(pid_t, void *), void *context);
 int tree_kill(pid_t root, int signal); /* how many were signalled. Signal-safe. */
 void tree_measure(pid_t root, struct tree_sum *);
+/* The same twice: nothing of what descends from root has run in between. 0: that cannot be told, something runs just now. */
+uint64_t tree_activity(pid_t root);
 /* What a process, its threads and those of its children that it has waited for had stored in files, rewriting included. */
 uint64_t process_stored_bytes(pid_t pid);
 

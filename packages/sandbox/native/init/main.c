@@ -24,6 +24,7 @@ static void report_usage(uint32_t id) {
   put_u64(&out, sum.rss_bytes);
   put_u32(&out, sum.processes);
   put_u64(&out, sum.cpu_ms);
+  put_u64(&out, tree_activity(getpid()));
   reply(id, 0, &out);
 }
 

@@ -34,6 +34,11 @@ export class HeldScripts {
     this.#options = options;
   }
 
+  /** A person has changed these himself: what they were before says nothing any more. */
+  forget(paths: Iterable<string>): void {
+    for (const path of paths) this.#readable.delete(path);
+  }
+
   /** `changed`: paths that differ between the trees. True: a file was changed. */
   async settle(changed: readonly string[], before: string, after: string): Promise<boolean> {
     const wanted = new Set(changed.filter((path) => isManifest(path) && !isBelow(path, this.#options.unprotected)));

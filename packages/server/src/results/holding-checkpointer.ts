@@ -1,6 +1,7 @@
-import { type Checkpointer, GuildError, isBelow, protectedPart, type TreeChange } from "@guildhall/core";
+import { type Checkpoint, type Checkpointer, GuildError, isBelow, isManifest, protectedPart, type TreeChange } from "@guildhall/core";
 
 import { HeldScripts, type HeldScriptsOptions } from "./held-scripts.ts";
+import { IdleTime, type IdleWindow } from "./idle-time.ts";
 import { takeBack } from "./taken-back.ts";
 
 export interface HoldingOptions extends HeldScriptsOptions {
@@ -9,46 +10,87 @@ export interface HoldingOptions extends HeldScriptsOptions {
 
 /**
  * A checkpointer that sets aside what an action has newly made at a protected path, before the checkpoint is taken: whatever made it, the shell
- * too. Of files that were there before most are read-only inside, so that a change is the person's own and stays; of the others it is put back. Tells of new git repositories
- * below the workspace as well.
+ * too. Of files that were there before most are read-only inside, so that a change is the person's own and stays; of the others it is put back.
+ * What a person does between two turns stays as it is. Tells of new git repositories below the workspace as well.
  */
 export function holdingCheckpointer(checkpointer: Checkpointer, options: HoldingOptions): Checkpointer {
   const began = options.now();
   const repositories = new Set<string>();
   const scripts = new HeldScripts(options);
+  const idle = new IdleTime(options);
   let last: string | undefined;
+
+  async function capture(): Promise<Checkpoint> {
+    const outside = await idle.look();
+    const checkpoint = await checkpointer.capture();
+    const before = last;
+    last = checkpoint.tree;
+    for (const directory of checkpoint.disarmed ?? []) tellOfDisarmed(directory, options);
+    if (before === undefined || before === checkpoint.tree) return checkpoint;
+    const all = await checkpointer.diff(before, checkpoint.tree);
+    const persons = outside === undefined ? new Set<string>() : await changedWithin(outside, all, options);
+    const changes = all.filter(({ path }) => !persons.has(path));
+    const added = changes.filter(({ change }) => change === "added");
+    await tellOfRepositories(added, repositories, began, options);
+    const isProtected = ({ path }: TreeChange): boolean => isHeld(path, options.unprotected);
+    const others = changes.filter((one) => one.change !== "added" && isProtected(one)).map(({ path }) => path);
+    const left = await takeBack(others, before, checkpoint.tree, options);
+    for (const path of [...left, ...[...persons].filter((path) => isHeld(path, options.unprotected))]) {
+      options.held.tell(
+        options.session,
+        `${path} was changed by the person; programs of the person's own run or obey it. It stays as it is.`,
+      );
+    }
+    scripts.forget(persons);
+    const caught = added.filter(isProtected);
+    const paths = changes.filter(({ change }) => change !== "deleted").map(({ path }) => path);
+    const settled = await scripts.settle(paths, before, checkpoint.tree);
+    if (caught.length === 0 && !settled && left.length === others.length) return checkpoint;
+    for (const { path } of caught) await setAside(path, options);
+    const after = await checkpointer.capture();
+    last = after.tree;
+    return after;
+  }
+
   return {
-    async capture() {
-      const checkpoint = await checkpointer.capture();
-      const before = last;
-      last = checkpoint.tree;
-      for (const directory of checkpoint.disarmed ?? []) tellOfDisarmed(directory, options);
-      if (before === undefined || before === checkpoint.tree) return checkpoint;
-      const changes = await checkpointer.diff(before, checkpoint.tree);
-      const added = changes.filter(({ change }) => change === "added");
-      await tellOfRepositories(added, repositories, began, options);
-      const isProtected = ({ path }: TreeChange): boolean => protectedPart(path) !== undefined && !isBelow(path, options.unprotected);
-      const others = changes.filter((one) => one.change !== "added" && isProtected(one)).map(({ path }) => path);
-      const left = await takeBack(others, before, checkpoint.tree, options);
-      // The person's own doing: it stays, and is told of.
-      for (const path of left) options.held.tell(options.session, `${path} was changed; programs of the person's own run or obey it.`);
-      const caught = added.filter(isProtected);
-      const paths = changes.filter(({ change }) => change !== "deleted").map(({ path }) => path);
-      const settled = await scripts.settle(paths, before, checkpoint.tree);
-      if (caught.length === 0 && !settled && left.length === others.length) return checkpoint;
-      for (const { path } of caught) await setAside(path, options);
-      const after = await checkpointer.capture();
-      last = after.tree;
-      return after;
-    },
+    capture,
     async restore(tree) {
       const changes = await checkpointer.restore(tree);
       last = tree;
       return changes;
     },
     diff: (from, to) => checkpointer.diff(from, to),
-    close: () => checkpointer.close(),
+    rest: () => idle.rest(),
+    resume: () => idle.resume(),
+    async close() {
+      try {
+        if (last !== undefined && (await idle.mayHaveWritten())) await capture();
+      } catch (error) {
+        // The sandbox has gone already: nothing more of it can be looked at.
+        if (!GuildError.is(error)) throw error;
+      }
+      await checkpointer.close();
+    },
   };
+}
+
+function isHeld(path: string, unprotected: readonly string[]): boolean {
+  return protectedPart(path) !== undefined && !isBelow(path, unprotected);
+}
+
+/** Of the changes that matter here, those that were made within. */
+async function changedWithin({ from, to }: IdleWindow, changes: readonly TreeChange[], options: HoldingOptions): Promise<Set<string>> {
+  const { sandbox, unprotected } = options;
+  const found = new Set<string>();
+  for (const { path } of changes) {
+    if (!isHeld(path, unprotected) && !(isManifest(path) && !isBelow(path, unprotected))) continue;
+    if (from === -Infinity && to === Infinity) found.add(path);
+    else {
+      const { ctimeMs } = await sandbox.files.stat(path).catch(() => ({ ctimeMs: undefined })); // gone: nobody says when
+      if (ctimeMs !== undefined && ctimeMs > from && ctimeMs <= to) found.add(path);
+    }
+  }
+  return found;
 }
 
 async function setAside(path: string, { sandbox, session, held }: HoldingOptions): Promise<void> {

@@ -275,6 +275,7 @@ export class SessionHost {
       const workbench = await this.#workbench(current, hosted, this.#deps.createMasker(options.credentials));
       const masker = hosted.masker ?? this.#deps.createMasker(options.credentials);
       masker.add(Object.values(options.credentials));
+      if (kept) await (await workbench.checkpointer).resume?.();
       const end = await runSession(
         {
           ...(await this.#deps.prepareRun(current, options, workbench, masker)),
@@ -299,6 +300,11 @@ export class SessionHost {
           },
         },
         hosted.abort.signal,
+      );
+      // One that never was has said so where it was needed.
+      await workbench.checkpointer.then(
+        (own) => own.rest?.(),
+        () => undefined,
       );
       if (end.reason === TurnEndReason.FAILED) this.#deps.journal.warn(`${session}: turn failed: ${end.summary}`);
       // A message that came while the turn was ending has opened the next one.
