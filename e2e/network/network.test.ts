@@ -115,7 +115,7 @@ describe("the network of a sandbox", { skip: noInternet }, () => {
 
   it("makes every decision of a session an event, and the log replays", async () => {
     verifies("F3");
-    const commands = ["curl -sS https://api.example.com/v1/a?private=1", "curl -sS https://other.example.com/b", "sleep 0.4"];
+    const commands = ["curl -sS https://api.example.com/v1/a?private=1", "curl -sS https://other.example.com/b"];
     const calls = commands.map((command) => ({ calls: [{ tool: "bash", args: { command } }] }));
     const finish = { calls: [{ tool: "finish", args: { done: true, summary: "looked" } }] };
     const script = home.write("look.json", JSON.stringify({ description: "Looks outside.", steps: [...calls, finish] }));
@@ -128,6 +128,11 @@ describe("the network of a sandbox", { skip: noInternet }, () => {
     for (const part of ['"allowed":true', '"host":"api.example.com"', '"path":"/v1/a"', "no rule allows other.example.com:443"])
       assert.ok(text.includes(part), `${part} in ${text}`);
     assert.ok(!text.includes("private=1"));
+    const kinds = events.map(({ kind }) => kind);
+    assert.ok(
+      kinds.lastIndexOf("network_decided") < kinds.lastIndexOf("action_finished"),
+      "stored before what it was decided for has ended",
+    );
     const file = join(home.directory, "look.jsonl");
     assert.equal((await home.guild(["session", "export", session, "-o", file])).code, 0);
     const replay = await home.guild(["session", "replay", file, "--json"]);

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { KnownWorkspace } from "./known-workspace.ts";
@@ -23,6 +23,7 @@ export class StateFile {
   }
 
   async load(): Promise<{ tree: string; known: KnownWorkspace } | undefined> {
+    await this.#removeLeftovers();
     let text: string;
     try {
       text = await readFile(this.#path, "utf8");
@@ -51,16 +52,34 @@ export class StateFile {
     };
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     // Agents that share a workspace save at the same moment: each writes a file of its own.
-    const own = `${this.#path}.${randomUUID()}.new`;
-    await writeFile(own, JSON.stringify(stored), { mode: 0o600 });
-    await rename(own, this.#path);
+    const own = `${this.#path}.${randomUUID()}${UNFINISHED}`;
+    try {
+      await writeFile(own, JSON.stringify(stored), { mode: 0o600 });
+      await rename(own, this.#path);
+    } catch (error) {
+      await rm(own, { force: true });
+      throw error;
+    }
   }
 
   async remove(): Promise<void> {
     await rm(this.#path, { force: true });
   }
+
+  /** What a writer that was killed has left; the others, who may be writing just now, are through long before. */
+  async #removeLeftovers(): Promise<void> {
+    const names = await readdir(this.#directory).catch(() => []); // nothing was kept yet
+    for (const name of names) {
+      if (!name.endsWith(UNFINISHED)) continue;
+      const file = join(this.#directory, name);
+      const found = await stat(file).catch(() => undefined); // finished meanwhile
+      if (found !== undefined && Date.now() - found.mtimeMs > LEFT_AFTER_MS) await rm(file, { force: true });
+    }
+  }
 }
 
+const UNFINISHED = ".new";
+const LEFT_AFTER_MS = 3_600_000;
 const VERSION = 1;
 
 interface Stored {

@@ -18,6 +18,8 @@ export type ToBroker =
   | { id: number; op: "start"; user: { uid: number; gid: number } | undefined }
   | { id: number; op: "open"; wayOut: string; rules: WayOutRules }
   | { id: number; op: "change"; wayOut: string; rules: WayOutRules }
+  /** Nothing but an answer: what was decided before it has been told before it. */
+  | { id: number; op: "settle" }
   | { id: number; op: "close"; wayOut: string };
 
 /** From the broker to the daemon. */

@@ -52,6 +52,8 @@ export function runBroker(channel: BrokerChannel): Promise<void> {
         if (own !== undefined) own.rules = message.rules;
         return undefined;
       }
+      case "settle":
+        return undefined;
       case "close": {
         const own = open.get(message.wayOut);
         open.delete(message.wayOut);

@@ -55,6 +55,7 @@ describe("the way out of a sandbox", () => {
       assert.match(await get("http://refused.invalid/x?secret=1"), /no rule allows refused\.invalid/);
       assert.match(await get("https://refused.invalid/"), /403/);
       assert.match(await get("https://allowed.invalid/"), /allowed\.invalid cannot be resolved/);
+      await wayOut.settle();
       assert.deepEqual(
         decisions.map(({ method, host, path, allowed }) => [method, host, path, allowed]),
         [

@@ -31,6 +31,8 @@ export interface WayOut {
   readonly lost: Promise<void>;
   /** Other rules, grants and values from now on. */
   change(rules: WayOutRules): Promise<void>;
+  /** Resolves when every decision that has been made has been reported. */
+  settle(): Promise<void>;
   /** Cuts all connections and removes the directory. Idempotent. */
   close(): Promise<void>;
 }
@@ -81,6 +83,10 @@ export class Broker {
       directory,
       lost: lost.promise,
       change: async (changed) => void (await this.#request(child, { op: "change", wayOut: directory, rules: changed })),
+      settle: async () => {
+        // One that has ended has told all that it ever will.
+        if (child.connected) await this.#request(child, { op: "settle" });
+      },
       close: () =>
         (closing ??= (async () => {
           if (child.connected) await this.#request(child, { op: "close", wayOut: directory });

@@ -12,6 +12,8 @@ export interface Surroundings {
   readonly spec: Pick<SandboxSpec, "wayOut" | "env" | "readOnly">;
   /** Resolves when the sandbox has lost its way out and wants to be replaced. Undefined: it has none. */
   readonly lost?: Promise<void>;
+  /** Resolves when every decision made so far is where it is kept. Undefined: none are made. */
+  settle?(): Promise<void>;
   /** After the sandbox has gone. Idempotent. */
   close(): Promise<void>;
 }
@@ -28,7 +30,7 @@ export interface SurroundingsRequest {
   masker: Masker;
   /** Called at every decision. */
   report(decision: NetworkDecision): void;
-  /** Called once no more decisions come. */
+  /** Called when all decisions so far have been told, and are to be kept. */
   reported?(): Promise<void>;
 }
 
@@ -74,6 +76,10 @@ export class SurroundingsDesk {
     return {
       spec: { readOnly, env, wayOut },
       lost: wayOut.lost,
+      settle: async () => {
+        await wayOut.settle();
+        await request.reported?.();
+      },
       close: async () => {
         forget();
         await wayOut.close();

@@ -13,6 +13,7 @@ import {
   type ToolSession,
 } from "@guildhall/core";
 
+import { decisionsPart } from "../network/decisions-part.ts";
 import type { Surroundings } from "../network/surroundings.ts";
 import { closeParts, type PartSurroundings } from "../parts/index.ts";
 import { settledCheckpointer } from "./settled-checkpointer.ts";
@@ -98,7 +99,7 @@ export function openWorkbench(
     const settled = settledCheckpointer(await deps.checkpointer(opened, of.apart), opened);
     return of.checkpoints?.(settled, opened) ?? settled;
   });
-  const parts = of.parts?.open({ sandbox, toolSession, spec }) ?? Promise.resolve([]);
+  const parts = of.parts?.open({ sandbox, toolSession, spec }).then((all) => [...all, decisionsPart(surroundings)]) ?? Promise.resolve([]);
   // Who awaits them hears of a failure; that nobody may is no fault.
   for (const part of [toolSession, checkpointer, parts, spec]) part.catch(() => undefined);
   return {
