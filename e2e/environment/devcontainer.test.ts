@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
 
 import { startDockerEngine, type TestEngine } from "@guildhall/sandbox/testing";
 
@@ -10,7 +12,14 @@ import { Home, jsonLines } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 import { smallImage } from "./small-image.ts";
 
+const runProgram = promisify(execFile);
 const asRoot = process.getuid?.() === 0;
+
+/** Containers that an engine still has. */
+async function containersOf(host: string): Promise<string[]> {
+  const { stdout } = await runProgram("docker", ["-H", host, "ps", "--all", "--format", "{{.Names}}"]);
+  return stdout.split("\n").filter((name) => name !== "");
+}
 
 describe("a project with a devcontainer", { skip: !asRoot && "only root can start a Docker engine" }, () => {
   let home: Home;
@@ -54,7 +63,7 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
     }
   });
 
-  it("may build its image from a Dockerfile, take a service of a Compose file, and have features of a registry that the operator names", async () => {
+  it("may build its image from a Dockerfile, take a service of a Compose file with the others beside it, and have features of a registry that the operator names", async () => {
     verifies("B1");
     const install = '#!/bin/sh\nset -e\nprintf "#!/bin/sh\\necho wave $TO\\n" > /usr/local/bin/wave\nchmod 755 /usr/local/bin/wave\n';
     const registry = await featureRegistry({ "install.sh": install, "devcontainer-feature.json": '{"id": "wave"}' });
@@ -69,7 +78,20 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       beside("built.txt", "text\n");
       beside(
         "compose.yaml",
-        "services:\n  app:\n    build: { context: ., args: { BASE: 'small:1' } }\n    environment: { SERVICE: app }\n",
+        `services:
+  app:
+    build: { context: ., args: { BASE: "small:1" } }
+    environment: { SERVICE: app }
+    depends_on: [db]
+  db:
+    image: "small:1"
+    environment: { ANSWER: pong }
+    command: /usr/bin/socat TCP-LISTEN:5432,fork,reuseaddr "SYSTEM:echo $$ANSWER"
+    healthcheck: { test: [CMD, /bin/sh, -c, "echo > /dev/tcp/127.0.0.1/5432"], interval: 1s }
+  hasty:
+    image: "small:1"
+    command: [/bin/sh, -c, "echo no password was given >&2; exit 3"]
+`,
       );
       devcontainer({ dockerComposeFile: "compose.yaml", service: "app", features: { [`${registry.host}/team/greet:2`]: { to: "you" } } });
       assert.equal((await home.guild(["trust", "add", workspace])).code, 0);
@@ -78,7 +100,8 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       settings([registry.host]);
       const shown = await show();
       assert.deepEqual([shown["kind"], shown["differences"]], ["devcontainer", []]);
-      const command = 'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one';
+      const command =
+        'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one; exec 3<>/dev/tcp/db/5432; read -r two <&3; echo $two';
       const steps = [
         { calls: [{ tool: "bash", args: { command } }] },
         { calls: [{ tool: "finish", args: { done: true, summary: "waved" } }] },
@@ -89,7 +112,14 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       assert.equal(run.code, 0, run.stderr + run.stdout);
       const [observed] = jsonLines(run.stdout).filter(({ kind }) => kind === "action_finished");
       const output = (observed?.["action_finished"] as Record<string, string> | undefined)?.["output"];
-      assert.match(output ?? "", /wave you\s+yes app\s+text/);
+      assert.match(output ?? "", /wave you\s+yes app\s+text\s+pong/);
+      const told = jsonLines(run.stdout).flatMap((event) => (event["notice_given"] as Record<string, string> | undefined)?.["text"] ?? []);
+      assert.match(
+        told.join("\n"),
+        /Service db runs, at db on its own port\.\n.*hasty does not run: it ended with code 3: no password was given/,
+      );
+      await home.guild(["down", "--now"]);
+      assert.deepEqual(await containersOf(engine?.host ?? ""), []);
     } finally {
       registry.close();
     }

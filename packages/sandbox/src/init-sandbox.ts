@@ -22,6 +22,8 @@ export interface InitSandboxOptions extends ExecutionContext {
   disarm?: NonNullable<Sandbox["disarm"]>;
   /** `Sandbox.wayOut`. */
   wayOut?: Sandbox["wayOut"] | undefined;
+  /** `Sandbox.beside`. */
+  beside?: readonly string[];
   /** Usage as the host counts it, over what the init sees. */
   measure?(seen: SandboxUsage): SandboxUsage;
   /** Changes an execution before it starts, where a provider maps paths. */
@@ -38,6 +40,7 @@ export class InitSandbox implements Sandbox {
   readonly changes: InitChanges;
   readonly gone: Promise<string>;
   readonly wayOut?: NonNullable<Sandbox["wayOut"]>;
+  readonly beside?: readonly string[];
   readonly settle?: () => Promise<SandboxConflict[]>;
   readonly disarm?: NonNullable<Sandbox["disarm"]>;
   readonly #options: InitSandboxOptions;
@@ -58,7 +61,8 @@ export class InitSandbox implements Sandbox {
     this.files = new InitFiles(options.connection);
     this.changes = new InitChanges(options.connection);
     if (options.wayOut !== undefined) this.wayOut = options.wayOut;
-    const { disarm } = options;
+    const { beside, disarm } = options;
+    if (beside !== undefined) this.beside = beside;
     if (disarm !== undefined) this.disarm = disarm;
     if (options.settle !== undefined) this.settle = options.settle;
     this.gone = this.#connection.gone.then(async (reason) => {

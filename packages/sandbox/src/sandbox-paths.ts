@@ -64,10 +64,18 @@ export function refuseSource(spec: SandboxSpec, provider: string): void {
 
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Providers that show the machine's system have no other one. Throws `unsupported`. */
+/** Providers that show the machine's system have no other one, and nothing beside it. Throws `unsupported`. */
 export function refuseImage(toolchain: SandboxToolchain | undefined): void {
+  refuseServices(toolchain);
   if (toolchain?.image === undefined) return;
   throw new GuildError("unsupported", "this sandbox has no images", { subject: toolchain.image, remedy: "use --sandbox docker" });
+}
+
+/** Providers that start nothing beside a sandbox. Throws `unsupported`. */
+export function refuseServices(toolchain: SandboxToolchain | undefined): void {
+  const [service] = toolchain?.services ?? [];
+  if (service === undefined) return;
+  throw new GuildError("unsupported", "this sandbox has no services beside it", { subject: service.name, remedy: "use --sandbox docker" });
 }
 
 /** Where programs are looked for: the toolchain's directories, the system's unless it is pure, the toolkit's. */

@@ -1,3 +1,5 @@
+import type { SandboxService } from "./sandbox.ts";
+
 /** A program that an environment has, or that a project asks for. */
 export interface ToolVersion {
   name: string;
@@ -101,6 +103,8 @@ export interface Environment {
   setup?: readonly SetupCommand[];
   /** Image whose system sandboxes have, named by its content; undefined: the provider's own. */
   image?: string;
+  /** What runs beside it, started in this order. */
+  services?: readonly SandboxService[];
   /** Files that keep what it is made of from being collected; not part of the hash. */
   roots?: readonly string[];
   tools: readonly ToolVersion[];

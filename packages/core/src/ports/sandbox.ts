@@ -57,6 +57,27 @@ export interface SandboxToolchain {
   pure: boolean;
   /** Image whose system the sandbox has, by a name that the provider knows. A provider without images throws `unsupported`. */
   image?: string;
+  /** What runs beside the sandbox, started in this order. A provider without images throws `unsupported`. */
+  services?: readonly SandboxService[];
+}
+
+/**
+ * A program of an image of its own beside a sandbox, a database for example: in the sandbox's network, under its name, and gone with it. One that does
+ * not start is told in `Sandbox.beside`.
+ */
+export interface SandboxService {
+  /** Also its host name, which means the sandbox's own loopback. */
+  name: string;
+  /** By a name that the provider knows. */
+  image: string;
+  env: Readonly<Record<string, string>>;
+  /** Undefined, of each of these: as the image has it. */
+  command?: readonly string[];
+  entrypoint?: readonly string[];
+  user?: string;
+  directory?: string;
+  /** How it is asked whether it is well: `["CMD", …]`, `["CMD-SHELL", line]` or `["NONE"]`. The sandbox waits for it. */
+  health?: { test: readonly string[]; intervalSeconds?: number; timeoutSeconds?: number; startSeconds?: number; retries?: number };
 }
 
 export interface ExecSpec {
@@ -211,6 +232,8 @@ export interface Sandbox {
    * proxy's authority lies (PEM). Undefined: there is no network.
    */
   readonly wayOut?: { port: number; authority: string };
+  /** What became of the services beside it: one line each. Absent: none was asked for. */
+  readonly beside?: readonly string[];
   readonly files: SandboxFiles;
   readonly changes: ChangeTracker;
   exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution>;

@@ -28,75 +28,6 @@ export function buildOf(data: Data, file: string): DevcontainerBuild | undefined
   };
 }
 
-/** One service of a Compose project, as far as a sandbox can be it. */
-export interface ComposeService {
-  image: string | undefined;
-  build: DevcontainerBuild | undefined;
-  variables: Readonly<Record<string, string>>;
-  /** What it asks for and does not get: one line each. */
-  refused: string[];
-}
-
-/** The service of the first Compose file that devcontainer.json names; undefined: it names none. Throws `invalid_argument`, `unsupported`. */
-export async function composeService(data: Data, file: string, files: ProjectFiles): Promise<ComposeService | undefined> {
-  const given = data.at("dockerComposeFile");
-  const named = given.text === undefined ? given.items.flatMap((one) => one.text ?? []) : [given.text];
-  if (named.length === 0) return undefined;
-  const beside = file.includes("/") ? file.slice(0, file.lastIndexOf("/")) : "";
-  const path = resolved(beside, named[0] ?? "");
-  const text = await trustedText(files, path);
-  const { parse } = await import("yaml");
-  let compose: Data;
-  try {
-    compose = new Data(parse(text));
-  } catch (error) {
-    throw new GuildError("invalid_argument", `${path} is no YAML: ${error instanceof Error ? (error.message.split("\n")[0] ?? "") : ""}`);
-  }
-  const name = data.at("service").text ?? "";
-  const service = compose.at("services", name);
-  if (name === "" || !service.present) {
-    throw new GuildError("invalid_argument", `${path} has no service ${JSON.stringify(name)}`, {
-      remedy: `name one of ${compose.at("services").keys.join(", ")} as service in ${file}`,
-    });
-  }
-  const others = compose.at("services").keys.filter((one) => one !== name);
-  const left = service.keys.filter((key) => !TAKEN.has(key));
-  return {
-    image: service.at("image").text,
-    build: buildOfService(service.at("build"), path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : ""),
-    variables: variablesOf(service.at("environment")),
-    refused: [
-      ...(named.length > 1 ? [`only the first Compose file is read, ${path}`] : []),
-      ...(others.length === 0 ? [] : [`the other services of ${path} are not started: ${others.join(", ")}`]),
-      ...(left.length === 0 ? [] : [`not taken of the service ${name}: ${left.join(", ")}`]),
-    ],
-  };
-}
-
-/** What of a service is taken, or has no meaning where nothing but a shell is started. */
-const TAKEN = new Set(["image", "build", "environment", "command", "entrypoint", "working_dir", "init", "tty", "stdin_open", "depends_on"]);
-
-function buildOfService(build: Data, beside: string): DevcontainerBuild | undefined {
-  if (!build.present) return undefined;
-  const context = resolved(beside, build.text ?? build.at("context").text ?? ".");
-  return {
-    context,
-    dockerfile: resolved(context, build.at("dockerfile").text ?? "Dockerfile"),
-    args: variablesOf(build.at("args")),
-    target: build.at("target").text,
-  };
-}
-
-/** A table, or a list of `NAME=value`. */
-function variablesOf(data: Data): Record<string, string> {
-  const pairs = data.items.flatMap((one) => /^([A-Za-z_]\w*)=(.*)$/s.exec(one.text ?? "")?.slice(1, 3) ?? []);
-  const listed = Object.fromEntries(pairs.flatMap((name, at) => (at % 2 === 0 ? [[name, pairs[at + 1] ?? ""]] : [])));
-  const table = data.entries.flatMap(([name, { value }]) =>
-    ["string", "number", "boolean"].includes(typeof value) && /^[A-Za-z_]\w*$/.test(name) ? [[name, String(value)] as const] : [],
-  );
-  return { ...Object.fromEntries(table), ...listed };
-}
-
 /**
  * The files of a build, and the images that it begins with, which must be there: an engine fetches what it lacks. Only what lies in `.devcontainer`
  * is sent. Throws `unsupported` for what would reach into the network, `permission_denied` for a file that nobody has trusted.
@@ -148,7 +79,8 @@ function basesOf(dockerfile: string, { args, dockerfile: path }: DevcontainerBui
   return [...bases];
 }
 
-async function trustedText(files: ProjectFiles, path: string): Promise<string> {
+/** A file that was trusted with devcontainer.json. Throws `permission_denied` for one elsewhere, `not_found`. */
+export async function trustedText(files: ProjectFiles, path: string): Promise<string> {
   if (!path.startsWith(`${TRUSTED}/`)) {
     throw new GuildError("permission_denied", `${path} lies outside ${TRUSTED}, where nobody has trusted it`, {
       remedy: `move it into ${TRUSTED}`,
@@ -160,7 +92,7 @@ async function trustedText(files: ProjectFiles, path: string): Promise<string> {
 }
 
 /** A path of the project; one that leads out of it throws `invalid_argument`. */
-function resolved(beside: string, path: string): string {
+export function resolved(beside: string, path: string): string {
   const parts: string[] = [];
   for (const part of `${beside}/${path}`.split("/")) {
     if (part === "" || part === ".") continue;

@@ -134,18 +134,51 @@ describe("a devcontainer.json whose image is built", () => {
     await assert.rejects(resolve(withFiles(asked, { Dockerfile: "FROM a\nADD https://x.test/y /\n" })), /adds a file of the network/);
   });
 
-  it("by a service of a Compose file: its image or build and its variables; what is not started is told", async () => {
+  it("by a service of a Compose file: its image or build and its variables; the others run beside it, or it is told why not", async () => {
     const compose = "services:\n  app:\n    image: small:1\n    environment: [A=1, B=two]\n    ports: ['80:80']\n  db:\n    image: pg\n";
     const asked = { dockerComposeFile: "compose.yaml", service: "app", containerEnv: { B: "2" } };
     const found = await resolve(withFiles(asked, { "compose.yaml": compose }));
     assert.deepEqual([found.image, found.variables], ["sha256:small:1", { A: "1", B: "2" }]);
-    assert.deepEqual(found.differences, [
-      "the other services of .devcontainer/compose.yaml are not started: db",
-      "not taken of the service app: ports",
-    ]);
+    assert.deepEqual(found.differences, ["not taken of the service app: ports"]);
+    assert.deepEqual(found.services, [{ name: "db", image: "sha256:pg", env: {} }]);
     const building = "services:\n  app:\n    build: { context: ., dockerfile: D, args: { X: 1 } }\n";
     await resolve(withFiles(asked, { "compose.yaml": building, D: "FROM a\n" }));
     assert.deepEqual([built[0]?.dockerfile, built[0]?.args], ["FROM a\n", { X: "1" }]);
+    const many = `services:
+  app: { image: "small:1", depends_on: [web] }
+  web:
+    image: "web:1"
+    depends_on: { db: { condition: service_healthy } }
+    command: serve "--as \\"me\\"" 'a b' $$\{X}
+    ports: ["80:80"]
+  db:
+    image: "pg:\${TAG:-16}"
+    environment: { POSTGRES_PASSWORD: "\${SECRET:-none}" }
+    healthcheck: { test: pg_isready, interval: 1m30s, timeout: 500ms, retries: 3 }
+    volumes: ["data:/var/lib"]
+  gone: { image: "none:1" }
+  tools: { image: "tools:1", profiles: [debug] }
+`;
+    const beside = await resolve(withFiles(asked, { "compose.yaml": many }));
+    assert.deepEqual(beside.services, [
+      {
+        name: "db",
+        env: { POSTGRES_PASSWORD: "none" },
+        health: { test: ["CMD-SHELL", "pg_isready"], intervalSeconds: 90, timeoutSeconds: 0.5, retries: 3 },
+        image: "sha256:pg:16",
+      },
+      { name: "web", env: {}, command: ["serve", '--as "me"', "a b", "${X}"], image: "sha256:web:1" },
+    ]);
+    assert.deepEqual(beside.differences, [
+      "services that nobody asks for are not started: tools",
+      "not taken of the service db: volumes",
+      "the service gone of .devcontainer/devcontainer.json is not started: the Docker engine has no image none:1 — docker pull none:1",
+    ]);
+    const chosen = await resolve(withFiles({ ...asked, runServices: [] }, { "compose.yaml": many }));
+    assert.deepEqual(
+      chosen.services?.map(({ name }) => name),
+      ["db", "web"],
+    );
     await assert.rejects(resolve(withFiles({ ...asked, service: "no" }, { "compose.yaml": compose })), /has no service "no"/);
     await assert.rejects(resolve(withFiles(asked, { "compose.yaml": "a: [" })), /compose\.yaml is no YAML/);
   });

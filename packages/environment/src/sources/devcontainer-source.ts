@@ -1,4 +1,4 @@
-import { type EnvironmentSource, GuildError, type ProjectFiles } from "@guildhall/core";
+import { type EnvironmentSource, GuildError, type ProjectFiles, type SandboxService } from "@guildhall/core";
 
 import { buildFiles } from "./devcontainer-build.ts";
 import { type BuildFiles, featureBuild } from "./devcontainer-features.ts";
@@ -32,7 +32,8 @@ export interface DevcontainerOptions {
 /**
  * devcontainer.json through a sandbox provider with images (`docker`): its image, or the one that its Dockerfile or the service of its Compose
  * file builds, with the features that lie in the project built in, is the
- * sandbox's system; its variables are the environment's; its lifecycle commands run inside, each time a sandbox begins. What needs a registry, and what would
+ * sandbox's system; its variables are the environment's; the other services of the
+ * Compose file run beside it; its lifecycle commands run inside, each time a sandbox begins. What needs a registry, and what would
  * widen the sandbox, is told as a difference.
  */
 export function devcontainerSource({ images, platform, registry }: DevcontainerOptions): EnvironmentSource {
@@ -67,6 +68,7 @@ export function devcontainerSource({ images, platform, registry }: DevcontainerO
       const { PATH, ...rest } = Object.fromEntries(
         Object.entries(wanted.variables).map(([variable, value]) => [variable, substituted(value, workspace, env)]),
       );
+      const { services, missing } = await servicesOf(wanted, { images, platform }, files, progress);
       const own = (env["PATH"] ?? "").split(":");
       return {
         kind: "devcontainer",
@@ -78,8 +80,10 @@ export function devcontainerSource({ images, platform, registry }: DevcontainerO
         shellHook: "",
         setup: wanted.lifecycle,
         image: name,
+        ...(services.length === 0 ? {} : { services }),
         differences: [
           ...wanted.refused,
+          ...missing,
           ...(left.length === 0 ? [] : [`features of registries that environment.feature_registries does not name: ${left.join(", ")}`]),
         ],
       };
@@ -87,9 +91,31 @@ export function devcontainerSource({ images, platform, registry }: DevcontainerO
   };
 }
 
+/** Services whose images are there or can be built; a line on each that is not. */
+async function servicesOf(
+  { beside, file }: Devcontainer,
+  { images, platform }: { images: SandboxImages; platform: string },
+  files: ProjectFiles,
+  progress: (line: string) => void,
+): Promise<{ services: SandboxService[]; missing: string[] }> {
+  const services: SandboxService[] = [];
+  const missing: string[] = [];
+  for (const { image = "", build, ...service } of beside) {
+    try {
+      if (image === "" && build === undefined) throw new GuildError("invalid_argument", "it names neither an image nor how to build one");
+      const found = await baseImage({ image, build }, images, files, progress);
+      if (found.platform !== platform) throw new GuildError("unsupported", `its image is for ${found.platform}`);
+      services.push({ ...service, image: found.id });
+    } catch (error) {
+      missing.push(`the service ${service.name} of ${file} is not started: ${GuildError.from(error).line}`);
+    }
+  }
+  return { services, missing };
+}
+
 /** The image that devcontainer.json names, or the one that is built from its Dockerfile, of images that the engine has. */
 async function baseImage(
-  { image, build }: Devcontainer,
+  { image, build }: Pick<Devcontainer, "image" | "build">,
   images: SandboxImages,
   files: ProjectFiles,
   progress: (line: string) => void,

@@ -1,7 +1,8 @@
 import { GuildError, type ProjectFiles, type SetupCommand } from "@guildhall/core";
 
 import { Data, withoutComments } from "../project/read-data.ts";
-import { buildOf, composeService, type DevcontainerBuild } from "./devcontainer-build.ts";
+import { type BesideService, composeService } from "./compose-file.ts";
+import { buildOf, type DevcontainerBuild } from "./devcontainer-build.ts";
 
 export const DEVCONTAINER_FILES = [".devcontainer/devcontainer.json", ".devcontainer.json"] as const;
 
@@ -14,6 +15,8 @@ export interface Devcontainer {
   /** `linux/arm64`, where it names one. */
   platform: string | undefined;
   features: ReadonlyArray<{ id: string; options: Readonly<Record<string, string>> }>;
+  /** Services of its Compose file that run beside it. */
+  beside: readonly BesideService[];
   /** In the order in which they run. */
   lifecycle: SetupCommand[];
   /** Not yet substituted. */
@@ -53,6 +56,7 @@ export async function readDevcontainer(files: ProjectFiles): Promise<Devcontaine
       build,
       platform: /--platform[= ](\S+)/.exec(asked.join(" "))?.[1],
       features: data.at("features").entries.map(([id, options]) => ({ id, options: optionsOf(options) })),
+      beside: service?.beside ?? [],
       lifecycle: LIFECYCLE.flatMap((name) => commandsOf(name, data.at(name))),
       variables: Object.fromEntries(Object.entries(given).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))),
       refused: [

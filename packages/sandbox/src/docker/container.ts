@@ -28,6 +28,8 @@ export interface ContainerPlan {
   systemFiles: string;
   connectDirectory: string;
   wayOut: string | undefined;
+  /** File for /etc/hosts, where others run beside it. */
+  hosts: string | undefined;
   /** Mounted read-only. */
   toolchain: ReadonlyArray<{ source: string; at: string }>;
   /** What the engine mounts of the workspace, parents first; empty where it is mounted afterwards. */
@@ -97,6 +99,7 @@ export function containerRequest(plan: ContainerPlan): Record<string, unknown> {
         bind(plan.toolkit, TOOLKIT_MOUNT),
         bind(plan.connectDirectory, CONNECT_MOUNT),
         ...(plan.wayOut === undefined ? [] : wayOutMounts(plan.wayOut, plan.image.bare)),
+        ...(plan.hosts === undefined ? [] : [bind(plan.hosts, "/etc/hosts")]),
         ...plan.toolchain.map(({ source, at }) => bind(source, at)),
         // A mount within what is read-only would not be: it is left out.
         ...plan.workspace.map(({ source, at, readOnly }) => bind(source, at, { readOnly, alone: readOnly })),

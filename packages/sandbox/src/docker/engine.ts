@@ -54,6 +54,13 @@ export class DockerEngine {
     return text;
   }
 
+  /** The text of an answer that is no object. */
+  async text(path: string): Promise<string> {
+    const { status, text } = await this.#exchange("GET", path, {});
+    if (status >= 400) throw refusal(status, text, `GET ${path.split("?")[0]}`);
+    return text;
+  }
+
   async #call(method: string, path: string, options: EngineRequest): Promise<unknown> {
     const { status, text } = await this.#exchange(method, path, options);
     if (status >= 400) throw refusal(status, text, `${method} ${path.split("?")[0]}`);

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -24,6 +25,7 @@ import { DockerEngine } from "./engine.ts";
 import { sandboxImage, type SandboxImage } from "./image.ts";
 import { removeLeftovers, sandboxLabels } from "./leftovers.ts";
 import { probeDocker } from "./probe.ts";
+import { hostsOf, Services } from "./services.ts";
 
 const run = promisify(execFile);
 
@@ -100,17 +102,23 @@ export class DockerProvider implements SandboxProvider {
     const held = await this.#workspaces.hold(source, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
     let listener: InitListener | undefined;
     let container: Container | undefined;
+    let beside: Services | undefined;
+    const services = spec.toolchain?.services ?? [];
     const free = async (): Promise<void> => {
+      await beside?.remove();
       await listener?.close();
       await held.release();
     };
     try {
       listener = await InitListener.open(this.#stateDir);
       const placed = asRoot && !copied;
+      const labels = sandboxLabels(spec.id, this.#stateDir);
+      const hosts = services.length === 0 ? undefined : join(listener.directory, "hosts");
+      if (hosts !== undefined) await writeFile(hosts, hostsOf(services), { mode: 0o644 });
       const request = containerRequest({
         image,
         ids,
-        labels: sandboxLabels(spec.id, this.#stateDir),
+        labels,
         limits,
         swapLimit: ready.facts.swapLimit,
         runtime: ready.runtime,
@@ -118,6 +126,7 @@ export class DockerProvider implements SandboxProvider {
         systemFiles: makeSystemFiles(this.#options.stateDir, ids),
         connectDirectory: listener.directory,
         wayOut: spec.wayOut?.directory,
+        hosts,
         toolchain: spec.toolchain?.mounts ?? [],
         workspace: placed ? [] : boundByEngine(source.path, held, inside),
       });
@@ -133,6 +142,11 @@ export class DockerProvider implements SandboxProvider {
       const connection = new InitConnection(socket);
       socket.resume();
       await connection.ready();
+      if (hosts !== undefined) {
+        const { swapLimit } = ready.facts;
+        const plan = { beside: container.id, labels, limits, swapLimit, runtime: ready.runtime, hosts };
+        beside = new Services(ready.engine, plan);
+      }
       const { stop } = container;
       const sandbox = new InitSandbox({
         id: spec.id,
@@ -150,9 +164,12 @@ export class DockerProvider implements SandboxProvider {
         },
         ...(group === undefined ? {} : { measure: (seen) => group.measure(seen), explain: (status) => group.explain(status) }),
         disarm: (places, found) => held.disarm(places, found),
+        ...(beside === undefined ? {} : { beside: beside.told }),
         ...(copied ? { settle: held.settle } : {}),
       });
       this.#sandboxes.add(sandbox);
+      // Its lease is renewed meanwhile.
+      await beside?.start(services);
       await held.endWith(sandbox);
       return sandbox;
     } catch (error) {

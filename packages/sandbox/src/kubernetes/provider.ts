@@ -9,7 +9,7 @@ import { InitSandbox } from "../init-sandbox.ts";
 import { INNER_WAY_OUT } from "../network/way-out.ts";
 import type { KubernetesOptions, SandboxProviderOptions } from "../provider-options.ts";
 import { sandboxEnvironment } from "../sandbox-environment.ts";
-import { checkedWorkspace } from "../sandbox-paths.ts";
+import { checkedWorkspace, refuseServices } from "../sandbox-paths.ts";
 import { sandboxUser } from "../sandbox-user.ts";
 import { findToolkit } from "../toolkit.ts";
 import { InitConnection } from "../wire/connection.ts";
@@ -77,6 +77,7 @@ export class KubernetesProvider implements SandboxProvider {
     });
     let pod: Pod | undefined;
     try {
+      refuseServices(spec.toolchain);
       const labels = { [SANDBOX_LABEL]: label(spec.id), [STATE_LABEL]: this.#mark() };
       await requireClosed(api, labels);
       pod = await Pod.create(
