@@ -1,6 +1,6 @@
 import { GuildError, type ProjectFiles } from "@guildhall/core";
 
-import { Data } from "../project/read-data.ts";
+import type { Data } from "../project/read-data.ts";
 import { filesBelow, type BuildFiles } from "./devcontainer-features.ts";
 
 /** What an image is built from, as devcontainer.json or a Compose file says it; paths relative to the project. */
