@@ -19,7 +19,7 @@ export function isConnectionLoss(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof GuildError) return false;
   const code = "code" in error ? error.code : undefined;
   if (typeof code === "string") return SOCKET_CODES.has(code);
-  return /connection|connect$|not queryable|closed/i.test(error.message);
+  return /connection|connect$|not queryable|closed|timeout expired/i.test(error.message);
 }
 
 const SOCKET_CODES = new Set([
