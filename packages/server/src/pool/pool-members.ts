@@ -6,6 +6,14 @@ import type { Hello, JoinResponseSchema } from "@guildhall/protocol/internal";
 
 export type ToWorker = MessageInitShape<typeof JoinResponseSchema>;
 
+/** What a message to a worker is about, where only the last word on it counts. */
+export function aboutToWorker({ kind }: ToWorker): string | undefined {
+  if (kind?.case === "seen" || kind?.case === "drain") return kind.case;
+  if (kind?.case === "listen") return `listen ${kind.value.session}`;
+  if (kind?.case === "stop") return `stop ${kind.value.taskId} ${kind.value.epoch} ${kind.value.now}`;
+  return undefined;
+}
+
 /** A worker of the pool, connected or lately so. */
 export interface Member {
   readonly id: string;

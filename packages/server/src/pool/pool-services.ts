@@ -16,7 +16,7 @@ import type { BudgetLedger, BudgetRecord } from "../storage/budget-ledger.ts";
 import type { TaskRecord } from "../storage/task-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { createOutbox } from "./outbox.ts";
-import type { ToWorker } from "./pool-members.ts";
+import { aboutToWorker, type ToWorker } from "./pool-members.ts";
 import type { TaskDesk } from "./task-desk.ts";
 
 /** Work that waits for a worker. */
@@ -57,7 +57,9 @@ export function workerService(open: () => Promise<Dispatcher>, local: boolean): 
       const iterator = requests[Symbol.asyncIterator]();
       const first = await iterator.next();
       if (first.done === true || first.value.kind.case !== "hello") throw new GuildError("invalid_argument", "a worker says hello first");
-      const outbox = createOutbox<ToWorker>();
+      let deaf = false;
+      // Not listened to any more either, it is gone before long, and what it had goes to others.
+      const outbox = createOutbox<ToWorker>({ about: aboutToWorker, overflowed: () => (deaf = true) });
       const send = (message: ToWorker): void => outbox.push(message);
       const member = await pool.join(first.value.kind.value, send, local);
       const gone = (): void => {
@@ -67,7 +69,7 @@ export function workerService(open: () => Promise<Dispatcher>, local: boolean): 
       context.signal.addEventListener("abort", gone, { once: true });
       const listening = (async () => {
         let work = Promise.resolve();
-        for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+        for (let next = await iterator.next(); next.done !== true && !deaf; next = await iterator.next()) {
           const message = next.value;
           // A sign of life waits for nothing: not for the database, which the end of another task waits for.
           if (message.kind.case === "heartbeat" || message.kind.case === "deltas") await pool.heard(member, message);

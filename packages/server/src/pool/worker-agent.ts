@@ -124,7 +124,8 @@ export class WorkerAgent {
 
   async #join(transport: Transport): Promise<void> {
     const client = createClient(WorkerService, transport);
-    const outbox = createOutbox<Message>();
+    // How busy it is now, not how busy it has been.
+    const outbox = createOutbox<Message>({ about: ({ kind }) => (kind?.case === "heartbeat" ? kind.case : undefined) });
     outbox.push({ kind: { case: "hello", value: this.#hello() } });
     let beat: NodeJS.Timeout | undefined;
     // No answer in time is as good as no connection.
