@@ -173,7 +173,7 @@ describe("messages for a worker", () => {
     await left.promise;
     more.push({ kind: { case: "heartbeat", value: {} } });
     const reading = async (): Promise<void> => {
-      while ((await messages.next()).done !== true);
+      for (let next = await messages.next(); next.done !== true;) next = await messages.next();
     };
     await assert.rejects(reading, /messages wait for a reader that takes none/);
     assert.ok(heard <= 1);
