@@ -139,8 +139,8 @@ describe("messages for a worker", () => {
     }
     assert.equal(outbox.length, 13);
     outbox.end();
-    const kinds: unknown[] = [];
-    for await (const { kind } of outbox.items()) kinds.push(kind?.case);
+    const kinds: string[] = [];
+    for await (const { kind } of outbox.items()) kinds.push(kind?.case ?? "");
     assert.deepEqual(kinds.toSorted(), [...Array<string>(10).fill("offer"), "listen", "seen", "stop"].toSorted());
   });
 
