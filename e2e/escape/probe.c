@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -183,6 +184,30 @@ static int try_files(int count) {
   return said(true);
 }
 
+/* Files that never had a name, written by processes that nobody waits for, held by one that shows its descriptors to nobody. */
+static int try_nameless(int mebibytes) {
+  char block[1 << 16] = {1};
+  signal(SIGCHLD, SIG_IGN);
+  prctl(PR_SET_DUMPABLE, 0);
+  off_t there = 0;
+  for (int at = 0; at < mebibytes; at += 4) {
+    int fd = open(".", O_TMPFILE | O_RDWR, 0600);
+    if (fd < 0 && (fd = open("nameless", O_CREAT | O_EXCL | O_RDWR, 0600)) >= 0) unlink("nameless");
+    if (fd < 0) return said(false);
+    struct stat stat = {0};
+    pid_t child = fork();
+    if (child == 0) {
+      for (int part = 0; part < 64; part++)
+        if (write(fd, block, sizeof block) != sizeof block) break;
+      _exit(0);
+    }
+    while (child > 0 && kill(child, 0) == 0) usleep(200);
+    fstat(fd, &stat);
+    there += stat.st_size;
+  }
+  return said(there >= (off_t)mebibytes << 20);
+}
+
 static int try_spin(double seconds) {
   while ((double)clock() / CLOCKS_PER_SEC < seconds) {
   }
@@ -249,6 +274,7 @@ int main(int argc, char **argv) {
   if (IS("memory")) return try_memory((size_t)atoi(more));
   if (IS("descriptors")) return try_descriptors(atoi(more));
   if (IS("files")) return try_files(atoi(more));
+  if (IS("nameless")) return try_nameless(atoi(more));
   if (IS("spin")) return try_spin(atof(more));
   if (IS("raw")) return said(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) >= 0);
   if (IS("packet")) return said(socket(AF_PACKET, SOCK_RAW, 0) >= 0);

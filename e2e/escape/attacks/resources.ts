@@ -47,6 +47,22 @@ export const resourceAttacks: Attack[] = [
     control: "user",
   },
   {
+    id: "nameless-bomb",
+    title: "fills the disk with files that have no name, by processes that nobody waits for, 400 MiB where 32 are allowed",
+    by: "the init, which counts what processes hold open too",
+    script: "./probe nameless 400",
+    limits: { diskBytes: 32 * MIB },
+    control: "user",
+  },
+  {
+    id: "nameless-hidden",
+    title: "the same by a program that it may not read itself, so that nobody can look into its processes",
+    by: "the init, which ends processes that hide from its count",
+    script: "chmod 111 probe; ./probe nameless 400",
+    limits: { diskBytes: 32 * MIB },
+    control: "user",
+  },
+  {
     id: "large-file",
     title: "writes a file of 8 MiB where 1 is allowed",
     by: "RLIMIT_FSIZE",

@@ -14,7 +14,8 @@ export function diskOptions({ diskBytes = 0, diskFiles = 0 }: SandboxLimits): st
 export const DISK_COUNT: CapabilityReport["capabilities"][number] = {
   name: "disk-limit",
   available: true,
-  detail: "no quota of the kernel's: the init counts what the sandbox writes and what its workspace holds, and ends what goes beyond",
+  detail:
+    "no quota of the kernel's: the init counts what the sandbox writes, what its workspace holds and what its processes hold open, and ends what goes beyond",
 };
 
 /** Limits of a sandbox that asks for none: never “none” for memory and processes. */

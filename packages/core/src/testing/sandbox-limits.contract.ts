@@ -81,6 +81,38 @@ export function sandboxLimitsContract(sandboxes: Sandboxes): void {
     }
   });
 
+  it("counts files that have no name, whoever holds them and whatever others free meanwhile", async () => {
+    const each = (what: string): string => `for ((i = 0; i < 40; i++)); do ${what}; echo $i; sleep 0.05; done`;
+    const ways = {
+      "by who wrote them": each("exec {fd}> none; rm none; head -c 4M /dev/zero >&$fd"),
+      "by another than who wrote them, for whom nobody waits": each("exec {fd}> none; rm none; (setsid head -c 4M /dev/zero >&$fd &)"),
+      "by one that nobody can look into": each(
+        "(exec 7> none; exec ./keep 311) & while [ ! -e none ]; do sleep 0.01; done; head -c 4M /dev/zero > none; rm none",
+      ),
+    };
+    for (const [held, script] of Object.entries(ways)) {
+      const sandbox = await sandboxes.fresh({ limits: { diskBytes: 24 * MIB } });
+      const beside = await mkdtemp(join(dirname(sandbox.workspace), "others-"));
+      const ballast = await open(join(beside, "ballast"), "w");
+      try {
+        let size = 0;
+        for (; size < 80 * MIB; size += 8 * MIB) await ballast.write(Buffer.alloc(8 * MIB, "o"));
+        await ballast.sync();
+        await runScript(sandbox, "cp /bin/sleep keep; chmod 111 keep");
+        const execution = await sandbox.exec({ argv: ["/run/guildhall/bin/bash", "-c", script] });
+        for await (const { bytes } of execution.output) {
+          size -= (Buffer.from(bytes).toString().split("\n").length - 1) * 5 * MIB;
+          await ballast.truncate(Math.max(0, size));
+        }
+        assert.equal((await execution.exit).limit, "disk", held);
+      } finally {
+        await ballast.close();
+        await rm(beside, { recursive: true, force: true });
+        await sandbox.dispose();
+      }
+    }
+  });
+
   it("refuses more open files than allowed", async () => {
     const done = await runScript(sandboxes.shared(), "ulimit -n", { limits: { openFiles: 40 } });
     assert.equal(done.stdout, "40\n");

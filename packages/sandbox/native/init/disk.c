@@ -5,18 +5,22 @@
  *
  * Two counts. The file system's own is cheap and knows everything, but others write and free there too. Our own (own.c) is what the processes of the
  * sandbox have had written: while it is below the limit, nothing of what others do counts. When it is above, or the file system has grown by more
- * than the limit, the workspace is looked through, and what it has grown by decides, however much others have freed.
+ * than the limit, the workspace is looked through, and what it has grown by decides, however much others have freed. So is what has no name but is
+ * held open (nameless.c). Processes that come and go between two looks leave no count: that there were such makes the next look come sooner.
  */
 #include "init.h"
 
 #include <sys/statvfs.h>
 
+/* A process writes about two gigabytes a second. */
+#define BYTES_PER_MS (2u << 20)
+
 static bool started;
 static uint64_t base_bytes, base_files, next_look;
 /* The workspace as it was at the beginning and when it was looked through last: growth, and what we had written by then. */
 static struct own_use base_held;
-static uint64_t held_bytes, held_files, held_at, next_walk, next_regular;
-static bool held_unknown;
+static uint64_t held_bytes, held_files, held_at, walked, last_process, next_walk, next_regular;
+static bool held_unknown, held_hidden;
 /* Where those who run now are ended. Whoever starts when too much is there already may add a little: what he does is cleaning up, we hope. */
 static uint64_t ceiling_bytes, ceiling_files, last_bytes, last_files;
 
@@ -35,15 +39,21 @@ static uint64_t ceiling(uint64_t limit) { return limit == 0 ? UINT64_MAX : limit
 
 static bool counted(void) { return options.disk_bytes != 0 || options.disk_files != 0; }
 
+/* Who came and went since the workspace was looked through may have written as much as anybody could: nobody knows. */
+static uint64_t unseen(void) { return own_last_process() == last_process ? 0 : (now_ms() - walked) * BYTES_PER_MS; }
+
 static void look_through(uint64_t written) {
   uint64_t began = now_ms();
+  last_process = own_last_process();
   struct own_use held;
   own_held(&held);
   held_bytes = grown(held.bytes, base_held.bytes);
   held_files = grown(held.files, base_held.files);
   held_unknown = held.closed > base_held.closed;
+  held_hidden = held.hidden > base_held.hidden;
   held_at = written;
   uint64_t now = now_ms(), took = now - began;
+  walked = began;
   next_walk = now + least(20 + took * 20, 5000);
   next_regular = now + most(1000, took * 50);
 }
@@ -65,14 +75,14 @@ static bool look(struct use *use, uint64_t bytes_limit, uint64_t files_limit, bo
     look_through(written);
   }
   uint64_t all_bytes = grown(bytes, base_bytes), all_files = grown(files, base_files), now = now_ms();
-  bool over = held_bytes + (written - held_at) > bytes_limit || all_bytes > bytes_limit || all_files > files_limit;
+  bool over = held_bytes + (written - held_at) + unseen() > bytes_limit || all_bytes > bytes_limit || all_files > files_limit;
   if ((over && (at_once || now >= next_walk)) || now >= next_regular) look_through(written);
   uint64_t own_bytes = held_bytes + (written - held_at);
   /* What cannot be looked into is as large as it can be. What has grown beyond the limit while we wrote as much is ours: files may have no name. */
-  bool ours = all_bytes > bytes_limit && written > bytes_limit;
+  bool ours = all_bytes > bytes_limit && (held_hidden || written > bytes_limit);
   use->bytes = most(held_unknown ? written : held_bytes, ours ? all_bytes : 0);
   use->files = most(held_files, held_unknown ? all_files : 0);
-  use->near_bytes = most(use->bytes, own_bytes);
+  use->near_bytes = most(use->bytes, own_bytes + unseen());
   use->near_files = most(use->files, all_files);
   return true;
 }
@@ -147,8 +157,7 @@ void disk_turn(uint64_t now) {
   uint64_t bytes = first ? ceiling(options.disk_bytes) : ceiling_bytes, files = first ? ceiling(options.disk_files) : ceiling_files;
   if (now >= next_look && look(&use, bytes, files, first)) {
     judge(&use, first);
-    /* A process writes about two gigabytes a second. */
-    uint64_t wait = headroom(&use, use.near_bytes, use.near_files, ceiling_bytes, ceiling_files) / (2u << 20);
+    uint64_t wait = headroom(&use, use.near_bytes, use.near_files, ceiling_bytes, ceiling_files) / BYTES_PER_MS;
     next_look = now + (wait < 20 ? 20 : wait > 1000 ? 1000 : wait);
   }
   wake_at(next_look);

@@ -162,6 +162,7 @@ void process_keeper_gone(pid_t pid);
 void process_kill(struct process *, uint8_t limit);
 void process_turn(uint64_t now);      /* time limits, killing that is under way */
 void process_maybe_free(struct process *);
+bool process_is_ours(pid_t pid);      /* a keeper, or what a keeper has not made a command yet: they hold nothing of the workspace */
 void kill_everything(uint8_t limit);  /* all executions, then all descendants; returns when none is left */
 
 /* ---- tree.c: what descends from a process ---- */
@@ -175,6 +176,7 @@ int tree_kill(pid_t root, int signal); /* how many were signalled. Signal-safe. 
 void tree_measure(pid_t root, struct tree_sum *);
 /* The same twice: nothing of what descends from root has run in between. 0: that cannot be told, something runs just now. */
 uint64_t tree_activity(pid_t root);
+pid_t tree_parent(pid_t pid); /* 0: it is gone */
 /* What a process, its threads and those of its children that it has waited for had stored in files, rewriting included. */
 uint64_t process_stored_bytes(pid_t pid);
 
@@ -226,10 +228,15 @@ void memory_turn(uint64_t now);
 /* ---- own.c: what the sandbox itself has written, and what the workspace holds ---- */
 struct own_use {
   uint64_t bytes, files;
-  uint64_t closed; /* directories that could not be looked into */
+  uint64_t closed; /* directories that could not be looked into, and descriptors that nobody holds */
+  uint64_t hidden; /* processes that could not be looked into: nobody knows what they wrote */
 };
 uint64_t own_written(void); /* since the first call or before; never too little but for processes that nobody waits for and that live between two calls */
 void own_held(struct own_use *);
+uint64_t own_last_process(void); /* its id: another one says that processes were started meanwhile */
+
+/* ---- nameless.c: what processes hold of it without a name ---- */
+void nameless_held(struct own_use *);
 
 /* ---- disk.c ---- */
 void disk_start(void);

@@ -56,6 +56,14 @@ static bool is_keeper(pid_t pid) {
   return false;
 }
 
+bool process_is_ours(pid_t pid) {
+  if (is_keeper(pid)) return true;
+  pid_t parent = tree_parent(pid);
+  for (struct channel *channel = channels; channel != NULL; channel = channel->next)
+    if (channel->is_process && channel->process->keeper == parent && !channel->process->started) return true;
+  return false;
+}
+
 static void kill_stray(pid_t pid, void *context) {
   (void)context;
   if (!is_keeper(pid) && !is_keeper(getpgid(pid))) kill(pid, SIGKILL);

@@ -124,6 +124,11 @@ int tree_kill(pid_t root, int signal) {
   return killing.count;
 }
 
+pid_t tree_parent(pid_t pid) {
+  struct seen seen;
+  return read_stat(pid, &seen) ? seen.parent : 0;
+}
+
 static uint64_t anonymous_bytes(pid_t pid) {
   char path[48], text[128];
   proc_path(path, pid, "statm");
