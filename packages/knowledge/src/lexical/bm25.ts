@@ -26,7 +26,7 @@ export interface WeightedTokens {
   weight: number;
 }
 
-/** A word of a query and what may stand for it, each with what it counts, 0 to 1. */
+/** A word of a query, first, and what may stand for it, each with what it counts, 0 to 1. */
 export type QueryTerm = ReadonlyMap<string, number>;
 
 /**
@@ -149,10 +149,14 @@ export class Bm25Index {
     const seen: number[] = single ? touched : [];
     const size = this.#ordinals.size;
     const mean = this.#total / Math.max(1, size);
+    const rarity = ({ live }: Postings): number => Math.log(1 + (size - live + 0.5) / (live + 0.5)) ** this.#rarity;
+    const [asked = ""] = term.keys();
+    const itself = this.#postings.get(asked);
     for (const [alternative, counts] of term) {
       const postings = this.#postings.get(alternative);
       if (postings === undefined) continue;
-      const idf = Math.log(1 + (size - postings.live + 0.5) / (postings.live + 0.5)) ** this.#rarity;
+      // What stands for a common word is not worth its own rarity alone: it is the common word that was asked for.
+      const idf = itself === undefined ? rarity(postings) : (rarity(postings) + rarity(itself)) / 2;
       const weight = idf * (this.#k1 + 1) * times * counts;
       const { ordinals, frequencies } = postings;
       for (let at = 0; at < postings.length; at += 1) {

@@ -4,7 +4,7 @@ import type { Embedder, VectorIndex } from "@guildhall/core";
 
 import type { Hit } from "../lexical/bm25.ts";
 import type { RetrievalDocument } from "./document.ts";
-import { contextWeight, REACH } from "./fields.ts";
+import { meaningWeight, REACH } from "./fields.ts";
 import type { Threads } from "./threads.ts";
 
 /** Documents that go to the embedder at once. */
@@ -141,7 +141,7 @@ export class DenseArm {
     const mixed = Float32Array.from(own);
     for (const neighbour of this.#threads.around(document, REACH)) {
       const vector = this.#own.get(neighbour.id)?.vector;
-      const weight = contextWeight(neighbour);
+      const weight = meaningWeight(neighbour);
       if (vector === undefined) continue;
       for (let at = 0; at < mixed.length; at += 1) mixed[at] = (mixed[at] ?? 0) + weight * (vector[at] ?? 0);
     }

@@ -2,6 +2,7 @@ import type { Bm25Options, WeightedTokens } from "../lexical/bm25.ts";
 import { identifierParts, tokenize, tokenizeCode } from "../lexical/tokenize.ts";
 import { codeFields } from "./code-fields.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
+import { saidInWords } from "./idioms.ts";
 import type { Neighbour } from "./threads.ts";
 
 /** A document as the indexes take it. */
@@ -25,10 +26,18 @@ export const BM25_OPTIONS: Readonly<Record<Profile, Bm25Options>> = {
 /** How many places away a piece's neighbours may be. */
 export const REACH = 2;
 
-/** What a word (or the vector) of a neighbour counts beside the piece's own: what was said before explains more than what follows. */
+/** What a word of a neighbour counts beside the piece's own: what was said before explains more than what follows. */
 export function contextWeight({ distance, before }: Neighbour): number {
   return (before ? [0.7, 0.4] : [0.3, 0.2])[distance - 1] ?? 0;
 }
+
+/** What the vector of a neighbour counts beside the piece's own. */
+export function meaningWeight({ distance, before }: Neighbour): number {
+  return (before ? [0.9, 0.6] : [0.5, 0.3])[distance - 1] ?? 0;
+}
+
+/** What the dense arm counts beside the words, chosen for USE-Lite as the rest. */
+export const DENSE_WEIGHTS: Readonly<Record<Profile, number>> = { prose: 0.2, conversation: 0.2, code: 0.15 };
 
 /** Who says a piece of a conversation: what is asked of a person is asked of what that person said, not of what was said beside it. */
 const SPEAKER = /^\s*\p{L}[\p{L}\p{N}._-]*(?: \p{L}[\p{L}\p{N}._-]*){0,2}:(?=\s)/u;
@@ -44,7 +53,7 @@ export function analyse(document: RetrievalDocument): Analysed {
     const speaker = document.thread === undefined ? "" : (SPEAKER.exec(document.text)?.[0] ?? "");
     const context = [weighted(title, 2), weighted(document.text.slice(speaker.length), 1)];
     return {
-      fields: speaker === "" ? context : [...context, weighted(speaker, 1)],
+      fields: speaker === "" ? context : [...context, weighted(speaker, 3)],
       context,
       dense: (title === "" ? document.text : `${title}\n${document.text}`).slice(0, DENSE_PROSE),
       language: undefined,
@@ -57,6 +66,7 @@ export function analyse(document: RetrievalDocument): Analysed {
     weighted(code.summary, 3, tokenizeCode),
     weighted(code.documentation, 0.75, tokenizeCode),
     weighted(code.body, 0.75, tokenizeCode),
+    weighted(saidInWords(code.body), 0.6),
   ];
   return {
     fields,

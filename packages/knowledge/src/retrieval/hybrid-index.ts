@@ -5,7 +5,7 @@ import { tokenize, tokenizeCode } from "../lexical/tokenize.ts";
 import { LANGUAGE_NAMES } from "./code-fields.ts";
 import { DenseArm } from "./dense-arm.ts";
 import type { Profile, RetrievalDocument } from "./document.ts";
-import { type Analysed, analyse, BM25_OPTIONS, contextWeight, REACH } from "./fields.ts";
+import { type Analysed, analyse, BM25_OPTIONS, contextWeight, DENSE_WEIGHTS, REACH } from "./fields.ts";
 import { fuse } from "./fuse.ts";
 import type { MixedHit } from "./relevant.ts";
 import { withSynonyms } from "./synonyms.ts";
@@ -16,7 +16,7 @@ export interface HybridIndexOptions {
   /** Without the two, retrieval is lexical. The index must hold vectors of the embedder's model. */
   embedder?: Embedder;
   vectors?: VectorIndex;
-  /** What the dense arm counts, 0 to 1; the lexical one counts the rest. Default 0.2, chosen for USE-Lite. */
+  /** What the dense arm counts, 0 to 1; the lexical one counts the rest. Default: what suits the profile. */
   denseWeight?: number;
   /** Awaited before each batch of documents goes to the embedder. Default: at once. */
   pace?(): Promise<void>;
@@ -65,7 +65,7 @@ export class HybridIndex {
 
   constructor(options: HybridIndexOptions) {
     this.#profile = options.profile;
-    this.#denseWeight = options.denseWeight ?? 0.2;
+    this.#denseWeight = options.denseWeight ?? DENSE_WEIGHTS[options.profile];
     this.#lexical = new Bm25Index(BM25_OPTIONS[options.profile]);
     const { embedder, vectors, pace = () => Promise.resolve() } = options;
     this.#dense = embedder === undefined || vectors === undefined ? undefined : new DenseArm(embedder, vectors, this.#threads, pace);
