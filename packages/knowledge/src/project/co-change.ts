@@ -139,7 +139,7 @@ const WEIGHTS = {
   words: 2.4,
   named: 0.3,
   namedBy: 0.85,
-  alike: 6,
+  alike: 18,
   overOne: 0.5,
 };
 

@@ -10,7 +10,7 @@ const TEXT = /\.(?:[mc]?[jt]sx?|py|go|rs|java|kt|rb|c|cc|cpp|h|hpp|cs|php|swift|
 /** An identifier that more files use tells nothing of what belongs together. */
 const WIDEST = 20;
 /** So that a file with few rare names is not like everything that shares one. */
-const DOUBT = 50;
+const DOUBT = 250;
 
 /** What the texts of a project's files tell of which belong together: who names whom, and who uses the same rare names. */
 export class CodeGraph {
