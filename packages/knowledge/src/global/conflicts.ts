@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 
 import type { Knowledge, Operation } from "@guildhall/protocol";
 
-import { bandsOf, likenessOf, mayRelate, relate, type Relation, wordHashes } from "./likeness.ts";
+import { likenessOf, relate, type Relation } from "./likeness.ts";
+import { areNear, NearWords, wordHashes, type WordSet } from "./near-words.ts";
 
 /** Two valid versions that cannot both stand, or need not. */
 export interface Clash {
@@ -23,30 +24,25 @@ export interface Verdict {
 }
 
 /** What there is in memory of a version that counts: little, for there is one of each item. */
-interface Entry {
+interface Entry extends WordSet {
   item: string;
   operation: string;
   scope: string;
   key: string;
   text: string;
-  words: Uint32Array;
-  /** The look for candidates that came by last. */
-  look: number;
 }
-
-/** Entries by a number (`bandsOf`); most numbers have one. */
-type Bands = Map<number, Entry | Entry[]>;
 
 /** Finds what present versions of valid items clash: by key, by likeness, within one scope. Which clashes there are does not depend on the order. */
 export class ClashFinder {
   readonly #entries = new Map<string, Entry>();
   readonly #byKey = new Map<string, Set<string>>();
   /** By scope. */
-  readonly #byBand = new Map<string, Bands>();
+  readonly #byWords = new Map<string, NearWords<Entry>>();
+  /** Those that have no words, by scope and text: exact parts alone. */
+  readonly #wordless = new Map<string, Set<string>>();
   readonly #clashes = new Map<string, Clash>();
   readonly #ofItem = new Map<string, Set<string>>();
   readonly #byOperation = new Map<string, Entry>();
-  #looks = 0;
   /** What was judged of two versions, by the one and by the other. */
   readonly #verdicts = new Map<string, Map<string, Verdict>>();
 
@@ -81,14 +77,10 @@ export class ClashFinder {
     this.#entries.set(item, entry);
     this.#byOperation.set(entry.operation, entry);
     if (entry.key !== "") place(this.#byKey, `${entry.scope}\0${entry.key}`, item);
-    const bands: Bands = this.#byBand.get(entry.scope) ?? new Map();
-    this.#byBand.set(entry.scope, bands);
-    for (const band of bandsOf(entry.words)) {
-      const there = bands.get(band);
-      if (there === undefined) bands.set(band, entry);
-      else if (Array.isArray(there)) there.push(entry);
-      else bands.set(band, [there, entry]);
-    }
+    if (entry.words.length === 0) place(this.#wordless, `${entry.scope}\0${entry.text}`, item);
+    const near = this.#byWords.get(entry.scope) ?? new NearWords<Entry>();
+    this.#byWords.set(entry.scope, near);
+    near.add(entry);
   }
 
   /** Items of that scope which the text may repeat or contradict, with how. */
@@ -119,19 +111,9 @@ export class ClashFinder {
       if (other !== undefined && other.item !== entry.item) found.add(other);
     };
     if (entry.key !== "") for (const item of this.#byKey.get(`${entry.scope}\0${entry.key}`) ?? []) take(this.#entries.get(item));
-    const bands = this.#byBand.get(entry.scope);
-    this.#looks += 1;
-    const look = (other: Entry | undefined): void => {
-      // Those that share several bands are looked at once.
-      if (other === undefined || other.look === this.#looks) return;
-      other.look = this.#looks;
-      if (mayRelate(entry.words, other.words)) take(other);
-    };
-    for (const band of bands === undefined ? [] : bandsOf(entry.words)) {
-      const there = bands?.get(band);
-      if (Array.isArray(there)) for (const other of there) look(other);
-      else look(there);
-    }
+    for (const other of this.#byWords.get(entry.scope)?.near(entry.words) ?? []) take(other);
+    if (entry.words.length === 0)
+      for (const item of this.#wordless.get(`${entry.scope}\0${entry.text}`) ?? []) take(this.#entries.get(item));
     for (const operation of this.#verdicts.get(entry.operation)?.keys() ?? []) take(this.#byOperation.get(operation));
     return found;
   }
@@ -158,14 +140,8 @@ export class ClashFinder {
     this.#entries.delete(item);
     this.#byOperation.delete(entry.operation);
     remove(this.#byKey, `${entry.scope}\0${entry.key}`, item);
-    const bands = this.#byBand.get(entry.scope);
-    for (const band of bands === undefined ? [] : bandsOf(entry.words)) {
-      const there = bands?.get(band);
-      const others = Array.isArray(there) ? there.filter((one) => one !== entry) : [];
-      const [first] = others;
-      if (first === undefined) bands?.delete(band);
-      else bands?.set(band, others.length === 1 ? first : others);
-    }
+    remove(this.#wordless, `${entry.scope}\0${entry.text}`, item);
+    this.#byWords.get(entry.scope)?.drop(entry);
     for (const id of this.#ofItem.get(item) ?? []) this.#unclash(id);
   }
 
@@ -185,11 +161,11 @@ function contradictionOf({ contradiction, reason }: Verdict): Relation | undefin
 
 function entryOf(item: string, operation: string, knowledge: Knowledge, key: string): Entry {
   const { text } = knowledge;
-  return { item, operation, scope: scopeKey(knowledge), key, text, words: wordHashes(likenessOf({ text }).words), look: 0 };
+  return { item, operation, scope: scopeKey(knowledge), key, text, words: wordHashes(likenessOf({ text }).words), look: 0, dropped: false };
 }
 
 function ruled(x: Entry, y: Entry): Relation | undefined {
-  return mayRelate(x.words, y.words) ? relate(likenessOf(x), likenessOf(y)) : undefined;
+  return areNear(x.words, y.words) ? relate(likenessOf(x), likenessOf(y)) : undefined;
 }
 
 function place(map: Map<string, Set<string>>, key: string, value: string): void {

@@ -1,6 +1,7 @@
 import type { Knowledge } from "@guildhall/protocol";
 
 import { tokenize } from "../lexical/tokenize.ts";
+import { LEAST_SHARE } from "./near-words.ts";
 
 /** What two facts are compared by. */
 export interface Likeness {
@@ -41,9 +42,6 @@ function makeLikeness(text: string): Likeness {
   const negations = [...plain.toLowerCase().matchAll(NEGATION)].length;
   return { text, words, subject, named, values, negated: negations % 2 === 1 };
 }
-
-/** Facts with fewer words in common, of all that they have, have nothing to do with each other. */
-const LEAST_SHARE = 0.6;
 
 /** How two facts of one scope stand to each other. */
 export type Relation = { kind: "duplicate" | "contradiction"; reason: string };
@@ -118,53 +116,4 @@ function share(x: ReadonlySet<string>, y: ReadonlySet<string>): number {
   for (const one of x) if (y.has(one)) common += 1;
   const all = x.size + y.size - common;
   return all === 0 ? 1 : common / all;
-}
-
-/** A fact's words as numbers in order: what can be compared at once and takes little room. */
-export function wordHashes(words: ReadonlySet<string>): Uint32Array {
-  return Uint32Array.from(words, hashOf).toSorted();
-}
-
-/** Whether two facts with these words may have to do with each other (`relate`): cheap, and never wrongly no. */
-export function mayRelate(x: Uint32Array, y: Uint32Array): boolean {
-  if (x.length === 0 || y.length === 0) return x.length === y.length;
-  if (Math.min(x.length, y.length) / Math.max(x.length, y.length) < LEAST_SHARE) return false;
-  let common = 0;
-  for (let [at, other] = [0, 0]; at < x.length && other < y.length;) {
-    const [left = 0, right = 0] = [x[at], y[other]];
-    if (left === right) common += 1;
-    if (left <= right) at += 1;
-    if (right <= left) other += 1;
-  }
-  return common / (x.length + y.length - common) >= LEAST_SHARE;
-}
-
-const BANDS = 12;
-const ROWS = 3;
-
-/**
- * MinHash (Broder 1997) in bands: two sets that share 0.6 of their words share a band with probability 0.95, those that share 0.8 surely. Facts that share one of these
- * numbers are worth comparing.
- */
-export function bandsOf(hashes: Uint32Array): number[] {
-  const least = new Uint32Array(BANDS * ROWS).fill(0xffffffff);
-  for (const hash of hashes) {
-    for (let place = 0; place < least.length; place += 1) {
-      let mixed = Math.imul(hash ^ Math.imul(place + 1, 0x9e3779b1), 0x85ebca6b);
-      mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-      const value = (mixed ^ (mixed >>> 16)) >>> 0;
-      if (value < (least[place] ?? 0)) least[place] = value;
-    }
-  }
-  return Array.from({ length: BANDS }, (_, band) => {
-    let joined = 0;
-    for (let row = 0; row < ROWS; row += 1) joined = Math.imul(joined ^ (least[band * ROWS + row] ?? 0), 0x01000193) ^ (joined >>> 15);
-    return band * 2 ** 32 + (joined >>> 0);
-  });
-}
-
-function hashOf(word: string): number {
-  let hash = 2_166_136_261;
-  for (let at = 0; at < word.length; at += 1) hash = Math.imul(hash ^ word.charCodeAt(at), 16_777_619);
-  return hash >>> 0;
 }

@@ -7,11 +7,13 @@ export function saidInWords(program: string): string {
   const add = (words: string | undefined): void => {
     if (words !== undefined) for (const word of words.split(" ")) said.add(word);
   };
-  for (const [name, call = ""] of new Set(Array.from(program.matchAll(NAME), ([found]) => found)).values().map(parted)) {
+  for (const found of new Set(program.match(NAME))) {
+    const called = found.endsWith("(");
+    const name = (called ? found.slice(0, -1) : found).trimEnd();
     add(IDIOMS.get(name));
     const [module = ""] = name.split(".", 1);
     if (module !== name) add(IDIOMS.get(`${module}.*`));
-    if (call === "") continue;
+    if (!called) continue;
     const own = name.slice(name.lastIndexOf(".") + 1);
     add(IDIOMS.get(own === name ? `${own}()` : `.${own}()`));
   }
@@ -19,13 +21,8 @@ export function saidInWords(program: string): string {
   return [...said].join(" ");
 }
 
-/** A name with its dots, and whether it is called. */
+/** A name with its dots, and the bracket where it is called. */
 const NAME = /[\p{L}_][\p{L}\p{N}_]*(?:\.[\p{L}_][\p{L}\p{N}_]*)*\s*\(?|(?<=[\])"'])\.[\p{L}_][\p{L}\p{N}_]*\s*\(?/gu;
-
-function parted(found: string): [string, string] {
-  const called = found.endsWith("(");
-  return [(called ? found.slice(0, -1) : found).trimEnd(), called ? "(" : ""];
-}
 
 /** A name and its words: `name` as it stands, `module.*` for all of a module, `name()` and `.name()` where it is called. */
 const LINES = `
