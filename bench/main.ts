@@ -21,6 +21,7 @@ const all = [
   "context",
   "environment",
   "knowledge/retrieval",
+  "knowledge/local",
   "knowledge/global",
   "knowledge/co-change",
   "knowledge/use",
