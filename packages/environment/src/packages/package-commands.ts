@@ -107,7 +107,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   cargo: {
     list: words("cargo", "tree", "--depth", "1"),
-    outdated: words("cargo", "update", "--dry-run"),
+    outdated: words("cargo", "update", "--dry-run", "--verbose"),
     add: flagged("--dev", "cargo", "add"),
     remove: named("cargo", "remove"),
     update: some("cargo", "update"),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 
@@ -10,10 +10,11 @@ import { FakeToolSession, processSandbox } from "@guildhall/core/testing";
 import { detectProject } from "../project/detect-project.ts";
 import { hostFiles } from "../project/host-files.ts";
 import { PACKAGE, packageRegistry } from "../testing/package-registry.ts";
+import { COMPOSER_PACKAGE, GO_MODULE, systemRegistry } from "../testing/system-registry.ts";
 import { osvDirectory } from "./advisories.ts";
 import { createProjectTool } from "./project-tool.ts";
 
-/** Each call of a real manager takes seconds: all that are installed run under `npm run test:full`, else npm alone, and no more than is needed. */
+/** Each call of a real manager takes seconds, and toolchains are large: all that are installed run under `npm run test:full`, else npm alone, and no more than is needed. */
 const full = process.env["GUILD_TEST_FULL"] === "1";
 const search = (process.env["PATH"] ?? "").split(delimiter);
 const has = (program: string): boolean => search.some((directory) => existsSync(join(directory, program)));
@@ -28,28 +29,45 @@ const isClassic = (): boolean => {
 interface Case {
   manager: string;
   here: boolean;
-  files(url: string): Record<string, string>;
+  /** `index`: of crates. */
+  files(url: string, index: string): Record<string, string>;
   named?: (version: string) => string;
+  /** As it is removed and updated, where not by its own name. */
+  name?: string;
+  /** The file that names what is asked for; undefined: the manager is asked. */
+  manifest: string | undefined;
+  env?(url: string, workspace: string): Record<string, string>;
+  /** From the registry of what the system brings. */
+  system?: boolean;
   /** What `update` reaches: some write an exact version on `add`. */
   updated?: string;
 }
 
 const npmrc = (url: string): string => `registry=${url}/\n`;
 const CASES: Case[] = [
-  { manager: "npm", here: has("npm"), files: (url) => ({ "package.json": "{}", ".npmrc": npmrc(url) }), updated: "1.1.0" },
+  {
+    manager: "npm",
+    here: has("npm"),
+    manifest: "package.json",
+    files: (url) => ({ "package.json": "{}", ".npmrc": npmrc(url) }),
+    updated: "1.1.0",
+  },
   {
     manager: "pnpm",
     here: full && has("pnpm"),
+    manifest: "package.json",
     files: (url) => ({ "package.json": '{"name": "w"}', "pnpm-lock.yaml": "lockfileVersion: '9.0'\n", ".npmrc": npmrc(url) }),
   },
   {
     manager: "yarn",
     here: full && isClassic(),
+    manifest: "package.json",
     files: (url) => ({ "package.json": '{"name": "w"}', "yarn.lock": "# yarn lockfile v1\n", ".npmrc": npmrc(url) }),
   },
   {
     manager: "bun",
     here: full && has("bun"),
+    manifest: "package.json",
     files: (url) => ({
       "package.json": '{"name": "w", "packageManager": "bun@1"}',
       "bunfig.toml": `[install]\nregistry = "${url}/"\nsaveTextLockfile = true\n`,
@@ -58,6 +76,7 @@ const CASES: Case[] = [
   {
     manager: "pip",
     here: full && existsSync("/usr/bin/python3"),
+    manifest: undefined,
     files: (url) => ({ "requirements.txt": `${PACKAGE}==1.0.0\n`, ".pip.conf": `[global]\nindex-url = ${url}/simple\n` }),
     named: (version) => `${PACKAGE}==${version}`,
     updated: "1.1.0",
@@ -65,33 +84,98 @@ const CASES: Case[] = [
   {
     manager: "poetry",
     here: full && has("poetry"),
+    manifest: "pyproject.toml",
     files: (url) => ({
       "pyproject.toml": `[tool.poetry]\nname = "w"\nversion = "0.1.0"\ndescription = ""\nauthors = []\npackages = []\n\n[tool.poetry.dependencies]\npython = "^3.9"\n\n[[tool.poetry.source]]\nname = "local"\nurl = "${url}/simple"\ndefault = true\n`,
       "poetry.toml": "[virtualenvs]\nin-project = true\n",
     }),
     named: (version) => `${PACKAGE}==${version}`,
   },
+  {
+    manager: "go",
+    here: full && has("go") && has("python3"),
+    system: true,
+    manifest: "go.mod",
+    name: GO_MODULE,
+    files: () => ({ "go.mod": "module example.test/w\n\ngo 1.19\n", "w.go": "package w\n" }),
+    named: (version) => `${GO_MODULE}@v${version}`,
+    updated: "1.1.0",
+    env: (url, workspace) => ({
+      GOPROXY: `${url}/go`,
+      GOSUMDB: "off",
+      GOFLAGS: "-mod=mod -modcacherw",
+      GOTOOLCHAIN: "local",
+      GOPATH: join(workspace, ".go"),
+    }),
+  },
+  {
+    manager: "cargo",
+    here: full && has("cargo"),
+    system: true,
+    manifest: "Cargo.toml",
+    files: (_, index) => ({
+      "Cargo.toml": '[package]\nname = "w"\nversion = "0.1.0"\nedition = "2021"\n\n[lib]\npath = "w.rs"\n',
+      "w.rs": "",
+      ".cargo/config.toml": `[source.crates-io]\nreplace-with = "local"\n\n[source.local]\nregistry = "file://${index}"\n`,
+    }),
+    named: (version) => `${PACKAGE}@=${version}`,
+    // Where cargo is rustup's, it looks for its toolchain there.
+    env: () => ({ RUSTUP_HOME: process.env["RUSTUP_HOME"] ?? join(homedir(), ".rustup") }),
+  },
+  {
+    manager: "bundler",
+    here: full && has("bundle") && has("gem"),
+    system: true,
+    manifest: "Gemfile",
+    files: (url) => ({ Gemfile: `source "${url}/gems"\n` }),
+    env: (_, workspace) => ({ BUNDLE_PATH: join(workspace, ".bundled"), BUNDLE_SILENCE_ROOT_WARNING: "true" }),
+  },
+  {
+    manager: "composer",
+    here: full && has("composer"),
+    system: true,
+    manifest: "composer.json",
+    name: COMPOSER_PACKAGE,
+    files: (url) => ({
+      "composer.json": JSON.stringify({
+        name: "w/w",
+        repositories: [{ type: "composer", url: `${url}/composer` }, { "packagist.org": false }],
+        config: { "secure-http": false },
+      }),
+    }),
+    named: (version) => `${COMPOSER_PACKAGE}:${version}`,
+    env: (_, workspace) => ({ COMPOSER_HOME: join(workspace, ".composer"), COMPOSER_ALLOW_SUPERUSER: "1" }),
+  },
 ];
 
 describe("package managers as they really are, at a registry on loopback", () => {
   let directory: string;
   let registry: Awaited<ReturnType<typeof packageRegistry>>;
+  let system: Awaited<ReturnType<typeof systemRegistry>>;
   before(async () => {
     directory = realpathSync(mkdtempSync(join(tmpdir(), "guild-managers-")));
     mkdirSync(join(directory, "registry"));
     registry = await packageRegistry(join(directory, "registry"));
+    const wanted = (manager: string): boolean => CASES.some((one) => one.manager === manager && one.here);
+    const tools = { go: wanted("go"), cargo: wanted("cargo"), bundler: wanted("bundler"), composer: wanted("composer") };
+    system = await systemRegistry(join(directory, "system"), tools);
   });
   after(() => {
     registry.close();
+    system.close();
     rmSync(directory, { recursive: true, force: true });
   });
 
-  for (const { manager, here, files, named = (version: string) => `${PACKAGE}@${version}`, updated } of CASES.filter((one) => one.here)) {
+  for (const one of CASES.filter(({ here }) => here)) {
+    const { manager, files, named = (version: string) => `${PACKAGE}@${version}`, updated, name = PACKAGE, manifest } = one;
     it(`${manager} adds, lists, tells what is outdated, installs, audits, updates and removes`, async (test) => {
-      assert.ok(here);
+      const { url } = one.system === true ? system : registry;
       const workspace = join(directory, manager);
       mkdirSync(workspace);
-      for (const [name, text] of Object.entries(files(registry.url))) writeFileSync(join(workspace, name), text);
+      for (const [path, text] of Object.entries(files(url, system.index))) {
+        mkdirSync(dirname(join(workspace, path)), { recursive: true });
+        writeFileSync(join(workspace, path), text);
+      }
       if (manager === "pip") execFileSync("/usr/bin/python3", ["-m", "venv", ".venv"], { cwd: workspace });
       const { sandbox, close } = processSandbox(workspace);
       test.after(close);
@@ -102,6 +186,7 @@ describe("package managers as they really are, at a registry on loopback", () =>
         HOME: join(workspace, ".home"),
         PIP_CONFIG_FILE: join(workspace, ".pip.conf"),
         YARN_CACHE_FOLDER: join(workspace, ".yarn"),
+        ...one.env?.(url, workspace),
       };
       sandbox.files.stat = async (path) => {
         const { size, mode, mtimeMs, nlink: links, uid, gid } = lstatSync(resolve(workspace, path));
@@ -125,17 +210,14 @@ describe("package managers as they really are, at a registry on loopback", () =>
       await ask("add", [named("1.0.0")]);
       assert.match(await ask("outdated"), /1\.0\.0.*1\.1\.0/s);
       if (!full) return;
-      assert.match(await ask("list"), /guild-left\W+1\.0\.0/);
+      assert.match(await ask("list"), /guild-left\W+v?1\.0\.0/);
       await ask("install");
       if (manager === "npm") assert.match(await ask("audit"), /guild-left 1\.0\.0: .*GHSA-left: It leans \(mended in 1\.1\.0\)/);
-      await ask("update", [PACKAGE]);
-      if (updated !== undefined) assert.match(await ask("list"), /guild-left\W+1\.1\.0/);
-      await ask("remove", [PACKAGE]);
-      const left =
-        manager === "pip"
-          ? await ask("list")
-          : readFileSync(join(workspace, manager === "poetry" ? "pyproject.toml" : "package.json"), "utf8");
-      assert.doesNotMatch(left, /guild-left\W+1\.|"guild-left"/);
+      await ask("update", [name]);
+      if (updated !== undefined) assert.match(await ask("list"), /guild-left\W+v?1\.1\.0/);
+      await ask("remove", [name]);
+      const left = manifest === undefined ? await ask("list") : readFileSync(join(workspace, manifest), "utf8");
+      assert.doesNotMatch(left, /guild-left\W+v?1\.|guild-left"/);
     });
   }
 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 /** What the registry has, in two versions. */
 export const PACKAGE = "guild-left";
-const VERSIONS = ["1.0.0", "1.1.0"] as const;
+export const VERSIONS = ["1.0.0", "1.1.0"] as const;
 
 /** An npm registry (`/`) and a Python index (`/simple`) on loopback, with one package that real package managers install. `directory`: an empty one. */
 export async function packageRegistry(directory: string): Promise<{ url: string; close(): void }> {
