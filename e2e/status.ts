@@ -62,7 +62,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   F5: { works: "partly", missing: "at rest" },
   F10: { works: "yes" },
   H7: { works: "partly", missing: "JetBrains Gateway over SSH" },
-  H3: { works: "partly", missing: "uv, dotnet, gradle and Maven's plugins were not run: they are not to be had here" },
+  H3: { works: "partly", missing: "uv, dotnet and what Maven needs to tell what is outdated were not run: they are not to be had here" },
   H4: { works: "yes" },
   H1: { works: "partly", missing: "the web IDE" },
 };

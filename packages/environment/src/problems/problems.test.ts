@@ -68,6 +68,32 @@ const SAMPLES: ReadonlyArray<readonly [string, string, string[]]> = [
     ["gcc main.c:3:5 warning -Wunused-variable unused variable 'x'", "gcc main.c:4:1 error  no.h: No such file or directory"],
   ],
   [
+    "Maven",
+    "[INFO] 2 errors \n[ERROR] /w/src/main/java/A.java:[2,20] incompatible types: java.lang.String cannot be converted to int\n[ERROR] /w/src/main/java/A.java:[3,20] cannot find symbol\n[ERROR]   symbol:   variable y\n[WARNING] /w/src/main/java/B.java:[1,8] [deprecation] old() has been deprecated\n[ERROR] -> [Help 1]\n[ERROR] /w/src/main/java/A.java:[3,20] cannot find symbol\n",
+    [
+      "java /w/src/main/java/A.java:2:20 error  incompatible types: java.lang.String cannot be converted to int",
+      "java /w/src/main/java/A.java:3:20 error  cannot find symbol",
+      "java /w/src/main/java/B.java:1:8 warning  [deprecation] old() has been deprecated",
+    ],
+  ],
+  [
+    "Maven's Surefire",
+    "[ERROR] Tests run: 2, Failures: 1, Errors: 1, Skipped: 0, Time elapsed: 0.882 s <<< FAILURE! - in ATest\n[ERROR] adds(ATest)  Time elapsed: 0.196 s  <<< FAILURE!\njava.lang.AssertionError: expected:<4> but was:<3>\n\tat org.junit.Assert.fail(Assert.java:89)\n\tat ATest.adds(ATest.java:4)\n\n[ERROR] a.BTest.fails -- Time elapsed: 0.006 s <<< ERROR!\njava.lang.IllegalStateException: no\n\tat a.BTest.fails(BTest.java:6)\n\n[ERROR] Failures: \n[ERROR]   ATest.adds:4 expected:<4> but was:<3>\n[ERROR] There are test failures.\n",
+    [
+      "java ATest.java:4:0 error  ATest.adds: AssertionError: expected:<4> but was:<3>",
+      "java BTest.java:6:0 error  a.BTest.fails: IllegalStateException: no",
+    ],
+  ],
+  [
+    "Gradle",
+    ":compileJava/w/src/main/java/A.java:2: error: incompatible types: String cannot be converted to int\n  int f() { return 1; }\n1 error\n FAILED\n\nATest > adds FAILED\n    java.lang.AssertionError at ATest.java:4\n\nBTest > [1] x FAILED\n    org.opentest4j.AssertionFailedError: no at BTest.java:6\n\n2 tests completed, 2 failed\n:test FAILED\n",
+    [
+      "java /w/src/main/java/A.java:2:0 error  incompatible types: String cannot be converted to int",
+      "java ATest.java:4:0 error  ATest.adds: AssertionError",
+      "java BTest.java:6:0 error  BTest.[1] x: no",
+    ],
+  ],
+  [
     "JUnit XML",
     '<testsuite><testcase classname="A" name="ok"/><testcase classname="A" name="bad" file="a.py" line="4"><failure message="1 &lt; 2">trace</failure></testcase></testsuite>',
     ["junit a.py:4:0 error  A.bad: 1 < 2"],

@@ -16,7 +16,7 @@ const MOST = 500;
 
 /**
  * Problems in what build tools, linters and test runners print: TypeScript, ESLint (stylish, unix and JSON), pytest, JUnit XML, Go, Cargo,
- * gcc and clang, TAP. Each format is recognised by itself, so that the output of a script that runs several of them is read whole; lines by which npm and shells say what they run are none.
+ * gcc and clang, Maven and Gradle, TAP. Each format is recognised by itself, so that the output of a script that runs several of them is read whole; lines by which npm and shells say what they run are none.
  */
 export function parseProblems(output: string): Problem[] {
   const text = output
@@ -155,6 +155,31 @@ const gcc: Parser = (text) => [
   ),
 ];
 
+/** Maven's `[ERROR] /w/A.java:[2,20] …` and tests that Surefire reports; what Gradle prints of javac without a line of its own, and of tests. */
+const java: Parser = (text) => [
+  ...[...text.matchAll(/^\[(ERROR|WARNING)\] (\/?[^\s:[\]][^\n:[\]]*\.\w+):\[(\d+),(\d+)\] (.+)$/gm)].map(
+    ([, severity = "", file = "", line = "", column = "", message = ""]) => problem("java", file, line, column, severity, message),
+  ),
+  ...[...text.matchAll(/^:[\w:-]+?(\/[^\n:]+\.\w+):(\d+): (error|warning): (.+)$/gm)].map(
+    ([, file = "", line = "", severity = "", message = ""]) => problem("java", file, line, 0, severity, message),
+  ),
+  ...[
+    ...text.matchAll(
+      /^\[ERROR\] ([\w$.]+)(?:\(([\w$.]+)\))? +(?:-- )?Time elapsed: [^\n]*<<< (?:FAILURE|ERROR)!\n([^\n]*)\n((?:\s+at [^\n]*\n?)*)/gm,
+    ),
+  ].map(([, name = "", of, message = "", trace = ""]) => {
+    const test = of === undefined ? name : `${of}.${name}`;
+    const own = test.split(".").at(-2) ?? "";
+    const places = [...trace.matchAll(/\(([\w$]+\.\w+):(\d+)\)/g)];
+    const [, file = "", line = "0"] = places.find(([, path = ""]) => path.startsWith(`${own}.`)) ?? places[0] ?? [];
+    return problem("java", file, line, 0, "error", `${test}: ${message.replace(/^java\.lang\./, "")}`);
+  }),
+  ...[...text.matchAll(/^(\w[\w$.]*) > (.+?) FAILED\n\s+([\w$.]+)(?:: (.*))? at ([\w$]+\.\w+):(\d+)/gm)].map(
+    ([, of = "", name = "", kind = "", message = "", file = "", line = ""]) =>
+      problem("java", file, line, 0, "error", `${of}.${name}: ${message || (kind.split(".").at(-1) ?? "")}`),
+  ),
+];
+
 /** Failed cases of JUnit XML. */
 const junit: Parser = (text) =>
   !text.includes("<testcase")
@@ -186,7 +211,7 @@ const tap: Parser = (text) =>
       return problem("tap", file, line, column, "error", [name.trim(), why].filter(Boolean).join(": "));
     });
 
-const PARSERS: readonly Parser[] = [typescript, eslint, eslintJson, pytest, go, cargo, gcc, junit, tap];
+const PARSERS: readonly Parser[] = [typescript, eslint, eslintJson, pytest, go, cargo, gcc, java, junit, tap];
 
 function attribute(text: string, name: string): string {
   return entities(new RegExp(`\\b${name}="([^"]*)"`).exec(text)?.[1] ?? "");
