@@ -247,7 +247,7 @@ export class LanguageServer {
             diagnostic: { dynamicRegistration: true, relatedDocumentSupport: false },
             definition: dynamic,
             references: dynamic,
-            hover: { ...dynamic, contentFormat: ["plaintext", "markdown"] },
+            hover: { ...dynamic, contentFormat: ["markdown", "plaintext"] },
             documentSymbol: { ...dynamic, hierarchicalDocumentSymbolSupport: true },
             callHierarchy: dynamic,
             rename: { ...dynamic, prepareSupport: false },
@@ -257,7 +257,8 @@ export class LanguageServer {
               resolveSupport: { properties: ["edit"] },
             },
             formatting: dynamic,
-            completion: { ...dynamic, completionItem: { snippetSupport: false } },
+            // Some complete with snippets or not at all; only names are told here, and nothing is inserted.
+            completion: { ...dynamic, completionItem: { snippetSupport: true } },
             signatureHelp: dynamic,
           },
         },

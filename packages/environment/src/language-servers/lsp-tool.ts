@@ -197,7 +197,7 @@ function positionOf(text: string, { line, symbol, column }: Input): { line: numb
 export function diagnosticLines(path: string, all: readonly Diagnostic[]): string[] {
   return all.map(
     ({ line, column, severity, message, code }) =>
-      `${path}:${line}:${column}: ${severity}${code === "" ? "" : ` ${code}`}: ${message.replaceAll(/\s+/g, " ")}`,
+      `${path}:${line}:${column}: ${severity}${code === "" || code === "0" ? "" : ` ${code}`}: ${message.replaceAll(/\s+/g, " ")}`,
   );
 }
 
@@ -231,7 +231,7 @@ async function calls({ sandbox }: World, ask: Ask, place: Record<string, unknown
   const found = (await ask(method, { item: item.value })).items.map((one) => one.at(operation === "callers" ? "from" : "to"));
   const lines = found.map(
     (one) =>
-      `${shown(fileURLToPath(one.at("uri").text ?? ""), sandbox)}:${Number(one.at("selectionRange", "start", "line").value ?? 0) + 1}: ${one.at("name").text ?? ""}`,
+      `${shown(fileURLToPath(one.at("uri").text ?? ""), sandbox)}:${Number(one.at("selectionRange", "start", "line").value ?? 0) + 1}: ${shown(one.at("name").text ?? "", sandbox)}`,
   );
   return listed(lines, operation === "callers" ? "nothing calls it" : "it calls nothing");
 }
@@ -306,7 +306,11 @@ function symbolLines(found: Data, depth = 0): string[] {
 
 function hoverText(contents: Data): string {
   const parts = contents.items.length > 0 ? contents.items : [contents];
-  const text = parts.map((part) => part.text ?? part.at("value").text ?? "").join("\n");
+  const text = parts
+    .map((part) => part.text ?? part.at("value").text ?? "")
+    .join("\n")
+    .replaceAll(/!\[[^\]]*\]\(data:[^)]*\)/g, "") // a picture, in letters
+    .replaceAll(/\n{3,}/g, "\n\n");
   return text.length > 3_000 ? `${text.slice(0, 3_000)}…` : text.trim();
 }
 

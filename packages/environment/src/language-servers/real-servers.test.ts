@@ -31,8 +31,19 @@ const programs = {
   ),
 };
 
+interface Case {
+  file: string;
+  good: string;
+  bad: string | undefined;
+  said: RegExp | undefined;
+  ask: object;
+  answer: RegExp;
+  /** Further questions about the right text. */
+  more?: Array<{ answer: RegExp; operation: string; line?: number; column?: number }>;
+}
+
 /** A right text, a wrong one, what is said of the wrong one, and a question that has an answer in the right one. */
-const CASES = [
+const CASES: Case[] = [
   {
     file: "a.py",
     good: "def add(a: int, b: int) -> int:\n    return a + b\n\nadd(1, 2)\n",
@@ -64,6 +75,7 @@ const CASES = [
     said: /a\.json:\d+:\d+: error/,
     ask: { operation: "symbols" },
     answer: /two/,
+    more: [{ operation: "format", answer: /changed a\.json/ }],
   },
   {
     file: "a.css",
@@ -71,7 +83,11 @@ const CASES = [
     bad: ".box { color: ; }\n",
     said: /a\.css:1:\d+: error/,
     ask: { operation: "hover", line: 1, symbol: "color" },
-    answer: /color/i,
+    answer: /^(?![\s\S]*data:image)[\s\S]*color/i,
+    more: [
+      { operation: "format", answer: /changed a\.css/ },
+      { operation: "completion", line: 1, column: 11, answer: /color/ },
+    ],
   },
   {
     file: "a.html",
@@ -80,8 +96,12 @@ const CASES = [
     said: undefined,
     ask: { operation: "symbols" },
     answer: /div/,
+    more: [
+      { operation: "completion", line: 2, column: 5, answer: /div/ },
+      { operation: "format", answer: /changed a\.html|nothing to change/ },
+    ],
   },
-] as const;
+];
 
 describe("language servers as npm has them", { concurrency: 2 }, () => {
   const workspace = realpathSync(mkdtempSync(join(tmpdir(), "guild-servers-")));
@@ -95,18 +115,22 @@ describe("language servers as npm has them", { concurrency: 2 }, () => {
     rmSync(workspace, { recursive: true, force: true });
   });
 
-  for (const { file, good, bad, said, ask, answer } of CASES) {
+  for (const { file, good, bad, said, ask, answer, more = [] } of CASES) {
     it(`answer about ${file}, and tell what an edit of it has broken`, async () => {
       const path = join(workspace, file);
       writeFileSync(path, good);
       const session = new FakeToolSession({ workspace });
       const context = { ...session.context(), session: { sandbox, blobs: session.blobs, get: session.get.bind(session) } };
-      const question = tool.schema.parse({ path: file, ...ask });
-      let answered = await tool.execute(question, context);
-      // A busy machine: it says that it has not looked yet.
-      if (answered.status === "error") answered = await tool.execute(question, context);
-      assert.match(answered.output, answer);
-      if (bad === undefined) return;
+      const asked = async (of: object): Promise<string> => {
+        const question = tool.schema.parse({ path: file, ...of });
+        let answered = await tool.execute(question, context);
+        // A busy machine: it says that it has not looked yet.
+        if (answered.status === "error") answered = await tool.execute(question, context);
+        return answered.output;
+      };
+      assert.match(await asked(ask), answer);
+      for (const { answer: wanted, ...question } of more) assert.match(await asked(question), wanted);
+      if (bad === undefined || said === undefined) return;
       writeFileSync(path, bad);
       const told = (await diagnostics.of(path, file, good, bad)) ?? "";
       assert.match(told, /new with this edit/);

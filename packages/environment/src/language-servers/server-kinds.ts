@@ -25,6 +25,9 @@ const script = {
 };
 const cpp = { c: "c", h: "c", cc: "cpp", cpp: "cpp", cxx: "cpp", hpp: "cpp", hh: "cpp", m: "objective-c" };
 
+/** They format where they are told that nobody else does. */
+const FORMATS = { provideFormatter: true };
+
 /** In the order in which they are tried for a file. */
 export const serverKinds: readonly ServerKind[] = [
   {
@@ -78,18 +81,21 @@ export const serverKinds: readonly ServerKind[] = [
       ["vscode-json-languageserver", "--stdio"],
     ],
     remedy: "npm install --global vscode-langservers-extracted",
+    settings: FORMATS,
   },
   {
     name: "css",
     extensions: { css: "css", scss: "scss", less: "less" },
     commands: [["vscode-css-language-server", "--stdio"]],
     remedy: "npm install --global vscode-langservers-extracted",
+    settings: FORMATS,
   },
   {
     name: "html",
     extensions: { html: "html", htm: "html" },
     commands: [["vscode-html-language-server", "--stdio"]],
     remedy: "npm install --global vscode-langservers-extracted",
+    settings: FORMATS,
   },
 ];
 

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chownSync, mkdirSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { GuildError } from "@guildhall/core";
@@ -26,6 +26,8 @@ export interface NixRun {
   signal: AbortSignal;
   /** Lines of Nix for people: what is fetched and built. */
   progress(line: string): void;
+  /** The user who runs Nix must have a name, as ssh wants it: where the machine knows none, one is given for this run. Default false. */
+  named?: boolean;
 }
 
 const MOST_OUTPUT = 32 * 1024 * 1024;
@@ -39,7 +41,10 @@ export async function runNix(setup: NixSetup, args: readonly string[], run: NixR
   run.signal.throwIfAborted();
   const { user, storeRoot } = setup;
   prepare(setup);
-  const [program, ...first] = [...(user === undefined ? [] : asUser(user)), ...setup.command];
+  const [program, ...first] = [
+    ...(user === undefined ? [] : asUser(user, run.named === true ? named(setup, user.uid) : [])),
+    ...setup.command,
+  ];
   if (program === undefined) throw new GuildError("internal", "no command for Nix");
   const store = storeRoot === undefined ? [] : ["--store", `local?root=${storeRoot}`];
   const timeout = AbortSignal.timeout(setup.timeoutMs);
@@ -73,9 +78,24 @@ export async function runNix(setup: NixSetup, args: readonly string[], run: NixR
   return Buffer.concat(out).toString("utf8");
 }
 
-function asUser({ uid, gid }: { uid: number; gid: number }): string[] {
-  return ["setpriv", "--reuid", String(uid), "--regid", String(gid), "--clear-groups", "--no-new-privs", "--"];
+function asUser({ uid, gid }: { uid: number; gid: number }, before: readonly string[]): string[] {
+  return [...before, "setpriv", "--reuid", String(uid), "--regid", String(gid), "--clear-groups", "--no-new-privs", "--"];
 }
+
+/**
+ * What goes before a command of root's so that a user without a name has one: the machine's users and this one, over /etc/passwd, in a view of the file system
+ * that is this command's alone. Empty: it has a name.
+ */
+function named({ directory }: NixSetup, uid: number): string[] {
+  const users = readFileSync("/etc/passwd", "utf8");
+  if (users.split("\n").some((line) => line.split(":")[2] === String(uid))) return [];
+  const file = join(directory, "passwd");
+  writeFileSync(file, `${users.trimEnd()}\n${NAME}:x:${uid}:${uid}::${directory}/home:/bin/sh\n`, { mode: 0o644 });
+  const script = 'mount --bind "$0" /etc/passwd && exec "$@"';
+  return ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", script, file];
+}
+
+const NAME = "guildhall-nix";
 
 /** Nothing of the caller's: neither variables nor configuration files. */
 function environmentOf({ directory, substituters, trustedKeys, storeRoot }: NixSetup): Record<string, string> {
@@ -92,7 +112,7 @@ function environmentOf({ directory, substituters, trustedKeys, storeRoot }: NixS
   ];
   return {
     HOME: `${directory}/home`,
-    USER: "guildhall-nix",
+    USER: NAME,
     PATH: "/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin",
     NIX_CONFIG: settings.join("\n"),
     NIX_CONF_DIR: `${directory}/home`,

@@ -119,7 +119,8 @@ describe("a flake's shell", () => {
     const there = directory("there");
     chmodSync(there, 0o777);
     const fake = directory("fake");
-    const serve = '#!/bin/sh\necho "$@" >&2\nwhile [ "${1#nix-store}" = "$1" ]; do shift; done\nexec sh -c "$*"\n';
+    const serve =
+      '#!/bin/sh\nid -un >&2 || exit 9 # as ssh itself, it wants a name\necho "$@" >&2\nwhile [ "${1#nix-store}" = "$1" ]; do shift; done\nexec sh -c "$*"\n';
     writeFileSync(join(fake, "ssh"), serve, { mode: 0o755 });
     const by: NixSetup = { ...setup, command: ["env", `PATH=${fake}:/usr/bin:/bin`, "nix"] };
     const run = { signal: new AbortController().signal, progress: () => undefined };

@@ -63,7 +63,7 @@ async function pushNix(
     });
   }
   if (paths.length === 0) throw holdsNothing(store);
-  await runNix(setup, ["copy", "--to", store, "--no-check-sigs", ...paths], run);
+  await runNix(setup, ["copy", "--to", store, "--no-check-sigs", ...paths], { ...run, named: true });
   return paths;
 }
 
