@@ -109,6 +109,12 @@ export async function connectToRunning(context: Context): Promise<Connection | u
     wire.close();
     const reason =
       GuildError.is(error, "unavailable") && error.cause instanceof Error && "code" in error.cause ? error.cause.code : undefined;
+    if (gateway !== undefined && gateway.ca === undefined && (reason === "ECONNRESET" || reason === "EPIPE"))
+      throw new GuildError("unavailable", "the gateway hangs up", {
+        subject: context.env["GUILD_GATEWAY"] ?? "",
+        remedy: "if it speaks TLS, GUILD_GATEWAY is https://host:port",
+        cause: error,
+      });
     if (gateway !== undefined && typeof reason === "string" && notThere.has(reason))
       throw new GuildError("unavailable", "the gateway does not answer", {
         subject: context.env["GUILD_GATEWAY"] ?? "",

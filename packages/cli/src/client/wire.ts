@@ -9,6 +9,8 @@ import type { Client } from "@connectrpc/connect";
 import { type ErrorCode, GuildError } from "@guildhall/core";
 import { ErrorDetailSchema } from "@guildhall/protocol";
 
+import { certificateFault } from "./certificate-fault.ts";
+
 // As an ES module `node:http` reads all its exports, and thereby loads undici: 50 ms that a command has no use for.
 const require = createRequire(import.meta.url);
 const http = require("node:http") as typeof Http;
@@ -39,12 +41,24 @@ interface Address {
 function addressOf(target: string | WireTarget): Address {
   if (typeof target === "string") return { secure: false, options: { socketPath: target }, headers: { host: "guildhall.local" } };
   const { host, port, token, ca } = target;
-  const authority = ca === undefined || ca === "" ? {} : { ca: readFileSync(ca) };
+  const authority = ca === undefined || ca === "" ? {} : { ca: readAuthority(ca) };
   return {
     secure: ca !== undefined,
     options: { host: host.replace(/^\[|\]$/g, ""), port, ...authority },
     headers: token === "" ? {} : { authorization: `Bearer ${token}` },
   };
+}
+
+function readAuthority(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const { message } = GuildError.from(cause);
+    throw new GuildError("invalid_argument", `the gateway's authority cannot be read: ${message}`, {
+      remedy: "check GUILD_GATEWAY_CA",
+      cause,
+    });
+  }
 }
 
 /** Calls over a Unix socket, or to a gateway. */
@@ -209,6 +223,8 @@ function toError(body: Buffer, status: number | undefined): GuildError {
   try {
     return fromStatusJson(JSON.parse(body.toString()) as StatusJson);
   } catch {
+    if (status === 401)
+      return new GuildError("unauthenticated", body.toString().trim(), { remedy: "GUILD_TOKEN is the token of that gateway's services" });
     // No status of the protocol: what a daemon says that could not start, or something else that listens there.
     return new GuildError("unavailable", body.toString().trim() || `the daemon answered with HTTP status ${status}`, {
       remedy: "run the command again",
@@ -232,13 +248,8 @@ function fromStatusJson({ code, message = "", details = [] }: StatusJson): Guild
 }
 
 function wentAway(cause?: unknown): GuildError {
-  const { code = "", message = "" } = (cause ?? {}) as { code?: string; message?: string };
-  if (/CERT|TLS|ISSUER|SELF_SIGNED/.test(code)) {
-    return new GuildError("permission_denied", `the gateway's certificate is not accepted: ${message}`, {
-      remedy: "name its authority with GUILD_GATEWAY_CA, and reach it by a name that is in the certificate",
-      cause,
-    });
-  }
+  const fault = certificateFault(cause);
+  if (fault !== undefined) return fault;
   return new GuildError("unavailable", "the daemon went away", {
     remedy: "run the command again",
     ...(cause === undefined ? {} : { cause }),

@@ -59,6 +59,11 @@ function toStatus(error: unknown, method: string, log: Log): ConnectError {
     return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, error);
   const own = GuildError.from(error);
   if (own.code === "internal") log.error(`${method} failed`, error);
-  const detail = { desc: ErrorDetailSchema, value: { code: own.code, subject: own.subject ?? "", remedy: own.remedy ?? "" } };
-  return new ConnectError(own.message, rpcStatus[own.code], undefined, [detail], error);
+  return statusOf(own);
+}
+
+/** An error of ours as the status that it is on the wire, with its detail. */
+export function statusOf(error: GuildError): ConnectError {
+  const { code, message, subject = "", remedy = "" } = error;
+  return new ConnectError(message, rpcStatus[code], undefined, [{ desc: ErrorDetailSchema, value: { code, subject, remedy } }], error);
 }

@@ -23,12 +23,7 @@ export function fromStatus(error: unknown, peer: string): Error {
     });
   }
   const tls = tlsFault(error);
-  if (tls !== undefined)
-    return new GuildError("permission_denied", tls, {
-      subject: peer,
-      cause: error,
-      remedy: "both sides need certificates of one authority: guild certs issue",
-    });
+  if (tls !== undefined) return new GuildError("permission_denied", tls.message, { subject: peer, cause: error, remedy: tls.remedy });
   // Who calls knows what he has cancelled himself: a stream that the other side closes without a status is a connection that ended.
   const hungUp = error.code === Code.Canceled && error.rawMessage.startsWith("http/2 stream closed");
   const code = hungUp ? "unavailable" : (codes[error.code] ?? "unavailable");
@@ -37,13 +32,23 @@ export function fromStatus(error: unknown, peer: string): Error {
 }
 
 /** What is wrong with the other side's certificate, if that is why it cannot be spoken to. */
-function tlsFault(error: ConnectError): string | undefined {
+export function tlsFault(error: ConnectError): { message: string; remedy: string } | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    const code = "code" in cause ? cause.code : undefined;
-    if (code === "CERT_HAS_EXPIRED") return "the other side's certificate has expired";
-    if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "the other side's certificate is for another host";
-    if (typeof code === "string" && /SELF_SIGNED|UNABLE_TO_(VERIFY|GET)|CERT_|ERR_SSL/.test(code))
-      return "the other side's certificate is not of our authority";
+    const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
+    if (code === "CERT_HAS_EXPIRED")
+      return { message: "the other side's certificate has expired", remedy: "make another there: guild certs issue" };
+    if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+      return {
+        message: "the other side's certificate is for another host",
+        remedy: "name it by a host of its certificate, or make one for this: guild certs issue NAME --host HOST",
+      };
+    if (/EPROTO|WRONG_VERSION|PACKET_LENGTH|UNKNOWN_PROTOCOL/.test(code))
+      return { message: "the other side does not speak TLS", remedy: "give it a certificate too: guild certs issue, services.certs" };
+    if (/SELF_SIGNED|UNABLE_TO_(VERIFY|GET)|CERT_|ERR_SSL/.test(code))
+      return {
+        message: "the other side's certificate is not of our authority",
+        remedy: "both sides need certificates of one authority: guild certs issue",
+      };
   }
   return undefined;
 }

@@ -2,9 +2,11 @@ import http2 from "node:http2";
 import type net from "node:net";
 import type { TLSSocket } from "node:tls";
 
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { GuildError } from "@guildhall/core";
 
 import type { CertificateFiles } from "../certs/private-authority.ts";
+import { statusOf } from "./errors.ts";
 import type { Listener, ListenOptions, RequestHandler } from "./listen.ts";
 
 /** HTTP/1.1 and HTTP/2 over TLS 1.3. Clients may show a certificate of the same authority; see {@link requireCertificate}. */
@@ -60,8 +62,27 @@ export function requireCertificate(handler: RequestHandler, others: RequestHandl
   return (request, response) => {
     if ((request.socket as TLSSocket).authorized || request.url?.startsWith(open) === true) return handler(request, response);
     if (request.url?.startsWith("/guildhall.internal.") !== true) return others(request, response);
-    response.statusCode = 401;
-    response.setHeader("content-type", "text/plain");
-    response.end("a certificate of this authority is needed\n");
+    // A status of gRPC, which services speak: nothing but trailers.
+    const headers = new Headers({ "content-type": "application/grpc+proto" });
+    setTrailerStatus(headers, statusOf(unproved(request.socket as TLSSocket)));
+    headers.forEach((value, name) => void response.setHeader(name, value));
+    response.end();
   };
+}
+
+/** What is wrong with the certificate that a caller has shown. */
+function unproved(socket: TLSSocket): GuildError {
+  const shown = Object.keys(socket.getPeerCertificate()).length > 0;
+  const reason = String(socket.authorizationError);
+  const expired = reason.includes("CERT_HAS_EXPIRED");
+  const what = !shown
+    ? "you have shown no certificate"
+    : expired
+      ? "your certificate has expired"
+      : "your certificate is not of our authority";
+  return new GuildError("unauthenticated", what, {
+    remedy: expired
+      ? "make another: guild certs issue"
+      : "both sides need certificates of one authority: guild certs issue, services.certs",
+  });
 }

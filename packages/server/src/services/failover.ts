@@ -1,16 +1,22 @@
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 
+import { fromStatus, tlsFault } from "../rpc/from-status.ts";
+import type { Peer } from "../rpc/peer.ts";
+
 /**
  * Several processes that serve the same: calls go to one of them until it cannot be reached, then to the next. A call that failed is not made
  * again, because nobody knows how far it came; who may repeat it does.
  */
-export function failover(transports: readonly [Transport, ...Transport[]]): Transport {
-  if (transports.length === 1) return transports[0];
+export function failover(peers: readonly [OnePeer, ...OnePeer[]]): Transport {
+  if (peers.length === 1) return peers[0].transport;
   let current = 0;
-  const chosen = (): { transport: Transport; index: number } => ({ transport: transports[current] ?? transports[0], index: current });
+  const chosen = (): { transport: Transport; index: number } => ({ ...(peers[current] ?? peers[0]), index: current });
   const watch = (error: unknown, index: number): never => {
-    if (ConnectError.from(error).code === Code.Unavailable && index === current) current = (current + 1) % transports.length;
-    throw error;
+    const meant = ConnectError.from(error);
+    const certificate = tlsFault(meant) !== undefined;
+    if ((certificate || meant.code === Code.Unavailable) && index === current) current = (current + 1) % peers.length;
+    // Only here is known whose it was.
+    throw certificate ? fromStatus(meant, (peers[index] ?? peers[0]).address) : error;
   };
   return {
     async unary(...args) {
@@ -32,3 +38,5 @@ export function failover(transports: readonly [Transport, ...Transport[]]): Tran
     },
   };
 }
+
+type OnePeer = Pick<Peer, "transport" | "address">;

@@ -3,7 +3,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 
 import type { DescService } from "@bufbuild/protobuf";
-import { type ConnectRouter, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { type ConnectRouter, createClient, type Interceptor } from "@connectrpc/connect";
 import { type Clock, GuildError, systemClock } from "@guildhall/core";
 import { ensureRuntimeDirectory } from "@guildhall/core/paths";
 import { readSettings, type Settings } from "@guildhall/core/settings";
@@ -179,17 +179,17 @@ async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): P
     });
   }
   if (first !== undefined && names.has("gateway")) {
-    const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
+    const transport = failover([first, ...others]);
     const here = new Set<DescService>();
     if (names.has("models")) here.add(protocol.ModelService);
     if (names.has("knowledge")) here.add(protocol.KnowledgeService);
-    const elsewhere = new Map<DescService, Transport>();
-    if (modelsAt !== undefined) elsewhere.set(protocol.ModelService, modelsAt.transport);
-    if (settings.services.knowledge !== "") elsewhere.set(protocol.KnowledgeService, reach(settings.services.knowledge).transport);
+    const elsewhere = new Map<DescService, Peer>();
+    if (modelsAt !== undefined) elsewhere.set(protocol.ModelService, modelsAt);
+    if (settings.services.knowledge !== "") elsewhere.set(protocol.KnowledgeService, reach(settings.services.knowledge));
     parts.push({
       routes(router) {
         for (const service of publicServices()) {
-          if (!here.has(service)) forwardService(router, service, elsewhere.get(service) ?? transport);
+          if (!here.has(service)) forwardService(router, service, elsewhere.get(service) ?? { transport, address: first.address });
         }
       },
     });
@@ -238,7 +238,7 @@ async function orchestrator(names: ReadonlySet<ServiceName>, { options, settings
         WorkerService,
         workerService(() => pool.open(), false),
       );
-      if (models !== undefined) forwardService(router, protocol.ModelService, models.transport);
+      if (models !== undefined) forwardService(router, protocol.ModelService, models);
     },
   };
   if (names.has("worker")) delete seams.lend;
@@ -293,7 +293,7 @@ function namesOf(text: string): string[] {
 
 async function worker({ options, settings, reach, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer, clock: Clock) {
   const [first, ...others] = orchestrators;
-  const transport = failover([first.transport, ...others.map((peer) => peer.transport)]);
+  const transport = failover([first, ...others]);
   const storage = remoteStorage(transport, first.address);
   // Orchestrators serve it too.
   const knowledgeAt = settings.services.knowledge === "" ? undefined : reach(settings.services.knowledge);

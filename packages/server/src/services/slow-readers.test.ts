@@ -81,7 +81,7 @@ describe("who watches and does not read", () => {
             watchSession(deps, key, { from: request.fromSeq, follow: true, deltas: true, untilTurnEnd: false }, context.signal),
         }),
     );
-    gateway = await serve((router) => forwardService(router, SessionService, orchestrator.peer.transport));
+    gateway = await serve((router) => forwardService(router, SessionService, orchestrator.peer));
   });
   after(async () => {
     for (const end of ends.toReversed()) await end();
