@@ -13,6 +13,8 @@ export interface Diagnostic {
   message: string;
   code: string;
   source: string;
+  /** As the server gave it: it wants it back with questions about it. */
+  given: unknown;
 }
 
 export interface StartOptions {
@@ -348,6 +350,7 @@ function diagnosticsOf(list: Data): Diagnostic[] {
   return list.items.slice(0, MOST_DIAGNOSTICS).map((one) => ({
     line: Number(one.at("range", "start", "line").value ?? 0) + 1,
     column: Number(one.at("range", "start", "character").value ?? 0) + 1,
+    given: one.value,
     severity: SEVERITIES[Number(one.at("severity").value ?? 1) - 1] ?? "error",
     message: (one.at("message").text ?? "").slice(0, 600),
     code: one.at("code").text ?? "",

@@ -245,13 +245,7 @@ async function codeActions(
   const position = positionOf(of.text, input);
   const end = { line: position.line, character: (of.text.split("\n")[position.line] ?? "").length };
   const diagnostics = (await world.server.diagnostics(of.path, REQUEST_MS)).filter(({ line }) => line === position.line + 1);
-  const context = {
-    diagnostics: diagnostics.map(({ line, column, message, code }) => ({
-      range: { start: { line: line - 1, character: column - 1 }, end },
-      message,
-      ...(code === "" ? {} : { code: /^\d+$/.test(code) ? Number(code) : code }),
-    })),
-  };
+  const context = { diagnostics: diagnostics.map(({ given }) => given) };
   const range = { start: { line: position.line, character: 0 }, end };
   const actions = (await ask("textDocument/codeAction", { textDocument: of.textDocument, range, context })).items;
   const wanted = input.query?.toLowerCase();

@@ -79,12 +79,13 @@ const CASES: Case[] = [
   },
   {
     file: "a.css",
-    good: ".box { color: red; }\n",
+    good: ".box { color: red; }\n.other { colr: red; }\n",
     bad: ".box { color: ; }\n",
     said: /a\.css:1:\d+: error/,
     ask: { operation: "hover", line: 1, symbol: "color" },
     answer: /^(?![\s\S]*data:image)[\s\S]*color/i,
     more: [
+      { operation: "code_actions", line: 2, column: 2, answer: /Rename to 'color'/ },
       { operation: "format", answer: /changed a\.css/ },
       { operation: "completion", line: 1, column: 11, answer: /color/ },
     ],
