@@ -14,7 +14,6 @@ import {
   EditDiagnostics,
   hostFiles,
   hostSource,
-  LanguageServers,
   nixSource,
   type NixSetup,
   serverKinds,
@@ -34,14 +33,15 @@ import { type Figure, percentile, table } from "./table.ts";
  */
 const FILES = 1_000;
 const EDITS = 40;
-const WATCHED_DIRECTORIES = 2_000;
+const GROUPS = 40;
+const DIRECTORIES_A_GROUP = 50;
 const FILES_A_DIRECTORY = 50;
 
 const place = realpathSync(mkdtempSync(join(tmpdir(), "guild-bench-")));
 try {
   if (existsSync("/usr/bin/nix")) console.log(table("environment: a flake (without nixpkgs)", await resolving()));
   console.log(table(`environment: edit to diagnostics, ${FILES} files`, [...(await typescript()), ...(await python())]));
-  console.log(table(`environment: watch over ${WATCHED_DIRECTORIES * FILES_A_DIRECTORY} files`, await watching()));
+  console.log(table(`environment: watch over ${GROUPS * DIRECTORIES_A_GROUP * FILES_A_DIRECTORY} files`, await watching()));
   console.log(table("environment: what an agent is told, about four characters a token", await telling()));
 } finally {
   rmSync(place, { recursive: true, force: true });
@@ -146,44 +146,6 @@ async function edits(
   file: string,
   edit: (at: number, wrong: boolean) => (text: string) => string,
 ): Promise<Figure[]> {
-  const { sandbox, close } = processSandbox(workspace);
-  const servers = new LanguageServers({ sandbox: Promise.resolve(sandbox), programs, watched: workspace });
-  const diagnostics = new EditDiagnostics(servers, { patienceMs: 60_000 });
-  const path = join(workspace, file);
-  let text = readFileSync(path, "utf8");
-  const taken: number[] = [];
-  let found = 0;
-  try {
-    for (let at = 0; at <= EDITS; at++) {
-      const next = edit(at, at % 2 === 0)(text);
-      writeFileSync(path, next);
-      taken.push(await milliseconds(async () => void (found += (await diagnostics.of(path, file, text, next)) === undefined ? 0 : 1)));
-      text = next;
-    }
-    const memory = residentMegabytes();
-    const [first = Number.NaN, ...later] = taken;
-    return [
-      { name: `${language}: first edit, the server starts`, value: first, unit: "ms" },
-      { name: `${language}: later edits, p50`, value: percentile(later, 50), unit: "ms" },
-      { name: `${language}: later edits, p95`, value: percentile(later, 95), unit: "ms" },
-      { name: `${language}: edits whose change was told`, value: (100 * found) / taken.length, unit: "%" },
-      { name: `${language}: memory of a server of one's own (PSS)`, value: memory, unit: "MB" },
-      ...(await sharing(language, workspace, programs, path, text)),
-    ];
-  } finally {
-    await servers.close();
-    close();
-  }
-}
-
-/** What one session and four sessions of one directory take together, beside what is there. */
-async function sharing(
-  language: string,
-  workspace: string,
-  programs: Readonly<Record<string, string>>,
-  path: string,
-  text: string,
-): Promise<Figure[]> {
   const before = residentMegabytes();
   const shared = new SharedServers();
   const closing: Array<() => void> = [];
@@ -193,16 +155,29 @@ async function sharing(
     return Object.assign(sandbox, { gone: new Promise<string>(() => undefined), dispose: async () => close() });
   };
   const place = { key: "one", watched: workspace, kinds: serverKinds, programs, open };
-  const members = [1, 2, 3, 4].map(() => shared.join(place));
-  const figures: Figure[] = [];
+  const [diagnostics, ...others] = [1, 2, 3, 4].map(() => new EditDiagnostics(shared.join(place), { patienceMs: 60_000 }));
+  const path = join(workspace, file);
+  let text = readFileSync(path, "utf8");
+  const taken: number[] = [];
+  let found = 0;
   try {
-    for (const [at, member] of members.entries()) {
-      await new EditDiagnostics(member, { patienceMs: 60_000 }).of(path, path, text, `${text}\n`);
-      const value = residentMegabytes() - before;
-      if (at === 0 || at === 3)
-        figures.push({ name: `${language}: … shared by ${at + 1} session${at === 0 ? "" : "s"} of the directory`, value, unit: "MB" });
+    for (let at = 0; at <= EDITS; at++) {
+      const next = edit(at, at % 2 === 0)(text);
+      writeFileSync(path, next);
+      taken.push(await milliseconds(async () => void (found += (await diagnostics?.of(path, file, text, next)) === undefined ? 0 : 1)));
+      text = next;
     }
-    return figures;
+    const alone = residentMegabytes() - before;
+    for (const one of others) await one.of(path, file, text, `${text}\n`);
+    const [first = Number.NaN, ...later] = taken;
+    return [
+      { name: `${language}: first edit, the server starts`, value: first, unit: "ms" },
+      { name: `${language}: later edits, p50`, value: percentile(later, 50), unit: "ms" },
+      { name: `${language}: later edits, p95`, value: percentile(later, 95), unit: "ms" },
+      { name: `${language}: edits whose change was told`, value: (100 * found) / taken.length, unit: "%" },
+      { name: `${language}: memory of the server, for 1 session of the directory (PSS)`, value: alone, unit: "MB" },
+      { name: `${language}: … for 4 sessions of the directory`, value: residentMegabytes() - before, unit: "MB" },
+    ];
   } finally {
     await shared.close();
     for (const close of closing) close();
@@ -211,11 +186,12 @@ async function sharing(
 
 async function watching(): Promise<Figure[]> {
   const root = join(place, "many");
-  for (let at = 0; at < WATCHED_DIRECTORIES; at++) {
-    const directory = join(root, `d${at % 40}`, `e${at}`);
+  for (let at = 0; at < DIRECTORIES_A_GROUP; at++) {
+    const directory = join(root, "d0", `e${at}`);
     mkdirSync(directory, { recursive: true });
     for (let file = 0; file < FILES_A_DIRECTORY; file++) writeFileSync(join(directory, `f${file}`), "");
   }
+  for (let group = 1; group < GROUPS; group++) execFileSync("cp", ["-r", join(root, "d0"), join(root, `d${group}`)]);
   globalThis.gc?.();
   const before = process.memoryUsage().rss;
   const cpu = process.cpuUsage();
@@ -232,7 +208,7 @@ async function watching(): Promise<Figure[]> {
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   const spent = process.cpuUsage(idle);
   figures.push({ name: "CPU of 2 s in which nothing changes", value: (spent.user + spent.system) / 1000, unit: "ms" });
-  const script = 'i=0; while [ $i -lt 1000 ]; do echo > "$1/d$((i % 40))/e$((i * 40 % 2000 + i % 40))/f1" 2>/dev/null; i=$((i+1)); done';
+  const script = 'i=0; while [ $i -lt 1000 ]; do echo > "$1/d$((i % 40))/e$((i % 50))/f1"; i=$((i+1)); done';
   execFileSync("bash", ["-c", script, "touch", root]);
   figures.push(await timed("a look after 1,000 changes", () => watch.take()));
   figures.push(await timed("a look after none", () => watch.take()));
