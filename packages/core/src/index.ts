@@ -23,6 +23,7 @@ export * from "./ports/session-part.ts";
 export * from "./ports/tool.ts";
 export * from "./ports/vector-index.ts";
 export * from "./push-queue.ts";
+export { projectIdentity, type ProjectIdentity } from "./project-identity.ts";
 export { projectName } from "./project-name.ts";
 export * from "./session-row.ts";
 export * from "./session/index.ts";

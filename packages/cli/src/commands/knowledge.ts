@@ -4,7 +4,7 @@ import { isAbsolute, relative, resolve } from "node:path";
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { GuildError, projectName } from "@guildhall/core";
+import { GuildError, projectIdentity } from "@guildhall/core";
 import { ConflictStrategy, type EvidenceSchema, FeedbackKind, type Knowledge, type KnowledgeSchema, type Scope } from "@guildhall/protocol";
 
 import type { Connection } from "../client/connect.ts";
@@ -53,7 +53,7 @@ export async function add(context: Context, given: string, options: AddOptions):
       title: options.title ?? before?.title ?? "",
       key: options.key ?? before?.key ?? "",
       tags: options.tag.length > 0 ? options.tag : (before?.tags ?? []),
-      scope: options.scope === undefined && before?.scope !== undefined ? before.scope : scopeOf(context, options),
+      scope: options.scope === undefined && before?.scope !== undefined ? before.scope : await scopeOf(context, options),
       evidence: evidence.length > 0 ? evidence : (before?.evidence ?? []),
       confidence: options.confidence ?? before?.confidence ?? 0.8,
       pinned: options.pin ?? before?.pinned ?? false,
@@ -91,7 +91,7 @@ export function search(
   options: ScopeOptions & { limit: number; tag: string[]; asOf?: string; why?: boolean },
 ): Promise<number> {
   return withConnection(context, async ({ knowledge }) => {
-    const scopes = options.scope === undefined ? [] : [scopeOf(context, options)];
+    const scopes = options.scope === undefined ? [] : await scopesOf(context, options);
     const { found, degraded } = await knowledge.searchKnowledge({
       query,
       limit: options.limit,
@@ -190,7 +190,7 @@ export function feedback(context: Context, id: string, kind: string, options: Sc
     const value = feedbackKinds[kind];
     if (value === undefined)
       throw new GuildError("invalid_argument", `unknown feedback: ${kind}`, { remedy: Object.keys(feedbackKinds).join(", ") });
-    await knowledge.giveFeedback({ ids: [id], kind: value, project: projectName(workspaceOf(context, options.workspace)) });
+    await knowledge.giveFeedback({ ids: [id], kind: value, project: await projectOf(context, options) });
     context.stdout.write(options.json === true ? `${JSON.stringify({ id, type: "feedback", kind })}\n` : `${kind}: ${id}\n`);
     return exitCode.done;
   });
@@ -215,7 +215,7 @@ export function why(context: Context, id: string, options: JsonOption): Promise<
 /** `guild knowledge export`. */
 export function exportKnowledge(context: Context, options: ScopeOptions & { output?: string }): Promise<number> {
   return withConnection(context, async ({ knowledge }) => {
-    const scopes = options.scope === undefined ? [] : [scopeOf(context, options)];
+    const scopes = options.scope === undefined ? [] : await scopesOf(context, options);
     await writeChunks(context, options.output, knowledge.exportKnowledge({ scopes }));
     return exitCode.done;
   });
@@ -286,10 +286,22 @@ function tell(context: Context, options: JsonOption, item: Knowledge, word: stri
   );
 }
 
-function scopeOf(context: Context, options: ScopeOptions): Scope {
+/** Where to look: in a project under the name of its path too, as long as no session there has taken that along. */
+async function scopesOf(context: Context, options: ScopeOptions): Promise<Scope[]> {
+  const scope = await scopeOf(context, options);
+  if (scope.kind !== scopeKinds["project"]) return [scope];
+  const { byPath } = await projectIdentity(workspaceOf(context, options.workspace));
+  return byPath === scope.id ? [scope] : [scope, { ...scope, id: byPath }];
+}
+
+async function projectOf(context: Context, options: ScopeOptions): Promise<string> {
+  return (await projectIdentity(workspaceOf(context, options.workspace))).name;
+}
+
+async function scopeOf(context: Context, options: ScopeOptions): Promise<Scope> {
   const id = {
     user: context.env["USER"] ?? "",
-    project: projectName(workspaceOf(context, options.workspace)),
+    project: options.scope === undefined || options.scope === "project" ? await projectOf(context, options) : "",
     team: options.team ?? "",
     global: "",
   };

@@ -14,7 +14,7 @@ import {
 
 import { apart } from "./apart.ts";
 import { checked } from "./checked.ts";
-import type { Clash } from "./conflicts.ts";
+import { type Clash, scopeKey } from "./conflicts.ts";
 import { content } from "./content.ts";
 import { withheld } from "./exchange.ts";
 import { Ledger } from "./ledger.ts";
@@ -331,6 +331,7 @@ export class Replica {
         present.text === fact.text &&
         present.title === fact.title &&
         present.key === fact.key &&
+        scopeKey(present) === scopeKey(fact) &&
         unite(present, fact).length === present.evidence.length
       ) {
         return { id: fact.id, same: false };

@@ -31,6 +31,8 @@ export interface DistillerDeps {
   markFile: string;
   /** After each session. */
   distilled(): Promise<void>;
+  /** Pauses before what failed is tried again, the first doubling up to the last. Default 2 and 20 seconds. */
+  againMs?: readonly [first: number, last: number];
 }
 
 /** Tag of what was distilled. */
@@ -38,6 +40,8 @@ export const DISTILLED = "distilled";
 
 /** Sessions that are looked at when the daemon starts: those that ended while what is known was away. */
 const LOOKED_AT = 20;
+/** Pauses before what failed is tried again: the first, doubling up to the last. */
+const AGAIN_MS = [2_000, 20_000] as const;
 const NEWEST_MS = 7 * 24 * 60 * 60 * 1000;
 const PAGE = 500;
 const MOST_EVENTS = 20_000;
@@ -52,11 +56,16 @@ export class Distiller {
   readonly #done = new Set<string>();
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
-  /** Since then nothing is marked: what failed must be found again. */
-  #failed = false;
+  /** Sessions that could not be distilled, by id: while there are any nothing is marked, so that a start finds them again. */
+  readonly #failed = new Map<string, { key: SessionKey; workspace: string; ended: number }>();
+  #again: NodeJS.Timeout | undefined;
+  readonly #againMs: readonly [first: number, last: number];
+  #pause: number;
 
   constructor(deps: DistillerDeps) {
     this.#deps = deps;
+    this.#againMs = deps.againMs ?? AGAIN_MS;
+    [this.#pause] = this.#againMs;
   }
 
   /** A session's turn ended then, milliseconds. Returns at once. */
@@ -67,12 +76,26 @@ export class Distiller {
       .then(async () => {
         if (this.#closed) return;
         await this.session(key, workspace);
-        if (!this.#failed) await this.#mark(ended);
+        this.#failed.delete(key.session);
+        [this.#pause] = this.#againMs;
+        if (this.#failed.size === 0) await this.#mark(ended);
       })
       .catch((error: unknown) => {
-        this.#failed = true;
-        this.#deps.journal.warn(`${key.session}: not distilled yet: ${GuildError.from(error).line}`);
+        if (!this.#failed.has(key.session))
+          this.#deps.journal.warn(`${key.session}: not distilled yet, and tried again: ${GuildError.from(error).line}`);
+        this.#failed.set(key.session, { key, workspace, ended });
+        if (GuildError.is(error, "unavailable") || GuildError.is(error, "deadline_exceeded")) this.#tryAgain();
       });
+  }
+
+  /** What is known was away: what has ended meanwhile is distilled as soon as it is back. Its log keeps what it learned until then, over restarts too. */
+  #tryAgain(): void {
+    if (this.#again !== undefined || this.#closed) return;
+    this.#again = setTimeout(() => {
+      this.#again = undefined;
+      for (const { key, workspace, ended } of this.#failed.values()) this.later(key, workspace, ended);
+    }, this.#pause).unref();
+    this.#pause = Math.min(this.#pause * 2, this.#againMs[1]);
   }
 
   /** Sessions that ended lately and may not have been distilled. */
@@ -111,7 +134,7 @@ export class Distiller {
     const name = `distil/${key.session}/${end?.seq ?? 0}`;
     if (end === undefined || this.#done.has(name)) return 0;
     const lessons = await this.#lessons(key, events, distil(events));
-    const project = this.#deps.knowledge.project(workspace);
+    const { name: project } = await this.#deps.knowledge.project(workspace);
     const items = await Promise.all(
       lessons.map(async (lesson) =>
         create(KnowledgeSchema, {
@@ -147,6 +170,7 @@ export class Distiller {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#again);
     await this.#turn;
   }
 }

@@ -3,8 +3,10 @@ import { createReadStream } from "node:fs";
 import { lstat, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 
-import { projectName, type SessionRecord } from "@guildhall/core";
+import type { ProjectIdentity, SessionRecord } from "@guildhall/core";
 import { type Knowledge, ScopeKind } from "@guildhall/protocol";
+
+import { Projects } from "./projects.ts";
 
 const LARGEST = 64 * 2 ** 20;
 /** A project that is not known now may be tomorrow, milliseconds. */
@@ -15,18 +17,20 @@ export class EvidenceFiles {
   readonly #digests = new Map<string, { stamp: string; digest: string }>();
   readonly #workspaces = new Map<string, string>();
   readonly #sessions: () => Promise<readonly Pick<SessionRecord, "workspace">[]>;
+  readonly #projects: Projects;
   #asked = -Infinity;
 
   /** `sessions`: newest ones, which tell where projects are. */
-  constructor(sessions: () => Promise<readonly Pick<SessionRecord, "workspace">[]>) {
+  constructor(sessions: () => Promise<readonly Pick<SessionRecord, "workspace">[]>, projects = new Projects()) {
     this.#sessions = sessions;
+    this.#projects = projects;
   }
 
-  /** The project is there. */
-  learn(workspace: string): string {
-    const name = projectName(workspace);
-    this.#workspaces.set(name, workspace);
-    return name;
+  /** The project is there; of several copies of one the last that was used tells. */
+  async learn(workspace: string): Promise<ProjectIdentity> {
+    const identity = await this.#projects.identify(workspace);
+    for (const name of [identity.name, identity.byPath]) this.#workspaces.set(name, workspace);
+    return identity;
   }
 
   /** False where the project is not on this machine: nothing is known to have changed. */
@@ -42,7 +46,9 @@ export class EvidenceFiles {
   async #workspace(project: string): Promise<string | undefined> {
     if (!this.#workspaces.has(project) && performance.now() - this.#asked > ASK_EVERY_MS) {
       this.#asked = performance.now();
-      for (const { workspace } of await this.#sessions()) this.learn(workspace);
+      const workspaces = new Set((await this.#sessions()).map(({ workspace }) => workspace));
+      // The newest come first, and the last that is learned tells.
+      for (const workspace of [...workspaces].toReversed()) await this.learn(workspace);
     }
     const workspace = this.#workspaces.get(project);
     return workspace === undefined ? undefined : await realpath(workspace).catch(() => undefined); // Gone: nothing is known.

@@ -39,7 +39,7 @@ const SLACK_MS = 4_000;
 const ASKED_MS = 30_000;
 const ATTEMPT_MS = 10_000;
 /** After a failure it is tried again after the first, the pause doubling up to the last: what healed is noticed within it. */
-const AGAIN_MS = [250, 2_000] as const;
+const AGAIN_MS = [250, 1_000] as const;
 /** Writes of one go leave together. */
 const TOGETHER_MS = 50;
 

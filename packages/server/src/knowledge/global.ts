@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 import { clone } from "@bufbuild/protobuf";
-import { type Clock, GuildError, type Ids, type OperationStore, projectName, type VectorIndex } from "@guildhall/core";
+import { type Clock, GuildError, type Ids, type OperationStore, type ProjectIdentity, type VectorIndex } from "@guildhall/core";
 import { createSecretScanner } from "@guildhall/core/secret-scan";
 import type { Settings } from "@guildhall/core/settings";
 import type { Added, GlobalSearch, Replica } from "@guildhall/knowledge";
@@ -47,6 +47,9 @@ export interface OpenGlobal {
 export class GlobalKnowledge {
   readonly #deps: GlobalDeps;
   #opening: Promise<OpenGlobal> | undefined;
+  #folded = Promise.withResolvers<Replica>();
+  /** Names by paths whose facts have been looked for. */
+  readonly #moved = new Set<string>();
   readonly #scanner = createSecretScanner();
 
   constructor(deps: GlobalDeps) {
@@ -56,8 +59,15 @@ export class GlobalKnowledge {
   open(): Promise<OpenGlobal> {
     return (this.#opening ??= this.#open().catch((error: unknown) => {
       this.#opening = undefined;
+      this.#folded = Promise.withResolvers();
       throw error;
     }));
+  }
+
+  /** The operations and what they amount to, which are there before the index for searches: all that other places need. */
+  async replica(): Promise<Replica> {
+    const opened = this.open().then(({ replica }) => replica);
+    return await Promise.race([this.#folded.promise, opened]);
   }
 
   /** Undefined when nobody has used it yet. */
@@ -124,9 +134,33 @@ export class GlobalKnowledge {
     return createHash("sha256").update(`${replica.name}\0${session}`).digest("hex").slice(0, 16);
   }
 
-  project(workspace: string): string {
-    this.#deps.evidence.learn(workspace);
-    return projectName(workspace);
+  /** The name of the project that a directory is. What was learned there under the name of its path is taken along, once a start. */
+  async project(workspace: string): Promise<ProjectIdentity> {
+    const identity = await this.#deps.evidence.learn(workspace);
+    const { name, byPath } = identity;
+    if (name !== byPath && !this.#moved.has(byPath)) {
+      this.#moved.add(byPath);
+      await this.#move(byPath, name).catch((error: unknown) => {
+        this.#moved.delete(byPath);
+        throw error;
+      });
+    }
+    return identity;
+  }
+
+  async #move(from: string, to: string): Promise<void> {
+    const replica = await this.replica();
+    const { ledger } = replica;
+    const byAuthor = new Map<string, Knowledge[]>();
+    for (const { id } of ledger.items()) {
+      const { scope } = ledger.peek(id) ?? {};
+      if (scope?.kind !== ScopeKind.PROJECT || scope.id !== from || !ledger.isValid(id)) continue;
+      const item = ledger.read(id);
+      if (item?.scope === undefined) continue;
+      item.scope.id = to;
+      byAuthor.set(item.author, [...(byAuthor.get(item.author) ?? []), item]);
+    }
+    for (const [actor, items] of byAuthor) await replica.add(items, { actor });
   }
 
   async close(): Promise<void> {
@@ -139,7 +173,7 @@ export class GlobalKnowledge {
     const { GlobalSearch, Replica } = await import("@guildhall/knowledge");
     const embedder = await this.#deps.embedder();
     // Operations are read before there is anything to search.
-    const searched: { search?: GlobalSearch } = {};
+    const searched: { folded: boolean; search?: GlobalSearch } = { folded: false };
     const replica = await Replica.open({
       tenant,
       store,
@@ -149,10 +183,12 @@ export class GlobalKnowledge {
       judged: () => this.#deps.judged(),
       changed: (changed) => {
         searched.search?.changed(changed);
-        if (searched.search !== undefined) this.#deps.changed(changed);
+        if (searched.folded) this.#deps.changed(changed);
       },
       graceMs: settings().grace_days * 24 * 60 * 60 * 1000,
     });
+    searched.folded = true;
+    this.#folded.resolve(replica);
     const place = this.#deps.vectors();
     const former = embedder === undefined ? undefined : await this.#deps.former(embedder, place);
     const vectors = embedder === undefined ? undefined : place.index(embedder.model, () => searched.search?.refill());
@@ -202,10 +238,15 @@ export const strategies: Readonly<Record<Settings["knowledge"]["conflicts"], Con
 };
 
 /** What a session of a project sees: its person's, its project's, its team's and everybody's. */
-export function visibleScopes(settings: Settings["knowledge"], person: string, project: string): Array<{ kind: ScopeKind; id: string }> {
+export function visibleScopes(
+  settings: Settings["knowledge"],
+  person: string,
+  project: ProjectIdentity,
+): Array<{ kind: ScopeKind; id: string }> {
   return [
     { kind: ScopeKind.USER, id: person },
-    ...(project === "" ? [] : [{ kind: ScopeKind.PROJECT, id: project }]),
+    // By its path too: what a worker elsewhere, or an older version, has learned under that name.
+    ...Array.from(new Set([project.name, project.byPath]), (id) => ({ kind: ScopeKind.PROJECT, id })),
     ...(settings.team === "" ? [] : [{ kind: ScopeKind.TEAM, id: settings.team }]),
     { kind: ScopeKind.GLOBAL, id: "" },
   ];

@@ -106,7 +106,7 @@ export function createKnowledge(options: KnowledgeOptions): DaemonKnowledge {
   });
   const consolidate = () => consolidateSessions({ knowledge: global, model: options.model, journal, signal: closed.signal });
   const exchanger = new Exchanger({
-    replica: async () => (await global.open()).replica,
+    replica: () => global.replica(),
     clock,
     journal,
     pauseMs: () => settings().sync_minutes * 60_000,

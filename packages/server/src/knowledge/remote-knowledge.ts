@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";
-import { type KnowledgeSource, projectName } from "@guildhall/core";
+import type { KnowledgeSource } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 import { FeedbackKind, KnowledgeService, ScopeSchema } from "@guildhall/protocol";
 
@@ -8,6 +8,7 @@ import type { PartPlace } from "../parts/session-parts.ts";
 import { fromStatus } from "../rpc/from-status.ts";
 import type { DistillerDeps } from "./distiller.ts";
 import { visibleScopes } from "./global.ts";
+import { Projects } from "./projects.ts";
 import { knownPiece } from "./source.ts";
 
 /** What is known beyond sessions, in another process: what a worker, which holds no database, asks and tells. */
@@ -29,6 +30,7 @@ export function remoteKnowledge(transport: Transport, peer: string): RemoteKnowl
     throw fromStatus(error, peer);
   };
   const told = new Set<string>();
+  const projects = new Projects();
   return {
     async tellUse({ used, confirmed }, sessionId, project) {
       for (const [kind, all] of [
@@ -44,24 +46,26 @@ export function remoteKnowledge(transport: Transport, peer: string): RemoteKnowl
     },
     source(place, { person, settings }) {
       const session = place.session?.session ?? "";
-      const project = projectName(place.workspace);
       const shown = new Set<string>();
       return {
         name: "what is known",
         async search(query, limit, signal) {
+          const project = await projects.identify(place.workspace);
           const scopes = visibleScopes(settings(), person.replace(/^person:/, ""), project).map((scope) => create(ScopeSchema, scope));
           const { found } = await client.searchKnowledge({ query, limit, scopes, sessionId: session }, { signal }).catch(failed);
           const fresh = found.flatMap(({ item }) => (item === undefined || shown.has(item.id) ? [] : [item.id]));
           for (const id of fresh) shown.add(id);
           // Not waited for: it changes nothing of this answer, and what fails of it is only a count.
           if (session !== "" && fresh.length > 0)
-            client.giveFeedback({ ids: fresh, kind: FeedbackKind.RETRIEVED, sessionId: session, project }).catch(() => undefined); // a count
+            client
+              .giveFeedback({ ids: fresh, kind: FeedbackKind.RETRIEVED, sessionId: session, project: project.name })
+              .catch(() => undefined); // a count
           return found.flatMap(({ item, score }) => (item === undefined ? [] : [knownPiece(item, score)]));
         },
       };
     },
     distilled: {
-      project: projectName,
+      project: (workspace) => projects.identify(workspace),
       async add(items, { operationId = "", session = "" }) {
         const request = { items: [...items], operationId, sessionId: session };
         const added = await client.addKnowledge(request, { timeoutMs: 60_000 }).catch(failed);

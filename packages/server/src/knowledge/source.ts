@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type KnowledgeSource, projectName, type Recollection } from "@guildhall/core";
+import type { KnowledgeSource, Recollection } from "@guildhall/core";
 import type { Settings } from "@guildhall/core/settings";
 import { FeedbackKind, type Knowledge, KnowledgeState, ScopeSchema } from "@guildhall/protocol";
 
@@ -15,16 +15,15 @@ export interface SourceDeps {
 /** What is known beyond a session, asked along with its memory; what it brings counts as shown to that session. */
 export function knowledgeSource(deps: SourceDeps, place: PartPlace): KnowledgeSource {
   const { global, person, settings } = deps;
-  const project = projectName(place.workspace);
   const session = place.session?.session ?? "";
   const shown = new Set<string>();
   return {
     name: "what is known",
     async search(query, limit, signal) {
       const { replica, search } = await global.open();
-      global.project(place.workspace);
+      const project = await global.project(place.workspace);
       const scopes = visibleScopes(settings(), person.replace(/^person:/, ""), project).map((scope) => create(ScopeSchema, scope));
-      const asker = { session: await global.pseudonym(session), project };
+      const asker = { session: await global.pseudonym(session), project: project.name };
       const { found } = await search.find({ query, limit, scopes, quick: true, signal, ...asker });
       const fresh = found.flatMap(({ item }) => (item === undefined || shown.has(item.id) ? [] : [item.id]));
       for (const id of fresh) shown.add(id);

@@ -28,7 +28,7 @@ const MOST = 100;
 
 /** What the workshop knows, over the wire. */
 export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceDeps): ServiceImpl<typeof KnowledgeService> {
-  const replica = async () => (await knowledge.open()).replica;
+  const replica = () => knowledge.replica();
   return {
     async addKnowledge({ items, operationId, sessionId }) {
       const [first] = items;
