@@ -13,7 +13,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
   A3: { works: "partly", missing: "autoscaling in a cluster was never run in one" },
   A4: { works: "partly", missing: "sessions are not moved when the load changes" },
   A5: { works: "partly", missing: "limits of money and tasks by tenant are those of organisations; a deployment has one tenant" },
-  A6: { works: "partly", missing: "partitions of the network but for lines that are cut; clocks that jump" },
+  A6: { works: "partly", missing: "what is on its way is shown at the orchestrator that has the session's worker alone; the log at all" },
   A7: { works: "partly", missing: "a cluster: the chart is rendered and checked, and was never installed in one" },
   B1: {
     works: "partly",
@@ -50,7 +50,9 @@ export const status: Partial<Record<RequirementId, Status>> = {
   D10: { works: "yes" },
   D11: { works: "yes" },
   E3: { works: "yes" },
-  E10: { works: "partly", missing: "failure policies shown against the running product" },
+  E8: { works: "partly", missing: "by need, room and measured load; not by history, and what runs is not moved" },
+  E9: { works: "partly", missing: "ageing is shown by the scheduler's own tests alone" },
+  E10: { works: "yes" },
   F1: {
     works: "partly",
     missing: "pods were made over a fake of the API server alone; gVisor is taken where the engine has it, and was never run",

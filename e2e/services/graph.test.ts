@@ -4,14 +4,15 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
 import { verifies } from "../verifies.ts";
-import { ServiceSystem } from "./system.ts";
+import { pidOf, type Service, ServiceSystem } from "./system.ts";
 
 /** One worker with room for one task at a time, so that what waits and what makes room shows. */
 describe("the graph of tasks", () => {
   const system = new ServiceSystem();
   let worker = "";
+  let models: Service;
   before(async () => {
-    const models = await system.start("models", ["models"]);
+    models = await system.start("models", ["models"]);
     const env = { GUILD_SERVICES_MODELS: models.address };
     const orchestrator = await system.start("orchestrator", ["orchestrator", "gateway"], { env });
     system.gateway = orchestrator.address;
@@ -40,7 +41,7 @@ describe("the graph of tasks", () => {
   const on = (name: string, onFailure: "FAIL" | "SKIP" | "CONTINUE") => ({ on: name, onFailure: `ON_FAILURE_${onFailure}` });
 
   it("fails, skips or goes on behind a task that failed, as each edge says, and cancels all that depends on what is cancelled", async () => {
-    verifies("A4");
+    verifies("E10");
     const ids = await submit(
       spec("broken", gaveUp),
       spec("fails", steps(1, 0), { dependencies: [on("broken", "FAIL")] }),
@@ -80,8 +81,41 @@ describe("the graph of tasks", () => {
     assert.equal(behind.state, "failed");
   });
 
+  it("tries a task again whose worker was lost, as often as it says, and then fails it and goes on by its edges", async (t) => {
+    verifies("E10");
+    const start = () =>
+      system.start("brittle", ["worker"], {
+        join: system.gateway,
+        env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SLOTS: "2", GUILD_WORKERS_LABELS: "kind=brittle" },
+      });
+    let brittle = await start();
+    const needs = { labels: { kind: "brittle" } };
+    const ids = await submit(
+      spec("tried-once", steps(60, 1), { needs, maxAttempts: 1 }),
+      spec("tried-twice", steps(3, 1), { needs, maxAttempts: 2 }),
+      spec("spared", steps(1, 0), { dependencies: [on("tried-once", "SKIP")] }),
+      spec("follows", steps(1, 0), { dependencies: [on("tried-once", "CONTINUE"), on("tried-twice", "FAIL")] }),
+    );
+    const id = (name: string): string => ids.get(name) ?? "";
+    for (const name of ["tried-once", "tried-twice"]) {
+      const { session } = await system.task(id(name), (task) => task.state === "running" && task["session"] !== "");
+      while ((await system.events(String(session))).every(({ kind }) => kind !== "actionStarted"));
+    }
+    process.kill(pidOf(brittle), "SIGKILL");
+    await brittle.ended;
+    brittle = await start();
+    t.after(() => brittle.child.kill("SIGTERM"));
+    const once = await system.ended(id("tried-once"));
+    assert.deepEqual([once.state, once["attempt"]], ["failed", 1]);
+    assert.match(String(once["reason"]), /that was attempt 1 of 1$/);
+    const twice = await system.ended(id("tried-twice"));
+    assert.deepEqual([twice.state, twice["attempt"]], ["succeeded", 2], String(twice["reason"]));
+    assert.equal((await system.ended(id("spared"))).state, "skipped");
+    assert.equal((await system.ended(id("follows"))).state, "succeeded");
+  });
+
   it("makes room for what is far more urgent at the next step, and goes on where it was", async () => {
-    verifies("A5");
+    verifies("A5", "E9");
     const low = (await submit(spec("patient", steps(5, 1), { priority: 10 }))).get("patient") ?? "";
     const { session } = await system.task(low, (task) => task["session"] !== "");
     while ((await system.events(String(session))).every(({ kind }) => kind !== "actionFinished"));

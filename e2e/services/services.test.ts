@@ -103,7 +103,7 @@ describe("five services as processes of their own", () => {
   });
 
   it("spread tasks over workers, in the order of their graph", async (t) => {
-    verifies("A3", "A4", "E10");
+    verifies("A3", "A4", "E8", "E10");
     const both = Promise.withResolvers<void>();
     let asked = 0;
     const server = await startFakeModelServer({
@@ -135,7 +135,7 @@ describe("five services as processes of their own", () => {
   });
 
   it("refuse in one line what cannot be", async () => {
-    verifies("A5");
+    verifies("A5", "E10");
     const here = workspace("refused");
     const bad = async (pattern: RegExp, ...args: string[]) => {
       const { code, stderr } = await system.guild(args);
@@ -193,7 +193,7 @@ describe("five services as processes of their own", () => {
   });
 
   it("share the pool out by organisation, and hold what runs of a project at once to its limit", async () => {
-    verifies("A4");
+    verifies("A4", "E9");
     const file = system.home.write("shares.yaml", script(1, 1));
     const tasks = ["a", "b", "c"].map((name) => ({
       name,

@@ -17,12 +17,12 @@ export class ServiceSystem {
   async start(
     name: string,
     services: string[],
-    options: { join?: string; port?: number; env?: Record<string, string>; enter?: readonly string[] } = {},
+    options: { join?: string; port?: number; env?: Record<string, string>; enter?: readonly string[]; program?: string | undefined } = {},
   ): Promise<Service> {
     const port = options.port ?? (await freePort());
     const directory = join(this.home.directory, name);
     mkdirSync(directory, { recursive: true });
-    const args = [process.execPath, program, "serve", ...services, "--listen", `127.0.0.1:${port}`];
+    const args = [process.execPath, options.program ?? program, "serve", ...services, "--listen", `127.0.0.1:${port}`];
     if (options.join !== undefined) args.push("--join", options.join);
     const [command = "", ...rest] = [...(options.enter ?? []), ...args];
     const child = spawn(command, rest, {

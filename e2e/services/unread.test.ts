@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, describe, it } from "node:test";
 
-import { verifies } from "../verifies.ts";
 import { pause, pidOf, ServiceSystem } from "./system.ts";
 
 describe("a service whose log nobody reads any more", () => {
@@ -10,7 +9,6 @@ describe("a service whose log nobody reads any more", () => {
   after(() => system.close());
 
   it("loses what it says, and works on", { timeout: 120_000 }, async () => {
-    verifies("A1");
     const orchestrator = await system.start("orchestrator", ["orchestrator"]);
     const worker = await system.start("worker", ["worker"], { join: orchestrator.address });
     await system.workers(1, orchestrator.address);

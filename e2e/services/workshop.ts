@@ -25,13 +25,15 @@ export class Workshop {
   readonly workers: Outpost[] = [];
   models!: Service;
   orchestrator!: Service;
+  /** Of another release: what is started from now on runs it. */
+  program: string | undefined;
   #tasks = 0;
   /** What the logs of jobs that were checked say: replies of models, and how often a writer was replaced. */
   readonly #logged = { jobs: 0, replies: 0, epochs: 0 };
 
   async start(env: { orchestrator?: Record<string, string> } = {}): Promise<void> {
     const { system } = this;
-    this.models = await system.start("models", ["models"]);
+    this.models = await this.startModels();
     await this.startOrchestrator(undefined, env.orchestrator);
     for (const name of ["worker-1", "worker-2"]) {
       const [cable, wire] = [await Cable.to(this.orchestrator.port), await Wire.lay()];
@@ -43,10 +45,15 @@ export class Workshop {
     await system.call("BudgetService/SetBudget", { path: "org/faults", limits: { steps: 1_000 } });
   }
 
+  startModels(port?: number): Promise<Service> {
+    return this.system.start("models", ["models"], { program: this.program, ...(port === undefined ? {} : { port }) });
+  }
+
   /** Starts the orchestrator, with its gateway, or another one in its place. */
   async startOrchestrator(port?: number, env: Record<string, string> = {}): Promise<void> {
     this.orchestrator = await this.system.start("orchestrator", ["orchestrator", "gateway"], {
       ...(port === undefined ? {} : { port }),
+      program: this.program,
       env: { GUILD_SERVICES_MODELS: this.models.address, ...this.#clockOf("orchestrator"), ...env },
     });
     this.system.gateway = this.orchestrator.address;
@@ -56,6 +63,7 @@ export class Workshop {
     return this.system.start(name, ["worker"], {
       join,
       enter: wire.enter,
+      program: this.program,
       env: { GUILD_SERVICES_MODELS: models, GUILD_WORKERS_SLOTS: "2", ...this.#clockOf(name) },
     });
   }

@@ -185,6 +185,8 @@ export class WorkerAgent {
 
   #receive({ kind }: JoinResponse, outbox: Outbox<Message>): void {
     if (kind.case === "offer") {
+      // Heard twice: it is being worked on.
+      if (this.#work.get(kind.value.taskId)?.offer.epoch === kind.value.epoch) return;
       const refusal = this.#refusal(kind.value);
       const { taskId, epoch } = kind.value;
       outbox.push({ kind: { case: "answer", value: { taskId, epoch, accepted: refusal === undefined, reason: refusal ?? "" } } });
