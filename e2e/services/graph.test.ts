@@ -81,7 +81,7 @@ describe("the graph of tasks", () => {
     assert.equal(behind.state, "failed");
   });
 
-  it("tries a task again whose worker was lost, as often as it says, and then fails it and goes on by its edges", async (t) => {
+  it("tries a task again whose worker was lost, as often as it says, and then fails it and goes on by its edges", async () => {
     verifies("E10");
     const start = () =>
       system.start("brittle", ["worker"], {
@@ -89,6 +89,7 @@ describe("the graph of tasks", () => {
         env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SLOTS: "2", GUILD_WORKERS_LABELS: "kind=brittle" },
       });
     let brittle = await start();
+    await system.workers(2);
     const needs = { labels: { kind: "brittle" } };
     const ids = await submit(
       spec("tried-once", steps(60, 1), { needs, maxAttempts: 1 }),
@@ -104,7 +105,6 @@ describe("the graph of tasks", () => {
     process.kill(pidOf(brittle), "SIGKILL");
     await brittle.ended;
     brittle = await start();
-    t.after(() => brittle.child.kill("SIGTERM"));
     const once = await system.ended(id("tried-once"));
     assert.deepEqual([once.state, once["attempt"]], ["failed", 1]);
     assert.match(String(once["reason"]), /that was attempt 1 of 1$/);
@@ -112,6 +112,9 @@ describe("the graph of tasks", () => {
     assert.deepEqual([twice.state, twice["attempt"]], ["succeeded", 2], String(twice["reason"]));
     assert.equal((await system.ended(id("spared"))).state, "skipped");
     assert.equal((await system.ended(id("follows"))).state, "succeeded");
+    brittle.child.kill("SIGTERM");
+    await brittle.ended;
+    await system.workers(1);
   });
 
   it("makes room for what is far more urgent at the next step, and goes on where it was", async () => {

@@ -31,12 +31,14 @@ export class Workshop {
   /** What the logs of jobs that were checked say: replies of models, and how often a writer was replaced. */
   readonly #logged = { jobs: 0, replies: 0, epochs: 0 };
 
-  async start(env: { orchestrator?: Record<string, string> } = {}): Promise<void> {
+  /** `through`: the port where workers find the orchestrator, when somebody stands between. */
+  async start(env: { orchestrator?: Record<string, string>; through?(orchestrator: Service): Promise<number> } = {}): Promise<void> {
     const { system } = this;
     this.models = await this.startModels();
     await this.startOrchestrator(undefined, env.orchestrator);
+    const port = (await env.through?.(this.orchestrator)) ?? this.orchestrator.port;
     for (const name of ["worker-1", "worker-2"]) {
-      const [cable, wire] = [await Cable.to(this.orchestrator.port), await Wire.lay()];
+      const [cable, wire] = [await Cable.to(port), await Wire.lay()];
       const post = { cable, wire, join: await wire.to(cable.address), models: await wire.to(this.models.address) };
       this.workers.push({ ...post, service: await this.startWorker(name, post) });
     }
