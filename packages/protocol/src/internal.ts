@@ -2,3 +2,4 @@
 export * from "./gen/guildhall/internal/v1/store_pb.ts";
 export * from "./gen/guildhall/internal/v1/pool_pb.ts";
 export * from "./gen/guildhall/internal/v1/enrolment_pb.ts";
+export * from "./gen/guildhall/internal/v1/carrier_pb.ts";

@@ -53,7 +53,8 @@ function overdue({ aborted, reason }: AbortSignal): ConnectError | undefined {
   return aborted && reason instanceof ConnectError && reason.code === Code.DeadlineExceeded ? reason : undefined;
 }
 
-function toStatus(error: unknown, method: string, log: Log): ConnectError {
+/** An error as the status that other processes see; what is no error of ours is logged. */
+export function toStatus(error: unknown, method: string, log: Log): ConnectError {
   if (error instanceof ConnectError) return error;
   if (error instanceof Error && error.name === "AbortError")
     return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, error);

@@ -1,13 +1,16 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Health } from "@guildhall/protocol/grpc";
+import { CarrierService } from "@guildhall/protocol/internal";
 
+import { CarriedMethods } from "../carrier/carried-methods.ts";
+import { carrierService } from "../carrier/carrier-service.ts";
 import type { Log } from "../daemon/log.ts";
 import { createHealthBoard, type HealthBoard } from "../services/health.ts";
 import { addReflection } from "../services/reflection.ts";
 import { errorInterceptor } from "./errors.ts";
 import type { RequestHandler } from "./listen.ts";
-import { onceEach } from "./operations.ts";
+import { onceEach, Operations } from "./operations.ts";
 
 export interface HandlerOptions {
   log: Log;
@@ -25,12 +28,15 @@ export interface ServiceHandler {
 
 export function createServiceHandler({ log, routes, maxMessageBytes = 64 << 20 }: HandlerOptions): ServiceHandler {
   const health = createHealthBoard();
+  const methods = new CarriedMethods();
+  const operations = new Operations();
   const handler = connectNodeAdapter({
-    interceptors: [errorInterceptor(log), onceEach()],
+    interceptors: [errorInterceptor(log), onceEach(operations)],
     maxTimeoutMs: longestCall,
     readMaxBytes: maxMessageBytes,
     routes(router) {
-      routes(router);
+      routes(methods.noting(router));
+      router.service(CarrierService, carrierService({ methods, operations, log }));
       router.service(Health, health.implementation);
       const services = [...new Set(router.handlers.map(({ service }) => service))];
       addReflection(router, services);

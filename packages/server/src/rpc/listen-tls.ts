@@ -7,7 +7,7 @@ import { GuildError } from "@guildhall/core";
 
 import type { CertificateFiles } from "../certs/private-authority.ts";
 import { statusOf } from "./errors.ts";
-import type { Listener, ListenOptions, RequestHandler } from "./listen.ts";
+import { type Listener, type ListenOptions, type RequestHandler, widen, wideWindows } from "./listen.ts";
 
 /** HTTP/1.1 and HTTP/2 over TLS 1.3. Clients may show a certificate of the same authority; see {@link requireCertificate}. */
 export async function listenOnTls(
@@ -16,9 +16,10 @@ export async function listenOnTls(
   options: ListenOptions,
 ): Promise<Listener> {
   const server = http2.createSecureServer(
-    { ...files, minVersion: "TLSv1.3", allowHTTP1: true, requestCert: true, rejectUnauthorized: false },
+    { ...wideWindows, ...files, minVersion: "TLSv1.3", allowHTTP1: true, requestCert: true, rejectUnauthorized: false },
     options.handler,
   );
+  server.on("session", widen);
   const sockets = new Set<net.Socket>();
   server.on("connection", (socket: net.Socket) => {
     socket.setNoDelay(true);

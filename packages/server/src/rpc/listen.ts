@@ -60,6 +60,14 @@ export function parseAddress(text: string): { host: string; port: number } {
   return { host: match[1] ?? (match[2] === "" ? "127.0.0.1" : (match[2] ?? "127.0.0.1")), port };
 }
 
+/** One stream carries many calls: the usual 64 KiB on their way would be too few for all of them. */
+export const wideWindows: http2.ServerOptions = { settings: { initialWindowSize: 4 << 20 } };
+
+/** Lets a connection have on its way what one stream of {@link wideWindows} may. */
+export function widen(session: http2.ServerHttp2Session): void {
+  session.setLocalWindowSize(8 << 20);
+}
+
 const http2Preface = Buffer.from("PRI * HTTP/2");
 
 interface Front {
@@ -96,7 +104,7 @@ function createFront({ handler, connected }: ListenOptions): Front {
     if (head === undefined) return void socket.destroy();
     socket.unshift(head);
     if (head.subarray(0, http2Preface.length).equals(http2Preface)) {
-      http2Server ??= http2.createServer(handler);
+      http2Server ??= http2.createServer(wideWindows, handler).on("session", widen);
       // It takes what was put back when nobody has begun to let the socket flow.
       http2Server.emit("connection", socket);
     } else {

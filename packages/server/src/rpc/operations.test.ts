@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { LedgerService } from "@guildhall/protocol/internal";
 
-import { namedOperations, onceEach } from "./operations.ts";
+import { namedOperations, onceEach, Operations } from "./operations.ts";
 
 /** A ledger that counts, behind a way that asks everything twice and gives the second answer. */
 function doubled(before: Interceptor[]) {
@@ -17,7 +17,7 @@ function doubled(before: Interceptor[]) {
   const transport = createRouterTransport(
     (router) => router.service(LedgerService, { reserve: () => ({ id: String(++reserved) }), settle: () => ({}) }),
     {
-      router: { interceptors: [onceEach(1)] },
+      router: { interceptors: [onceEach(new Operations(1))] },
       transport: { interceptors: [...before, twice] },
     },
   );

@@ -5,6 +5,8 @@ import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { GuildError } from "@guildhall/core";
 
+import { carriedTransport } from "../carrier/carried-transport.ts";
+import type { PeerTime } from "../services/peer-clock.ts";
 import { namedOperations } from "./operations.ts";
 
 /** What a service shows to another one, and trusts. */
@@ -19,6 +21,8 @@ export interface PeerSecurity {
 export interface Peer {
   readonly address: string;
   readonly transport: Transport;
+  /** For many calls of one request each: they share one stream. What is large or streams requests goes over `transport`. */
+  readonly carried: Transport;
   close(): void;
 }
 
@@ -29,14 +33,14 @@ export interface Peer {
 export function openPeer(
   address: string,
   { token = "", tls }: PeerSecurity = {},
-  { observe, maxMessageBytes = 64 << 20 }: { observe?: Interceptor; maxMessageBytes?: number } = {},
+  { observe, tell, maxMessageBytes = 64 << 20 }: Partial<PeerTime> & { maxMessageBytes?: number } = {},
 ): Peer {
   const { url, socket } = parsePeer(address, tls !== undefined);
   const { hostname: host, port } = new URL(url);
   // Small messages are not held back for more to come.
   const connect = (): net.Socket => (socket === undefined ? net.connect({ host, port: Number(port), noDelay: true }) : net.connect(socket));
   const connection: http2.ClientSessionOptions | http2.SecureClientSessionOptions =
-    tls === undefined ? { createConnection: connect } : { ...tls, minVersion: "TLSv1.3" };
+    tls === undefined ? { createConnection: connect, settings } : { ...tls, minVersion: "TLSv1.3", settings };
   // A connection without calls is not asked (a closed one would be, too): it is when it is used again.
   const sessionManager = new Http2SessionManager(url, { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 }, connection);
   const transport = createGrpcTransport({
@@ -48,8 +52,12 @@ export function openPeer(
     readMaxBytes: maxMessageBytes,
     writeMaxBytes: maxMessageBytes,
   });
-  return { address: socket === undefined ? url : `unix:${socket}`, transport, close: () => sessionManager.abort() };
+  const carried = carriedTransport(transport, tell);
+  return { address: socket === undefined ? url : `unix:${socket}`, transport, carried, close: () => sessionManager.abort() };
 }
+
+/** One stream carries many calls: the usual 64 KiB on their way would be too few for all of them, bytes. */
+const settings: http2.Settings = { initialWindowSize: 4 << 20 };
 
 /** Whether a host is this machine and nobody else can listen in. */
 export function isLoopback(host: string): boolean {

@@ -38,7 +38,8 @@ export function forwardService(router: ConnectRouter, service: DescService, onwa
   router.service(service, Object.fromEntries(methods) as ServiceImpl<DescService>);
 }
 
-type Onward = Pick<Peer, "transport" | "address">;
+/** Where calls are handed on to. */
+export type Onward = Pick<Peer, "transport" | "address">;
 
 /** Statuses that the line to the other side has when it is broken: those of its handlers have a detail, and go on as they are. */
 const ofTheLine: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Internal, Code.Unknown, Code.Unauthenticated, Code.Unimplemented]);

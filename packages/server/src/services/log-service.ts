@@ -35,11 +35,14 @@ export function logService(log: EventLog): ServiceImpl<typeof LogService> {
         if (page.length < pageSize || left <= 0) return;
       }
     },
-    async *watch({ ref, fromSeq }, context) {
+    async *watch({ ref, fromSeq, exceptEpoch }, context) {
       const key = keyOf(ref);
       const { lastSeq } = await log.getSession(key);
       if (lastSeq < fromSeq) yield { events: [] };
-      for await (const batch of log.watch(key, fromSeq, context.signal)) for (const events of portions(batch)) yield { events };
+      for await (const batch of log.watch(key, fromSeq, context.signal)) {
+        if (exceptEpoch > 0 && batch.every(({ epoch }) => epoch === exceptEpoch)) continue;
+        for (const events of portions(batch)) yield { events };
+      }
     },
     acquireLease: async ({ ref, owner, ttlMs, takeover }) => ({
       lease: fromLease(await log.acquireLease(keyOf(ref), owner, ttlMs, { takeover })),

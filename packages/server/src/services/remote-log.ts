@@ -7,6 +7,7 @@ import { type LeaseMessage, LogService, type RecordMessage } from "@guildhall/pr
 
 import { fromStatus } from "../rpc/from-status.ts";
 import { patiently } from "./patiently.ts";
+import { RemoteTails } from "./remote-tails.ts";
 
 export interface RemoteLogOptions {
   /** For messages: where the log is. */
@@ -45,13 +46,38 @@ export function remoteLog(transport: Transport, options: RemoteLogOptions): Even
   const meaning = (error: unknown): Error =>
     closed.signal.aborted ? new GuildError("unavailable", "the event log is closed", { cause: error }) : fromStatus(error, peer);
 
+  /** Ends when `signal` aborts; goes on by itself after a break. */
+  async function* follow(key: SessionKey, fromSeq: number, exceptEpoch: number, signal: AbortSignal): AsyncGenerator<Event[]> {
+    const either = AbortSignal.any([signal, closed.signal]);
+    for (let next = Math.max(1, fromSeq), since = performance.now(); !signal.aborted;) {
+      try {
+        for await (const { events } of client.watch({ ref: refOf(key), fromSeq: next, exceptEpoch }, { signal: either })) {
+          since = performance.now();
+          next = (events.at(-1)?.seq ?? next - 1) + 1;
+          if (events.length > 0) yield events;
+        }
+        // The other side ends a watch only when it goes away itself.
+        throw new GuildError("unavailable", "the watch was ended", { subject: peer });
+      } catch (error) {
+        if (signal.aborted) return;
+        const meant = meaning(error);
+        if (closed.signal.aborted || !GuildError.is(meant, "unavailable") || performance.now() - since > timeoutMs) throw meant;
+        await pause(reconnectMs, either);
+      }
+    }
+  }
+  const getSession: EventLog["getSession"] = async (key) =>
+    toRecord((await again(() => client.getRecord({ ref: refOf(key) }, callOptions))).record);
+  const read: EventLog["read"] = (key, fromSeq, limit) => patiently(() => page(key, fromSeq, limit), closed.signal);
+  const tails = new RemoteTails({ getSession, read, follow });
+
   return {
     async createSession({ tenant, session, title, workspace, parent = "", actor, events, requestId = "" }) {
       const ref = { tenant, session };
       const request = { ref, title, workspace, parent, actor, events: wrap(events), requestId };
       return toRecord((await ask(client.createRecord(request, callOptions))).record);
     },
-    getSession: async (key) => toRecord((await again(() => client.getRecord({ ref: refOf(key) }, callOptions))).record),
+    getSession,
     listSessions: async (query) => (await again(() => client.listRecords(query, callOptions))).records.map(toRecord),
     async append({ expectedSeq, epoch, actor, events, ...key }) {
       const request = { ref: refOf(key), expectedSeq, epoch, actor, events: wrap(events) };
@@ -64,32 +90,17 @@ export function remoteLog(transport: Transport, options: RemoteLogOptions): Even
         return (await ask(client.append(request, callOptions))).events;
       }, closed.signal);
       for (const [index, event] of stored.entries()) event.body = events[index] ?? event.body;
+      tails.appended(key, stored);
       return stored;
     },
     appendInput: async (key, actor, events) =>
       (await ask(client.appendInput({ ref: refOf(key), actor, events: wrap(events) }, callOptions))).events,
-    read: (key, fromSeq, limit) => patiently(() => page(key, fromSeq, limit), closed.signal),
-    async *watch(key, fromSeq, signal) {
-      const either = AbortSignal.any([signal, closed.signal]);
-      for (let next = Math.max(1, fromSeq), since = performance.now(); !signal.aborted;) {
-        try {
-          for await (const { events } of client.watch({ ref: refOf(key), fromSeq: next }, { signal: either })) {
-            since = performance.now();
-            next += events.length;
-            if (events.length > 0) yield events;
-          }
-          // The other side ends a watch only when it goes away itself.
-          throw new GuildError("unavailable", "the watch was ended", { subject: peer });
-        } catch (error) {
-          if (signal.aborted) return;
-          const meant = meaning(error);
-          if (closed.signal.aborted || !GuildError.is(meant, "unavailable") || performance.now() - since > timeoutMs) throw meant;
-          await pause(reconnectMs, either);
-        }
-      }
-    },
+    read,
+    watch: (key, fromSeq, signal) => tails.watch(key, fromSeq, signal),
     async acquireLease(key, owner, ttlMs, { takeover = false } = {}) {
-      return toLease((await again(() => client.acquireLease({ ref: refOf(key), owner, ttlMs, takeover }, callOptions))).lease);
+      const lease = toLease((await again(() => client.acquireLease({ ref: refOf(key), owner, ttlMs, takeover }, callOptions))).lease);
+      tails.leased(key, lease.epoch);
+      return lease;
     },
     async renewLease(lease, ttlMs) {
       // An answer that comes when the lease is over is of no use.
@@ -97,6 +108,7 @@ export function remoteLog(transport: Transport, options: RemoteLogOptions): Even
       return toLease((await ask(client.renewLease({ lease: fromLease(lease), ttlMs }, options))).lease);
     },
     async releaseLease(lease) {
+      tails.released(lease, lease.epoch);
       await ask(client.releaseLease({ lease: fromLease(lease) }, callOptions));
     },
     close: async () => closed.abort(),

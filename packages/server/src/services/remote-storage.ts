@@ -4,17 +4,18 @@ import { LedgerService } from "@guildhall/protocol/internal";
 
 import type { CheckpointStores } from "../daemon/checkpoints.ts";
 import { fromStatus } from "../rpc/from-status.ts";
+import type { Peer } from "../rpc/peer.ts";
 import type { Storage } from "../storage/index.ts";
 import { patiently } from "./patiently.ts";
 import { remoteLog } from "./remote-log.ts";
 import { remoteBlobs, remoteCheckpoints } from "./remote-objects.ts";
 
 /** The storage of a process that holds none: all of it is an orchestrator's. */
-export function remoteStorage(transport: Transport, peer: string): Storage {
+export function remoteStorage({ transport, carried }: Pick<Peer, "transport" | "carried">, peer: string): Storage {
   const nothing = (): never => {
     throw new GuildError("unsupported", "this process holds no database", { remedy: "ask the orchestrator" });
   };
-  const log = remoteLog(transport, { peer });
+  const log = remoteLog(carried, { peer });
   return {
     log,
     blobs: remoteBlobs(transport, peer),
@@ -23,7 +24,7 @@ export function remoteStorage(transport: Transport, peer: string): Storage {
     workers: elsewhere<Storage["workers"]>(nothing),
     knowledge: elsewhere<Storage["knowledge"]>(nothing),
     border: elsewhere<Storage["border"]>(nothing),
-    budgets: { ...remoteBudgets(transport, peer), set: nothing, list: nothing },
+    budgets: { ...remoteBudgets(carried, peer), set: nothing, list: nothing },
     exportDatabase: nothing,
     importDatabase: nothing,
     describe: nothing,

@@ -47,57 +47,61 @@ async function served(routes: (router: ConnectRouter) => void): Promise<{ peer: 
   };
 }
 
-eventLogContract("over the wire", async () => {
-  const behind = new MemoryEventLog();
-  const { peer, close } = await served((router) => void router.service(LogService, logService(behind)));
-  const log = remoteLog(peer.transport, { peer: peer.address });
-  return {
-    log,
-    peer: behind,
-    async close() {
-      await log.close();
-      await close();
-    },
-  };
-});
+for (const how of ["transport", "carried"] as const) {
+  const over = how === "carried" ? "over a shared stream" : "over the wire";
 
-blobStoreContract("over the wire", async () => {
-  const { peer, close } = await served((router) => void router.service(BlobService, blobService(new MemoryBlobStore())));
-  return { store: remoteBlobs(peer.transport, peer.address), close };
-});
+  eventLogContract(over, async () => {
+    const behind = new MemoryEventLog();
+    const { peer, close } = await served((router) => void router.service(LogService, logService(behind)));
+    const log = remoteLog(peer[how], { peer: peer.address });
+    return {
+      log,
+      peer: behind,
+      async close() {
+        await log.close();
+        await close();
+      },
+    };
+  });
 
-checkpointStoreContract("over the wire", async () => {
-  const behind = new MemoryCheckpointStore();
-  const { peer, close } = await served(
-    (router) =>
-      void router.service(
-        CheckpointService,
-        checkpointService(async () => behind),
-      ),
-  );
-  return { store: remoteCheckpoints(peer.transport, peer.address, "/work"), close };
-});
+  blobStoreContract(over, async () => {
+    const { peer, close } = await served((router) => void router.service(BlobService, blobService(new MemoryBlobStore())));
+    return { store: remoteBlobs(peer[how], peer.address), close };
+  });
 
-modelContract("over the wire", async () => {
-  const fake = await startFakeModelServer();
-  const models = createModelProvider({ clock: systemClock(), random: Math.random });
-  const service = modelService({ models: async () => models, credentials: () => ({}) });
-  const { peer, close } = await served((router) => void router.service(ModelService, service));
-  return {
-    open(replies) {
-      fake.answer(replies);
-      return remoteModels(peer.transport, peer.address).open({
-        spec: "openai-compatible/fake",
-        baseUrl: `${fake.origin}/v1`,
-        credentials: {},
-      });
-    },
-    async close() {
-      await close();
-      await fake.close();
-    },
-  };
-});
+  checkpointStoreContract(over, async () => {
+    const behind = new MemoryCheckpointStore();
+    const { peer, close } = await served(
+      (router) =>
+        void router.service(
+          CheckpointService,
+          checkpointService(async () => behind),
+        ),
+    );
+    return { store: remoteCheckpoints(peer[how], peer.address, "/work"), close };
+  });
+
+  modelContract(over, async () => {
+    const fake = await startFakeModelServer();
+    const models = createModelProvider({ clock: systemClock(), random: Math.random });
+    const service = modelService({ models: async () => models, credentials: () => ({}) });
+    const { peer, close } = await served((router) => void router.service(ModelService, service));
+    return {
+      open(replies) {
+        fake.answer(replies);
+        return remoteModels(peer[how], peer.address).open({
+          spec: "openai-compatible/fake",
+          baseUrl: `${fake.origin}/v1`,
+          credentials: {},
+        });
+      },
+      async close() {
+        await close();
+        await fake.close();
+      },
+    };
+  });
+}
 
 describe("a scripted model over the wire", () => {
   it("goes on where its session was, also in another process", async () => {
@@ -109,7 +113,7 @@ describe("a scripted model over the wire", () => {
       served((router) => void router.service(ModelService, modelService({ models: async () => models, credentials: () => ({}) })));
     const [first, second] = [await serve(), await serve()];
     const ask = async (peer: Peer, step: number): Promise<string[]> => {
-      const model = await remoteModels(peer.transport, peer.address).open({ spec: `scripted:${script}`, step, credentials: {} });
+      const model = await remoteModels(peer.carried, peer.address).open({ spec: `scripted:${script}`, step, credentials: {} });
       const request = { sessionId: "ses_1", messages: [], tools: [] };
       const said = [];
       for (let call = 0; call < 2; call++) said.push((await model.generate(request, new AbortController().signal)).text);

@@ -3,7 +3,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 
 import type { DescService } from "@bufbuild/protobuf";
-import { type ConnectRouter, createClient, type Interceptor } from "@connectrpc/connect";
+import { type ConnectRouter, createClient } from "@connectrpc/connect";
 import { type Clock, GuildError, systemClock } from "@guildhall/core";
 import { ensureRuntimeDirectory } from "@guildhall/core/paths";
 import { readSettings, type Settings } from "@guildhall/core/settings";
@@ -33,10 +33,10 @@ import type { LocalWorkers } from "../scaling/local-workers.ts";
 import { withMetrics } from "../scaling/metrics.ts";
 import { enrolmentService } from "./enrolment-service.ts";
 import { failover } from "./failover.ts";
-import { forwardService } from "./forward.ts";
+import { forwardService, type Onward } from "./forward.ts";
 import { logService } from "./log-service.ts";
 import { blobService, checkpointService } from "./object-services.ts";
-import { peerClock } from "./peer-clock.ts";
+import { peerClock, type PeerTime } from "./peer-clock.ts";
 import { remoteModels } from "./remote-models.ts";
 import { remoteCheckpointStores, remoteStorage } from "./remote-storage.ts";
 import type { ServiceSeams } from "./service-seams.ts";
@@ -77,9 +77,9 @@ export async function startServices(options: ServeOptions): Promise<Daemon> {
   const token = settings.services.token === "" ? readToken(paths.token) : settings.services.token;
   const certificates = await certificatesOf(options, settings, names);
   const peers: Peer[] = [];
-  const reach = (address: string, observe?: Interceptor): Peer => {
+  const reach = (address: string, time: Partial<PeerTime> = {}): Peer => {
     const security = { token, ...(certificates === undefined ? {} : { tls: certificates }) };
-    const peer = openPeer(address, security, observe === undefined ? {} : { observe });
+    const peer = openPeer(address, security, time);
     peers.push(peer);
     return peer;
   };
@@ -144,7 +144,7 @@ interface Part {
 interface Surroundings {
   options: ServeOptions;
   settings: Settings;
-  reach(address: string, observe?: Interceptor): Peer;
+  reach(address: string, time?: Partial<PeerTime>): Peer;
   stop: Daemon["stop"];
 }
 
@@ -153,7 +153,7 @@ async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): P
   const { options, settings, reach } = around;
   const orchestrators = joinOf(options, settings, names);
   const time = peerClock(systemClock());
-  const joined = orchestrators.map((address) => reach(address, time.observe));
+  const joined = orchestrators.map((address) => reach(address, time));
   const [first, ...others] = joined;
   const modelsAt = settings.services.models === "" ? undefined : reach(settings.services.models);
   const parts: Array<{ routes?(router: ConnectRouter): void; begin?(): void; end?(how: { now: boolean }): Promise<void>; hurry?(): void }> =
@@ -179,13 +179,13 @@ async function compose(names: ReadonlySet<ServiceName>, around: Surroundings): P
     });
   }
   if (first !== undefined && names.has("gateway")) {
-    const transport = failover([first, ...others]);
+    const transport = failover([carriedBy(first), ...others.map(carriedBy)]);
     const here = new Set<DescService>();
     if (names.has("models")) here.add(protocol.ModelService);
     if (names.has("knowledge")) here.add(protocol.KnowledgeService);
-    const elsewhere = new Map<DescService, Peer>();
-    if (modelsAt !== undefined) elsewhere.set(protocol.ModelService, modelsAt);
-    if (settings.services.knowledge !== "") elsewhere.set(protocol.KnowledgeService, reach(settings.services.knowledge));
+    const elsewhere = new Map<DescService, Onward>();
+    if (modelsAt !== undefined) elsewhere.set(protocol.ModelService, carriedBy(modelsAt));
+    if (settings.services.knowledge !== "") elsewhere.set(protocol.KnowledgeService, carriedBy(reach(settings.services.knowledge)));
     parts.push({
       routes(router) {
         for (const service of publicServices()) {
@@ -220,10 +220,10 @@ async function orchestrator(names: ReadonlySet<ServiceName>, { options, settings
   const models = settings.services.models === "" || names.has("models") ? undefined : reach(settings.services.models);
   const seams: ServiceSeams = {
     ...(names.has("worker") ? {} : { role: "orchestrator" as const }),
-    ...(models === undefined ? {} : { models: async () => remoteModels(models.transport, models.address) }),
+    ...(models === undefined ? {} : { models: async () => remoteModels(models.carried, models.address) }),
     async lend(session, credentials) {
       if (models !== undefined)
-        await createClient(protocol.ModelService, models.transport).lendCredentials(
+        await createClient(protocol.ModelService, models.carried).lendCredentials(
           { sessionId: session, credentials },
           { timeoutMs: 15_000 },
         );
@@ -238,7 +238,7 @@ async function orchestrator(names: ReadonlySet<ServiceName>, { options, settings
         WorkerService,
         workerService(() => pool.open(), false),
       );
-      if (models !== undefined) forwardService(router, protocol.ModelService, models);
+      if (models !== undefined) forwardService(router, protocol.ModelService, carriedBy(models));
     },
   };
   if (names.has("worker")) delete seams.lend;
@@ -286,6 +286,11 @@ async function startLocalWorkers(
   return local;
 }
 
+/** The same peer for calls that share a stream. */
+function carriedBy({ carried, address }: Peer): Onward {
+  return { transport: carried, address };
+}
+
 /** Words of a setting, without empty ones. */
 function namesOf(text: string): string[] {
   return text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
@@ -294,14 +299,15 @@ function namesOf(text: string): string[] {
 async function worker({ options, settings, reach, stop }: Surroundings, orchestrators: [Peer, ...Peer[]], modelsAt: Peer, clock: Clock) {
   const [first, ...others] = orchestrators;
   const transport = failover([first, ...others]);
-  const storage = remoteStorage(transport, first.address);
+  const carried = failover([carriedBy(first), ...others.map(carriedBy)]);
+  const storage = remoteStorage({ transport, carried }, first.address);
   // Orchestrators serve it too.
   const knowledgeAt = settings.services.knowledge === "" ? undefined : reach(settings.services.knowledge);
   const seams: ServiceSeams = {
     role: "worker",
     clock,
     checkpoints: remoteCheckpointStores(transport, first.address),
-    models: async () => remoteModels(modelsAt === first ? transport : modelsAt.transport, modelsAt.address),
+    models: async () => remoteModels(modelsAt === first ? carried : modelsAt.carried, modelsAt.address),
     budgets: storage.budgets,
     knowledge: remoteKnowledge(knowledgeAt?.transport ?? transport, knowledgeAt?.address ?? first.address),
     leaseMs: POOL_TIMES.leaseMs,
