@@ -31,8 +31,11 @@ try {
   // V8 compiles what runs often: five processes take longer to get there than one.
   for (let round = 0; round < 3; round += 1) await sessions(api, SESSIONS);
   const figures = [figure("one process (the daemon)", alone)];
-  figures.push(figure("models, orchestrator, gateway, 2 workers", await sessions(api, SESSIONS), alone.rate));
+  const parts = { models: [models], orchestrator: [orchestrator], gateway: [gateway], workers };
+  const apart = await sessions(api, SESSIONS, parts);
+  figures.push(figure("models, orchestrator, gateway, 2 workers", apart, alone));
   console.log(table(`${SESSIONS} sessions × ${STEPS} shell steps, warm`, figures.flat()));
+  console.log(table("CPU a step, by process", [...share("one process", alone), ...share("apart", apart)]));
   await dispatch(api);
   await calls(system.reach(orchestrator), api);
   await fanOut(api);
@@ -52,12 +55,25 @@ try {
 interface Rate {
   /** Steps a second, first request to last. */
   rate: number;
+  /** Of a step. */
   cpuMs: number;
+  /** The same by process; `others`: what the processes named have started. */
+  by: Record<string, number>;
   gaps: number[];
 }
 
-function figure(name: string, { rate, cpuMs, gaps }: Rate, than?: number): Figure[] {
-  const share = than === undefined ? [] : [{ name: `${name}: of one process`, value: (100 * rate) / than, unit: "%", goal: "≥ 80 %" }];
+function share(name: string, { by }: Rate): Figure[] {
+  return Object.entries(by).map(([part, value]) => ({ name: `${name}: ${part}`, value, unit: "ms" }));
+}
+
+function figure(name: string, { rate, cpuMs, gaps }: Rate, than?: Rate): Figure[] {
+  const share =
+    than === undefined
+      ? []
+      : [
+          { name: `${name}: of one process`, value: (100 * rate) / than.rate, unit: "%", goal: "≥ 80 %" },
+          { name: `${name}: of one process, by the CPU that a step costs`, value: (100 * than.cpuMs) / cpuMs, unit: "%" },
+        ];
   return [
     { name: `${name}: steps a second`, value: rate, unit: "/s" },
     ...share,
@@ -92,10 +108,11 @@ function requestOf(workspace: string, key: string) {
   };
 }
 
-async function sessions(api: Api, count: number): Promise<Rate> {
+async function sessions(api: Api, count: number, parts: Record<string, ServedProcess[]> = {}): Promise<Rate> {
   const workspaces = Array.from({ length: count }, () => system.workspace());
   await system.exchanges();
   const before = everything();
+  const partsBefore = usageOf(parts);
   await Promise.all(
     workspaces.map(async (workspace, index) => {
       const { session } = await api.sessions.createSession(requestOf(workspace, `bench-${index}`));
@@ -104,17 +121,30 @@ async function sessions(api: Api, count: number): Promise<Rate> {
     }),
   );
   const after = everything();
+  const partsAfter = usageOf(parts);
   const exchanges = await system.exchanges();
   if (exchanges.length !== count * (STEPS + 1)) console.log(`expected ${count * (STEPS + 1)} requests, saw ${exchanges.length}\n`);
   const arrivals = exchanges.map((exchange) => exchange.arrivedNs);
   const seconds = (Math.max(...arrivals) - Math.min(...arrivals)) / 1e9;
-  return { rate: (count * STEPS) / seconds, cpuMs: (after - before) / (count * STEPS), gaps: gapsOf(exchanges) };
+  const steps = count * STEPS;
+  const by = Object.fromEntries(Object.entries(partsAfter).map(([name, ms]) => [name, (ms - (partsBefore[name] ?? 0)) / steps]));
+  return { rate: steps / seconds, cpuMs: (after - before) / steps, by, gaps: gapsOf(exchanges) };
 }
 
 /** CPU of all processes of this Guildhall, milliseconds. */
 function everything(): number {
   const { daemon, database } = system.processes();
   return usage(descendants([...daemon, ...database]), { memory: false }).cpuMs;
+}
+
+/** CPU so far by part, milliseconds: the processes themselves, what they have started, the database. */
+function usageOf(parts: Record<string, ServedProcess[]>): Record<string, number> {
+  const { daemon, database } = system.processes();
+  const own = Object.entries(parts).map(([name, processes]) => [name, processes.map(({ pid }) => pid)] as const);
+  const served = new Set(own.flatMap(([, pids]) => pids));
+  const cpu = (pids: readonly number[]): number => usage(pids, { memory: false }).cpuMs;
+  const others = daemon.filter((pid) => !served.has(pid));
+  return { ...Object.fromEntries(own.map(([name, pids]) => [name, cpu(pids)])), others: cpu(others), database: cpu(database) };
 }
 
 function gapsOf(exchanges: readonly Exchange[]): number[] {
