@@ -1,5 +1,3 @@
-import { once } from "node:events";
-
 import type { Clock } from "@guildhall/core";
 
 /** How long something that was told to stop may take to do so, milliseconds. */
@@ -10,12 +8,16 @@ const GRACE_MS = 5_000;
  * when told is not waited for. A result that comes in time counts, aborted or not.
  */
 export async function patiently<T>(clock: Clock, signal: AbortSignal, work: Promise<T>): Promise<T | undefined> {
-  const over = new AbortController();
-  const overdue = (async () => {
-    if (!signal.aborted) await once(signal, "abort", { signal: over.signal });
-    await clock.sleep(GRACE_MS, over.signal);
+  const told = Promise.withResolvers<void>();
+  const listener = (): void => told.resolve();
+  if (signal.aborted) listener();
+  else signal.addEventListener("abort", listener, { once: true });
+  // Most work ends without having been told to: the grace begins only when it is.
+  const grace = new AbortController();
+  const overdue = told.promise.then(async () => {
+    await clock.sleep(GRACE_MS, grace.signal);
     return undefined;
-  })();
+  });
   // It ends with the work, by being aborted.
   overdue.catch(() => undefined);
   try {
@@ -24,6 +26,7 @@ export async function patiently<T>(clock: Clock, signal: AbortSignal, work: Prom
     if (signal.aborted) return undefined;
     throw error;
   } finally {
-    over.abort();
+    signal.removeEventListener("abort", listener);
+    if (signal.aborted) grace.abort();
   }
 }

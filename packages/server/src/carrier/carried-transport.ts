@@ -35,7 +35,16 @@ export function carriedTransport(plain: Transport, time?: (ms: number) => void):
       if (request.length > LARGE) return await elsewhere();
       try {
         const bytes = await new Promise<Uint8Array>((resolve, reject) => {
-          begin(current(), method, request, { signal, timeoutMs, message: resolve, end: (error) => reject(error ?? empty(method)) });
+          let answered = false;
+          const message = (answer: Uint8Array): void => {
+            answered = true;
+            resolve(answer);
+          };
+          const end = (error?: ConnectError): void => {
+            // An error is dear to make, for its stack.
+            if (!answered) reject(error ?? empty(method));
+          };
+          begin(current(), method, request, { signal, timeoutMs, message, end });
         });
         return answer(method, { stream: false, message: fromBinary(method.output, bytes) });
       } catch (error) {
