@@ -205,10 +205,12 @@ describe("a stream of calls", () => {
       ({ url }) => asked.push(url ?? ""),
       "/guildhall.internal.v1.EnrolmentService/",
     );
-    const response = { statusCode: 0, setHeader: () => undefined, end: () => undefined };
-    const ask = (url: string) => guard({ socket: { authorized: false }, url } as never, response as never);
+    const said = new Map<string, string>();
+    const response = { setHeader: (name: string, value: string) => said.set(name, value), end: () => undefined };
+    const socket = { authorized: false, getPeerCertificate: () => ({}) };
+    const ask = (url: string) => guard({ socket, url } as never, response as never);
     ask(`/${CarrierService.typeName}/Carry`);
-    assert.equal(response.statusCode, 401);
+    assert.equal(said.get("grpc-status"), String(Code.Unauthenticated));
     ask("/guildhall.v1.SystemService/GetInfo");
     assert.deepEqual(asked, ["/guildhall.v1.SystemService/GetInfo"]);
   });
