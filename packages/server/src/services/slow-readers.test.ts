@@ -37,6 +37,9 @@ const serve = async (routes: Routes): Promise<{ peer: Peer; address: string }> =
   ends.push(() => peer.close());
   return { peer, address: listener.address };
 };
+const endAll = async (): Promise<void> => {
+  for (const end of ends.splice(0).toReversed()) await end();
+};
 /** Once it does not change any more; a number that goes on growing is returned as soon as it passes `most`. */
 const settled = async (value: () => number, most: number): Promise<number> => {
   for (let last = -1; last !== value() && value() <= most;) {
@@ -83,9 +86,7 @@ describe("who watches and does not read", () => {
     );
     gateway = await serve((router) => forwardService(router, SessionService, orchestrator.peer));
   });
-  after(async () => {
-    for (const end of ends.toReversed()) await end();
-  });
+  after(endAll);
 
   it("is given what fits into the sockets, and the rest by its cursor when it reads again", async (t) => {
     taken = 0;
@@ -127,6 +128,7 @@ describe("who watches and does not read", () => {
 });
 
 describe("messages for a worker", () => {
+  after(endAll);
   const offer = (taskId: string): ToWorker => ({ kind: { case: "offer", value: { taskId, epoch: 1 } } });
 
   it("wait once each, where the last word counts", async () => {
