@@ -29,8 +29,9 @@ describe("crashes", () => {
     const postgres = new Postgres({ ...options, binariesDir: options.dataDir });
     const writers = await Promise.all(upTo(WRITERS).map(async () => new Writer(storage, await startLeased(storage.log), random.fork())));
     const stop = new AbortController();
+    const failed = new AbortController();
     const watched = writers.map((writer) => watchAll(storage, writer.key, stop.signal));
-    const writing = Promise.all(writers.map((writer) => writer.run(stop.signal)));
+    const writing = Promise.all(writers.map((writer) => writer.run(stop.signal, failed.signal)));
     const killing = async () => {
       for (let kills = 0; kills < KILLS && !stop.signal.aborted; kills++) {
         await sleep(20 + random.below(120));
@@ -43,6 +44,9 @@ describe("crashes", () => {
     try {
       // A writer that fails ends the test at once: without it the others might wait for its share for ever.
       await Promise.race([killing(), writing]);
+    } catch (error) {
+      failed.abort();
+      throw error;
     } finally {
       stop.abort();
     }
@@ -93,7 +97,8 @@ class Writer {
     this.#random = random;
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  /** `failed`: nothing is waited for any longer. */
+  async run(signal: AbortSignal, failed: AbortSignal): Promise<void> {
     const { log } = this.#storage;
     let last = 1;
     for (let batch = 0; !signal.aborted; batch++) {
@@ -107,18 +112,19 @@ class Writer {
       } catch (error) {
         if (!GuildError.is(error, "unavailable")) throw error;
         this.unknown++;
-        last = await this.#lastStored();
+        last = await this.#lastStored(failed);
       }
     }
   }
 
   /** However long the server takes to come back: a machine that does much else may need more than the log's own patience. */
-  async #lastStored(): Promise<number> {
+  async #lastStored(failed: AbortSignal): Promise<number> {
     for (;;) {
       try {
         return (await this.#storage.log.getSession(this.key)).lastSeq;
       } catch (error) {
-        if (!GuildError.is(error, "unavailable")) throw error;
+        // A server that does not come back at all fails the test instead of keeping it for ever.
+        if (!GuildError.is(error, "unavailable") || failed.aborted) throw error;
       }
     }
   }

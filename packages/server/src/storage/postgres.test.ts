@@ -97,6 +97,22 @@ describe("PostgreSQL of our own", () => {
       assert.deepEqual(await query(postgres, "SELECT 1 AS one"), [1]);
     });
 
+    it("starts although the number in a killed server's socket was given to another process of the same user", async (t) => {
+      const { host } = await postgres.ensure();
+      const { uid, gid } = await stat(postgres.databaseDir);
+      const other = spawn("sleep", ["600"], { ...(process.getuid?.() === 0 ? { uid, gid } : {}), stdio: "ignore" });
+      t.after(() => other.kill());
+      const lock = join(host, ".s.PGSQL.5432.lock");
+      const left = readFileSync(lock, "utf8");
+      const pid = postgres.pid() ?? 0;
+      process.kill(pid, "SIGKILL");
+      while (postgres.pid() === pid) await sleep(2);
+      await chmod(lock, 0o666);
+      writeFileSync(lock, left.replace(/^\d+/, String(other.pid)));
+      await postgres.ensure();
+      assert.deepEqual(await query(postgres, "SELECT 1 AS one"), [1]);
+    });
+
     it("is found by its data when the runtime folder was cleared", async () => {
       await postgres.ensure();
       const pid = postgres.pid();

@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { chownSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { chown, mkdtemp, readdir, rename, rm, unlink } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -146,6 +148,7 @@ export class Postgres {
     mkdirSync(this.#runtimeSocketDir, { recursive: true, mode: 0o700 });
     if (user !== undefined) chownSync(this.#runtimeSocketDir, user.uid, user.gid);
     await this.#removeStaleFile();
+    if (readPostmasterFile(this.databaseDir) === undefined) await this.#removeStaleLocks();
     const server = new ServerStart(binaries, user, this.databaseDir, this.#runtimeSocketDir, this.logFile);
     while (!server.ended) {
       const file = readPostmasterFile(this.databaseDir);
@@ -189,9 +192,34 @@ export class Postgres {
   async #removeStaleFile(): Promise<void> {
     const file = readPostmasterFile(this.databaseDir);
     if (file === undefined || isServerOf(file.pid, this.databaseDir) !== "no") return;
-    await unlink(join(this.databaseDir, "postmaster.pid")).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    });
+    await removeFile(join(this.databaseDir, "postmaster.pid"));
+  }
+
+  /** The same of a killed server's sockets: each has a file with its process number. Where somebody listens it is left alone. */
+  async #removeStaleLocks(): Promise<void> {
+    for (const directory of this.#socketDirs()) {
+      const socket = join(directory, ".s.PGSQL.5432");
+      if (existsSync(`${socket}.lock`) && !(await isListenedTo(socket))) await removeFile(`${socket}.lock`);
+    }
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  await unlink(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  });
+}
+
+async function isListenedTo(socket: string): Promise<boolean> {
+  const connection = connect(socket);
+  try {
+    await once(connection, "connect");
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code !== "ECONNREFUSED" && code !== "ENOENT";
+  } finally {
+    connection.destroy();
   }
 }
 
