@@ -66,7 +66,8 @@ export function foldItem(id: string, operations: readonly Operation[], until = I
         break;
     }
   }
-  return puts.length === 0 ? undefined : { id, puts, forgottenAt, coldAt, pinned, uses };
+  // Copies have no room to grow: most items have one version, and there is one of these for each.
+  return puts.length === 0 ? undefined : { id, puts: puts.slice(), forgottenAt, coldAt, pinned, uses: uses.slice() };
 }
 
 /** The operation that wrote the present version. */

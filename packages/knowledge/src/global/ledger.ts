@@ -5,6 +5,9 @@ import { type Clash, ClashFinder } from "./conflicts.ts";
 import { compareOperations } from "./hybrid-clock.ts";
 import { foldItem, type Item, presentPut, versionOf } from "./item.ts";
 
+/** Names of which one copy is kept. */
+const MOST_NAMES = 10_000;
+
 /**
  * All that is known, as a fold of operations: whatever order they come in and however often, the same operations give the same knowledge. Holds every
  * version in memory; the store has the operations.
@@ -23,6 +26,7 @@ export class Ledger {
   readonly #judgements = new Map<string, Operation>();
   /** Settlements by the version that they make lose. */
   readonly #losses = new Map<string, Set<string>>();
+  readonly #names = new Map<string, string>();
 
   get operations(): number {
     return this.#operations.size;
@@ -69,6 +73,7 @@ export class Ledger {
         });
       }
       this.#known.set(operation.replica, operation.seq);
+      this.#share(operation);
       place(this.#ofReplica, operation.replica, operation);
       if (this.#operations.has(operation.id)) continue;
       this.#operations.set(operation.id, operation);
@@ -81,6 +86,23 @@ export class Ledger {
     for (const id of changed) this.#refold(id);
     for (const operation of operations) for (const id of this.#judge(operation)) changed.add(id);
     return changed;
+  }
+
+  /** The same few names stand in every operation: one copy of each is kept. */
+  #share(operation: Operation): void {
+    const once = (text: string): string => {
+      const known = this.#names.get(text);
+      if (known !== undefined) return known;
+      if (this.#names.size < MOST_NAMES) this.#names.set(text, text);
+      return text;
+    };
+    operation.replica = once(operation.replica);
+    operation.actor = once(operation.actor);
+    const { change } = operation;
+    if (change.case !== "put") return;
+    change.value.author = once(change.value.author);
+    if (change.value.scope !== undefined) change.value.scope.id = once(change.value.scope.id);
+    change.value.tags = change.value.tags.map(once);
   }
 
   /** The version, as it is; default: the present one. `asOf`, milliseconds: as it was known then. */

@@ -6,6 +6,9 @@ export interface WordSet {
   dropped: boolean;
 }
 
+/** Lists that grow one by one. */
+const SHORT = 8;
+
 /** Sets with fewer words in common, of all that they have, are not near. */
 export const LEAST_SHARE = 0.6;
 
@@ -53,7 +56,8 @@ export class NearWords<T extends WordSet> {
   #place(set: T): void {
     for (const word of this.#rarest(set.words)) {
       const there = this.#sets.get(word);
-      if (there === undefined) this.#sets.set(word, [set]);
+      // Short lists without room to grow: there are some for each set.
+      if (there === undefined || there.length < SHORT) this.#sets.set(word, there === undefined ? [set] : [...there, set]);
       else there.push(set);
     }
   }

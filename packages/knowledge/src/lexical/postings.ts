@@ -1,10 +1,13 @@
+/** Most terms stand in one document or two: up to so many, plain arrays take a third of the room. */
+const SMALL = 8;
+
 /**
  * Where a term stands: document numbers, ascending, and weighted frequencies side by side. Removed documents stay until they are renumbered
  * away.
  */
 export class Postings {
-  ordinals = new Uint32Array(2);
-  frequencies = new Float32Array(2);
+  ordinals: Uint32Array | number[] = [];
+  frequencies: Float32Array | number[] = [];
   length = 0;
   /** How many of them are of documents that are still there. */
   live = 0;
@@ -27,8 +30,10 @@ export class Postings {
       return false;
     }
     this.#grow();
-    this.ordinals.copyWithin(at + 1, at, this.length);
-    this.frequencies.copyWithin(at + 1, at, this.length);
+    for (let from = this.length; from > at; from -= 1) {
+      this.ordinals[from] = this.ordinals[from - 1] ?? 0;
+      this.frequencies[from] = this.frequencies[from - 1] ?? 0;
+    }
     this.ordinals[at] = ordinal;
     this.frequencies[at] = by;
     this.length += 1;
@@ -37,15 +42,20 @@ export class Postings {
   }
 
   #grow(): void {
-    if (this.length === this.ordinals.length) {
-      const capacity = this.length * 2;
-      const ordinals = new Uint32Array(capacity);
-      ordinals.set(this.ordinals);
-      this.ordinals = ordinals;
-      const frequencies = new Float32Array(capacity);
-      frequencies.set(this.frequencies);
-      this.frequencies = frequencies;
+    if (this.length < this.ordinals.length) return;
+    if (this.length < SMALL) {
+      // Exactly one more: there is one of these for each rare word.
+      this.ordinals = [...this.ordinals, 0];
+      this.frequencies = [...this.frequencies, 0];
+      return;
     }
+    const capacity = this.length * 2;
+    const ordinals = new Uint32Array(capacity);
+    ordinals.set(this.ordinals);
+    this.ordinals = ordinals;
+    const frequencies = new Float32Array(capacity);
+    frequencies.set(this.frequencies);
+    this.frequencies = frequencies;
   }
 
   /** `renumbered` gives each document's new number, −1 where it is gone. */
