@@ -31,13 +31,15 @@ describe("the awareness block", () => {
   it("says platform, environment, tools, differences, git, servers, ports, and how things are done", async (test) => {
     const { directory, remove } = fixtureProject("npm");
     test.after(remove);
-    const block = awarenessBlock(environment, await detectProject(hostFiles(directory)), around);
+    const services = ["db", "queue"].map((name) => ({ name, image: "sha256:0", env: {} }));
+    const block = awarenessBlock({ ...environment, services }, await detectProject(hostFiles(directory)), around);
     for (const part of [
       "Platform: linux x64",
       "Environment: .nvmrc (toolchain; sha256:0123456789ab; generation 3)",
       "Note: .nvmrc asks for node 22: here it is 20.1.0",
       "Tools: git 2.39.5, node 20.1.0",
       "Git: branch main",
+      "Services started beside it, each at its name and its own port: db, queue",
       "Language servers: typescript",
       "Listening: tcp 5432",
       "node: npm (package.json, package-lock.json)",

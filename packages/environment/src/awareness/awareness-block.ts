@@ -26,6 +26,7 @@ export function awarenessBlock(environment: Environment, facts: ProjectFacts, ar
       `- Environment: ${line(environment.source, 120)} (${environment.kind}; ${environment.hash.slice(0, 19)}${environment.generation > 0 ? `; generation ${environment.generation}` : ""})`,
       ...environment.differences.map((difference) => `- Note: ${line(difference, 200)}`).slice(0, 8),
       toolsLine(environment),
+      ...besideLine(environment),
       ...(around.git === undefined ? [] : [`- Git: ${line(around.git, 160)}`]),
       ...(around.languageServers.length === 0 ? [] : [`- Language servers: ${around.languageServers.join(", ")}`]),
       ...(around.ports.length === 0 ? [] : [`- Listening: ${around.ports.join(", ")}`]),
@@ -40,6 +41,13 @@ export function awarenessBlock(environment: Environment, facts: ProjectFacts, ar
     facts.problems.slice(0, 4).map((problem) => `- Note: ${line(problem, 160)}`),
   ];
   return bounded(sections.flat());
+}
+
+function besideLine({ services = [] }: Environment): string[] {
+  if (services.length === 0) return [];
+  const names = services.slice(0, 12).map(({ name }) => name);
+  const more = services.length > names.length ? `, and ${services.length - names.length} more` : "";
+  return [`- Services started beside it, each at its name and its own port: ${names.join(", ")}${more}`];
 }
 
 function toolsLine({ tools }: Environment): string {
