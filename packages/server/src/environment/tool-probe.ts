@@ -16,21 +16,16 @@ export interface ToolProbeOptions {
 export class ToolProbe {
   readonly #options: ToolProbeOptions;
   readonly #known: ToolStore;
+  /** Being found out, by what they stay the same for. */
+  readonly #asked = new Map<string, Promise<readonly ToolVersion[]>>();
 
   constructor(options: ToolProbeOptions) {
     this.#options = options;
     this.#known = new ToolStore(join(options.stateDir, "tools.json"));
   }
 
-  async tools(
-    environment: SandboxToolchain & { variables: Readonly<Record<string, string>> },
-    names: string[],
-    provider: string,
-    how: { anew: boolean },
-  ): Promise<readonly ToolVersion[]> {
-    const { stateDir, ids } = this.#options;
+  async tools(environment: Probed, names: string[], provider: string, how: { anew: boolean }): Promise<readonly ToolVersion[]> {
     const { path, mounts, pure, variables, image } = environment;
-    const system = image === undefined ? {} : { image };
     const chosen = await this.#options.provider(provider);
     const inside = [...path, ...(pure || image !== undefined ? [] : SYSTEM_DIRECTORIES)];
     const onHost = inside.map((directory) => {
@@ -40,6 +35,18 @@ export class ToolProbe {
     const stamp = stampOf(names, onHost, [chosen.name, path, pure, variables, FORMAT, ...(image === undefined ? [] : [image])]);
     const known = how.anew ? undefined : this.#known.get(stamp);
     if (known !== undefined) return known;
+    // Sessions that begin together wait for one answer, instead of a sandbox each.
+    const asked = this.#asked.get(stamp);
+    if (asked !== undefined) return await asked;
+    const answer = this.#ask(chosen, environment, names, stamp);
+    this.#asked.set(stamp, answer);
+    return await answer.finally(() => void this.#asked.delete(stamp));
+  }
+
+  async #ask(chosen: SandboxProvider, environment: Probed, names: string[], stamp: string): Promise<readonly ToolVersion[]> {
+    const { stateDir, ids } = this.#options;
+    const { path, mounts, pure, variables, image } = environment;
+    const system = image === undefined ? {} : { image };
     const { probeTools } = await import("@guildhall/environment");
     const workspace = join(stateDir, "probe");
     mkdirSync(workspace, { recursive: true, mode: 0o700 });
@@ -62,6 +69,8 @@ export class ToolProbe {
     }
   }
 }
+
+type Probed = SandboxToolchain & { variables: Readonly<Record<string, string>> };
 
 /** Goes up when programs are asked otherwise. */
 const FORMAT = 1;
