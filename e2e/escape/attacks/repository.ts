@@ -71,6 +71,22 @@ export const repositoryAttacks: Attack[] = [
   ),
   plant("git-alias", "an alias", 'git config alias.st "!$evil"', "git st"),
   plant(
+    "git-submodule-update",
+    "a program by which a submodule is updated",
+    'git init -q x; cd x; git commit -q --allow-empty -m x; cd ..; git config submodule.x.update "!$evil; :"; git config submodule.x.url ./x; ' +
+      "git config -f .gitmodules submodule.x.path x; git config -f .gitmodules submodule.x.url ./x; git add x .gitmodules; " +
+      "cd x; git commit -q --allow-empty -m y",
+    "git submodule update x",
+  ),
+  plant(
+    "git-submodule",
+    "a submodule's own repository below .git, which git status looks into",
+    'git init -q --separate-git-dir .git/modules/x x; cd x; git commit -q --allow-empty -m x; git config core.fsmonitor "$evil; :"; cd ..; ' +
+      "git config -f .gitmodules submodule.x.path x; git config -f .gitmodules submodule.x.url ./x; git add x .gitmodules",
+    "git status",
+    { by: "what such a repository would run is put aside after the step that wrote it, at the latest when the sandbox ends" },
+  ),
+  plant(
     "git-nested",
     "a repository within, which git status looks into",
     'git init -q sub; cd sub; git commit -q --allow-empty -m x; git config core.fsmonitor "$evil; :"; cd ..; git add sub',
