@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
@@ -48,5 +48,23 @@ describe("a session in a docker sandbox", { skip: !isRoot && "only root can star
     assert.match(JSON.stringify(decided), /other\.example\.com/, "the refusal is an event");
     assert.equal((await home.guild(["session", "apply", id])).stdout, "applied a.txt\n");
     assert.equal(readFileSync(join(workspace, "a.txt"), "utf8"), "one\ntwo\n");
+  });
+
+  it("keeps protected files as any other", async () => {
+    verifies("F4");
+    const workspace = mkdtempSync(join(home.directory, "project-"));
+    writeFileSync(join(workspace, ".envrc"), "mine\n");
+    const steps = [
+      { calls: [{ tool: "bash", args: { command: "echo evil > .npmrc; echo evil > .envrc; rm -f .envrc; cat .npmrc" } }] },
+      { calls: [{ tool: "finish", args: { done: true, summary: "changed" } }] },
+    ];
+    const script = home.write("protected.json", JSON.stringify(steps));
+    const done = await home.guild([
+      ...["run", "Change.", "--workspace", workspace, "--model", `scripted:${script}`, "--yes", "--json", "--sandbox", "docker"],
+    ]);
+    assert.equal(done.code, 0, done.stdout + done.stderr);
+    assert.match(done.stdout, /"type":"held","path":"\.npmrc"/);
+    assert.deepEqual(readdirSync(workspace), [".envrc"]);
+    assert.equal(readFileSync(join(workspace, ".envrc"), "utf8"), "mine\n");
   });
 });

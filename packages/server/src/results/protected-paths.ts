@@ -24,7 +24,10 @@ export function protectedPaths(workspace: string, unprotected: readonly string[]
       for (const entry of entriesOf(join(workspace, directory))) {
         const path = directory === "" ? entry.name : `${directory}/${entry.name}`;
         if (!entry.isFile() && !entry.isDirectory()) continue;
-        if (protectedPart(path) === path && !isBelow(path, unprotected)) found.push(path);
+        const guarded = protectedPart(path) !== undefined && !isBelow(path, unprotected);
+        // Of a directory in which something may be written all the rest is looked at piece by piece.
+        const opened = guarded && entry.isDirectory() && unprotected.some((place) => isBelow(place, [path]));
+        if (guarded && !opened) found.push(path);
         else if (entry.isDirectory() && !PASSED_OVER.has(entry.name)) next.push(path);
       }
     }
