@@ -59,9 +59,8 @@ describe("a session in a docker sandbox", { skip: !isRoot && "only root can star
       { calls: [{ tool: "finish", args: { done: true, summary: "changed" } }] },
     ];
     const script = home.write("protected.json", JSON.stringify(steps));
-    const done = await home.guild([
-      ...["run", "Change.", "--workspace", workspace, "--model", `scripted:${script}`, "--yes", "--json", "--sandbox", "docker"],
-    ]);
+    const goal = ["run", "Change.", "--workspace", workspace, "--model", `scripted:${script}`, "--yes", "--json"];
+    const done = await home.guild([...goal, "--sandbox", "docker"]);
     assert.equal(done.code, 0, done.stdout + done.stderr);
     assert.match(done.stdout, /"type":"held","path":"\.npmrc"/);
     assert.deepEqual(readdirSync(workspace), [".envrc"]);
