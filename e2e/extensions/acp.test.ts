@@ -198,7 +198,9 @@ describe("guild acp", () => {
     ]);
     one.answer = "reject";
     assert.equal((await prompt(one, sessionId, "Clean up.")).stopReason, "end_turn");
-    assert.ok(one.asked.length > 0);
+    // The turn waits for each answer, and goes on with it.
+    assert.equal(one.asked.length, 2);
+    assert.match(one.said, /asked twice$/);
     assert.ok(existsSync(join(workspace, ".git")), "nothing was done");
     await one.close();
     assert.deepEqual(one.problems, []);

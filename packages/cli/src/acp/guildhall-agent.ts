@@ -74,7 +74,7 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
     const { approvalId, actionDigest, callId, reason, dataLeaves } = event.body.value;
     if (modes.get(sessionId) === "auto" && !dataLeaves) {
       const value = { approvalId, actionDigest, granted: true, comment: "the editor's mode is auto" };
-      await sessions.sendInput({ sessionId, input: { case: "approval", value } });
+      await sessions.sendInput({ sessionId, input: { case: "approval", value }, attended: true });
       return;
     }
     const call = updates.describe(callId);
@@ -90,7 +90,11 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
       // A prompt that was cancelled has ended the question too.
       if (outcome.outcome === "cancelled") return;
       const granted = outcome.optionId === "allow";
-      await sessions.sendInput({ sessionId, input: { case: "approval", value: { approvalId, actionDigest, granted, comment: "" } } });
+      await sessions.sendInput({
+        sessionId,
+        input: { case: "approval", value: { approvalId, actionDigest, granted, comment: "" } },
+        attended: true,
+      });
     };
     decide().catch(async (error: unknown) => {
       // A client that cannot ask: nobody has agreed.
@@ -201,7 +205,7 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
         // Only `session/cancel` stops it: an editor that goes away leaves the session at work.
         stop.signal.addEventListener("abort", interrupt, { once: true });
         try {
-          const { seq } = await sessions.sendInput({ sessionId, input: { case: "message", value: { text } }, credentials });
+          const { seq } = await sessions.sendInput({ sessionId, input: { case: "message", value: { text } }, credentials, attended: true });
           const end = await follow(client, sessionId, seq, updates);
           if (end?.reason === TurnEndReason.FAILED) throw new GuildError("unavailable", end.summary, { subject: sessionId });
           return { stopReason: end === undefined ? "end_turn" : stopReason(end) };

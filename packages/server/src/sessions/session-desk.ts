@@ -178,7 +178,8 @@ export class SessionDesk {
     const [event] = await log.appendInput(key, actor, [stored]);
     const after = await log.getSession(key);
     if (after.turnOpen && wakes) {
-      host.ensureRunning(after, { credentials: { ...this.#deps.settings().keys, ...request.credentials }, unattended: true });
+      const credentials = { ...this.#deps.settings().keys, ...request.credentials };
+      host.ensureRunning(after, { credentials, unattended: !request.attended });
     }
     return event?.seq ?? after.lastSeq;
   }
