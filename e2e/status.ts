@@ -58,7 +58,7 @@ export const status: Partial<Record<RequirementId, Status>> = {
     missing: "pods were made over a fake of the API server alone; gVisor is taken where the engine has it, and was never run",
   },
   F2: { works: "yes" },
-  F3: { works: "partly", missing: "other providers than bubblewrap" },
+  F3: { works: "partly", missing: "pods: never in a real cluster" },
   F4: { works: "yes" },
   F7: { works: "partly", missing: "keyrings of macOS and Windows" },
   F5: { works: "partly", missing: "at rest" },
