@@ -52,13 +52,16 @@ export function newMember(hello: Hello, known: Member | undefined, now: Pick<Mem
 export function checkHello(hello: Hello): void {
   if (hello.workerId === "") throw new GuildError("invalid_argument", "the worker does not say who it is");
   if (hello.protocolMin <= PROTOCOL_VERSION && hello.protocolMax >= PROTOCOL_VERSION - 1 && hello.protocolMax >= 1) return;
-  const age = hello.protocolMax < PROTOCOL_VERSION ? "old" : "new";
+  const [age, remedy] =
+    hello.protocolMax < PROTOCOL_VERSION
+      ? ["old", `put the orchestrator's release there, in place of ${hello.version}`]
+      : ["new", `bring the orchestrator to release ${hello.version} first`];
   throw new GuildError(
     "version_mismatch",
     `the worker is too ${age}: it speaks protocol ${hello.protocolMin} to ${hello.protocolMax}, here is ${PROTOCOL_VERSION}`,
     {
       subject: hello.workerId,
-      remedy: `bring it to a neighbouring version of ${hello.version}`,
+      remedy,
     },
   );
 }
