@@ -30,5 +30,9 @@ describe("what an editor is told the agent says", () => {
     assert.equal(said(replied("one two")), "one two", "nothing came on its way");
     const second = said(waiting, text("one"), replied("one"), text("one"), waiting, text("two"), replied("two and more"));
     assert.equal(second, "onetwo and more");
+    const late = said(replied("one"), waiting, text("one"), waiting, text("two"), replied("two"));
+    assert.equal(late, "onetwo", "all of it came late, its beginning too");
+    const lost = said(replied("one"), waiting, text("two"), replied("two"), waiting, text("three"), replied("three!"));
+    assert.equal(lost, "onetwothree!", "what never came is not waited for");
   });
 });

@@ -19,6 +19,9 @@ export class UpdateStream {
   #streamed = { text: "", reasoning: "" };
   /** A reply is stored, and no other has begun: what still comes of its text was late, and is said already. */
   #replied = false;
+  /** What the last reply said before its deltas came, and what has come since. */
+  #owed = "";
+  #late = "";
   /** What the agent said last, so that a summary is not said twice. */
   #said = "";
 
@@ -30,14 +33,18 @@ export class UpdateStream {
   delta({ kind }: Delta): SessionUpdate[] {
     switch (kind.case) {
       case "waiting":
-        if (kind.value === "model") this.#replied = false;
+        // It comes late itself when what follows it does.
+        if (kind.value === "model" && this.#late.length >= this.#owed.length) {
+          this.#replied = false;
+          this.#owed = this.#late = "";
+        }
         return [];
       case "text":
-        if (this.#replied) return [];
+        if (this.#replied) return this.#isLate(kind.value);
         this.#streamed.text += kind.value;
         return [chunk("agent_message_chunk", kind.value)];
       case "reasoning":
-        if (this.#replied) return [];
+        if (this.#replied) return this.#isLate(kind.value);
         this.#streamed.reasoning += kind.value;
         return [chunk("agent_thought_chunk", kind.value)];
       case "output": {
@@ -61,6 +68,9 @@ export class UpdateStream {
           ...rest("agent_thought_chunk", reasoning, this.#streamed.reasoning),
           ...rest("agent_message_chunk", text, this.#streamed.text),
         ];
+        const whole = reasoning + text;
+        this.#owed = this.#late.endsWith(whole) ? "" : whole.slice(this.#streamed.reasoning.length + this.#streamed.text.length);
+        this.#late = "";
         this.#streamed = { text: "", reasoning: "" };
         this.#replied = true;
         if (text !== "") this.#said = text;
@@ -99,6 +109,11 @@ export class UpdateStream {
   /** A call, for a permission that is asked about it. */
   describe(callId: string): { toolCallId: string; title: string } {
     return { toolCallId: callId, title: this.#tools.get(callId) ?? callId };
+  }
+
+  #isLate(text: string): SessionUpdate[] {
+    this.#late += text;
+    return [];
   }
 
   #begun({ callId, tool, arguments: text }: ToolCall): SessionUpdate {
