@@ -23,6 +23,8 @@ export interface Outpost {
 export class Workshop {
   readonly system = new ServiceSystem();
   readonly workers: Outpost[] = [];
+  /** All that was laid, also to a worker that did not start. */
+  readonly #lines: Array<Cable | Wire> = [];
   models!: Service;
   orchestrator!: Service;
   /** Of another release: what is started from now on runs it. */
@@ -39,6 +41,7 @@ export class Workshop {
     const port = (await env.through?.(this.orchestrator)) ?? this.orchestrator.port;
     for (const name of ["worker-1", "worker-2"]) {
       const [cable, wire] = [await Cable.to(port), await Wire.lay()];
+      this.#lines.push(wire, cable);
       const post = { cable, wire, join: await wire.to(cable.address), models: await wire.to(this.models.address) };
       this.workers.push({ ...post, service: await this.startWorker(name, post) });
     }
@@ -181,10 +184,7 @@ export class Workshop {
       }
     }
     await this.system.close();
-    for (const { cable, wire } of this.workers) {
-      await wire.close();
-      await cable.close();
-    }
+    for (const line of this.#lines) await line.close();
   }
 }
 
