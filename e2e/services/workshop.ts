@@ -64,12 +64,15 @@ export class Workshop {
     this.system.gateway = this.orchestrator.address;
   }
 
-  startWorker(name: string, { wire, join, models }: Omit<Outpost, "service">): Promise<Service> {
+  startWorker(name: string, { wire, join: orchestrator, models }: Omit<Outpost, "service">): Promise<Service> {
+    // In the namespace of an ordinary user it takes itself for root, whose directory for sockets there may be, outside.
+    const runtime = join(this.system.home.directory, "run");
+    mkdirSync(runtime, { recursive: true, mode: 0o700 });
     return this.system.start(name, ["worker"], {
-      join,
+      join: orchestrator,
       enter: wire.enter,
       program: this.program,
-      env: { GUILD_SERVICES_MODELS: models, GUILD_WORKERS_SLOTS: "2", ...this.#clockOf(name) },
+      env: { XDG_RUNTIME_DIR: runtime, GUILD_SERVICES_MODELS: models, GUILD_WORKERS_SLOTS: "2", ...this.#clockOf(name) },
     });
   }
 

@@ -70,7 +70,8 @@ export async function answered({ child, pid, stream, ended, complaint }: Spawned
   try {
     await connection.ready();
   } catch (error) {
-    child.kill("SIGKILL");
+    stream.destroy();
+    killWhole(child);
     const how = await ended;
     await closed;
     const said = complaint();
@@ -79,10 +80,22 @@ export async function answered({ child, pid, stream, ended, complaint }: Spawned
   return { connection, pid, stop: () => endInit(child, ended) };
 }
 
+/**
+ * Kills what was spawned and what it has started: bubblewrap's own child, until it is let on, waits for its parent for ever. A connection that is
+ * closed ends the rest.
+ */
+export function killWhole({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 /** Waits for a process that has been told to end, or whose connection is closed; by force when it takes too long. */
 export async function endInit(child: ChildProcess, ended: Promise<string>): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
-    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_PATIENCE_MS);
+    const timer = setTimeout(() => killWhole(child), STOP_PATIENCE_MS);
     await ended;
     clearTimeout(timer);
   }

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { GuildError } from "@guildhall/core";
 
 import { initOptions } from "./init-listener.ts";
-import { answered, CONNECTION_FD, endInit, type InitProcess, spawnInit } from "./init-process.ts";
+import { answered, CONNECTION_FD, endInit, type InitProcess, killWhole, spawnInit } from "./init-process.ts";
 
 /** An init that runs in a sandbox without a workspace and waits for one, and the process outside that will place it. */
 export interface PreparedInit {
@@ -38,7 +38,7 @@ export async function prepareInit(
     usable = false;
     placer.destroy();
     stream.destroy();
-    child.kill("SIGKILL");
+    killWhole(child);
     await endInit(child, ended);
   };
   const handles = [child, stream, placer, child.stderr] as unknown as Array<{ ref(): void; unref(): void }>;

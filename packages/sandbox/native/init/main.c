@@ -118,6 +118,8 @@ static void settle_descriptors(void) {
 int main(int argc, char **argv) {
   (void)argc;
   parse_options(argv + 1);
+  /* With bubblewrap; without the host the connection ends, and so do we. */
+  if (getpid() == 1 && options.connect == NULL) prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (options.connect != NULL) start_connect();
   if (options.await) start_await();
   if (options.workspace == NULL || chdir(options.workspace) != 0)

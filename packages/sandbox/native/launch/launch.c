@@ -115,7 +115,6 @@ int main(int argc, char **argv) {
   if (plan.mounts) prepare_mounts(&plan);
   if (plan.uid > 0 && plan.gid > 0) drop((uid_t)plan.uid, (gid_t)plan.gid);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("give up", "new privileges");
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
   execv(argv[at + 1], argv + at + 1);
   fail("start", argv[at + 1]);
 }

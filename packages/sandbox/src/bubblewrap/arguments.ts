@@ -39,7 +39,7 @@ export interface BubblewrapPlan {
 export function bubblewrapArguments(plan: BubblewrapPlan): string[] {
   const size = String(plan.tmpfsBytes);
   return [
-    ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"],
+    ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--new-session", "--clearenv"],
     ["--as-pid-1", "--hostname", "guildhall", "--uid", String(plan.ids.uid), "--gid", String(plan.ids.gid)],
     plan.pure ? ["--symlink", `${TOOLKIT_MOUNT}/bin/bash`, "/bin/sh"] : systemArguments(),
     ["--ro-bind", plan.systemFiles, "/etc"],

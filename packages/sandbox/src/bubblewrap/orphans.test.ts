@@ -64,7 +64,8 @@ async function left(marks: string[]): Promise<string[]> {
     if (!/^\d+$/.test(pid)) continue;
     const read = (name: string) => readFile(`/proc/${pid}/${name}`, "utf8").catch(() => ""); // ended meanwhile
     const [command, groups] = [await read("cmdline"), await read("cgroup")];
-    if (marks.some((mark) => command.includes(mark) || groups.includes(mark))) found.push(`${pid} ${command.replaceAll("\0", " ").slice(0, 200)}`);
+    if (marks.some((mark) => command.includes(mark) || groups.includes(mark)))
+      found.push(`${pid} ${command.replaceAll("\0", " ").slice(0, 200)}`);
   }
   return found;
 }
