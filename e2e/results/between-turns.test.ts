@@ -30,6 +30,8 @@ describe("protected files between the turns of a session", () => {
     let events = "";
     for (const [index, act] of meanwhile.entries()) {
       events = await followed.until(new RegExp(`(?:"kind":"turn_ended"[^]*?){${String(index + 1)}}`));
+      // In the very moment in which a turn ends nobody is told apart.
+      await sleep(500);
       await act();
       if (index + 1 < steps.length) assert.equal((await home.guild(["session", "send", id, "Go on."])).code, 0);
     }

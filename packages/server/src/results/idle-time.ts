@@ -20,7 +20,7 @@ export class IdleTime {
   readonly #options: IdleTimeOptions;
   /** Undefined: a turn is under way. */
   #rest: Moment | undefined;
-  /** What was done inside before the workspace was looked at last; undefined: not known. */
+  /** What was done inside before the workspace was looked at last; undefined: not known, as in the middle of a turn, where to ask would cost every step. */
   #looked: string | undefined;
   /** The turn that is under way comes after it, and nobody has looked since. */
   #idle: { from: Moment; to: Moment } | undefined;
@@ -47,8 +47,10 @@ export class IdleTime {
 
   /** Before the workspace is looked at. Returns when, since the last look, what came was not the agent's; undefined: it may all be. */
   async look(): Promise<IdleWindow | undefined> {
-    const now = await this.#moment();
     const before = this.#looked;
+    this.#looked = undefined;
+    if (this.#rest === undefined && this.#idle === undefined) return undefined;
+    const now = await this.#moment();
     const idle = this.#rest === undefined ? this.#idle : { from: this.#rest, to: now };
     this.#looked = now.activity;
     this.#idle = undefined;
