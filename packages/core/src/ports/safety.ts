@@ -54,8 +54,11 @@ export interface Spending {
  * reservation that is not confirmed by its lease's end returns by itself.
  */
 export interface Budgets {
-  /** Throws `resource_exhausted` saying which budget and how much is left. */
-  reserve(session: { tenant: string; session: string; epoch: number }, wanted: Partial<Spending>): Promise<{ id: string }>;
+  /**
+   * Throws `resource_exhausted` saying which budget and how much is left. `name`: to be its id, for whoever may have to ask again because no answer
+   * came; the same name reserves once.
+   */
+  reserve(session: { tenant: string; session: string; epoch: number }, wanted: Partial<Spending>, name?: string): Promise<{ id: string }>;
   settle(reservation: { id: string }, spent: Partial<Spending>): Promise<void>;
 }
 

@@ -100,10 +100,10 @@ export function budgetService(ledger: BudgetLedger, tenant: string): ServiceImpl
 /** Budgets above sessions, for workers. */
 export function ledgerService(ledger: Budgets): ServiceImpl<typeof LedgerService> {
   return {
-    async reserve({ session, epoch, wanted }) {
+    async reserve({ session, epoch, wanted, id }) {
       if (session === undefined) throw new GuildError("invalid_argument", "the request names no session");
       const { steps = 0, tokens = 0, costUsd = 0, seconds = 0 } = wanted ?? {};
-      return await ledger.reserve({ tenant: session.tenant, session: session.session, epoch }, { steps, tokens, costUsd, seconds });
+      return await ledger.reserve({ tenant: session.tenant, session: session.session, epoch }, { steps, tokens, costUsd, seconds }, id);
     },
     async settle({ id, spent }) {
       const { steps = 0, tokens = 0, costUsd = 0, seconds = 0 } = spent ?? {};

@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+
 import { createClient, type Transport } from "@connectrpc/connect";
 import { type Budgets, type CheckpointStore, GuildError } from "@guildhall/core";
 import { LedgerService } from "@guildhall/protocol/internal";
@@ -62,9 +64,10 @@ function remoteBudgets(transport: Transport, peer: string): Budgets {
   return {
     async reserve({ tenant, session, epoch }, wanted) {
       if (free.has(session)) return { id: "" };
-      // One that was made and not heard of is held until its time is over.
+      // Asked again under its name: of one that was made and not heard of there is no second.
+      const name = `rsv_${randomUUID()}`;
       const { id } = await patiently(() =>
-        client.reserve({ session: { tenant, session }, epoch, wanted }, { timeoutMs: 15_000 }).catch(failed),
+        client.reserve({ session: { tenant, session }, epoch, wanted, id: name }, { timeoutMs: 15_000 }).catch(failed),
       );
       if (free.size > mostRemembered) free.clear();
       if (id === "") free.add(session);

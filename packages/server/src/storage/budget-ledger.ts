@@ -38,8 +38,8 @@ export function createBudgetLedger(
     return pathsAbove(known);
   };
   return {
-    async reserve({ tenant, session, epoch }, wanted) {
-      const id = `rsv_${randomUUID()}`;
+    async reserve({ tenant, session, epoch }, wanted, name = "") {
+      const id = name === "" ? `rsv_${randomUUID()}` : name;
       const above = await budgetsOf(tenant, session);
       if (above.length === 0) return { id: "" };
       const ask = { ...NOTHING, ...wanted };
@@ -50,6 +50,8 @@ export function createBudgetLedger(
           `SELECT * FROM guildhall.budget WHERE tenant_id = $1 AND path = ANY($2::text[]) ORDER BY path FOR UPDATE`,
           [tenant, above],
         );
+        const made = await client.query("SELECT 1 FROM guildhall.reservation WHERE tenant_id = $1 AND reservation_id = $2", [tenant, id]);
+        if (made.rows.length > 0) return;
         for (const row of rows) {
           const { rows: held } = await client.query<HeldRow>(HELD, [tenant, row.path]);
           refuseBeyond(toRecord(row, held[0]), ask);

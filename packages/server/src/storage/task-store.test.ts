@@ -141,6 +141,21 @@ describe("budgets in the database", () => {
     await assert.rejects(budgets.reserve(a, {}), (error) => GuildError.is(error, "resource_exhausted"));
   });
 
+  it("hold once what is asked for again under its name, and can be settled by either answer", async () => {
+    const { budgets } = temporary.storage;
+    await budgets.set(tenant, "again", amounts({ steps: 1 }));
+    const session = await working("again");
+    const asked = await Promise.all([1, 2, 3].map(() => budgets.reserve(session, { steps: 1 }, "rsv_again")));
+    assert.deepEqual(
+      asked.map(({ id }) => id),
+      ["rsv_again", "rsv_again", "rsv_again"],
+    );
+    assert.equal((await budgets.list(tenant, "again"))[0]?.reserved.steps, 1);
+    await budgets.settle({ id: "rsv_again" }, { steps: 1 });
+    const [after] = await budgets.list(tenant, "again");
+    assert.deepEqual([after?.reserved.steps, after?.spent.steps], [0, 1]);
+  });
+
   it("are never promised twice by calls at the same time", async () => {
     const { budgets } = temporary.storage;
     await budgets.set(tenant, "crowd", amounts({ steps: 10 }));
