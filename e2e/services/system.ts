@@ -14,11 +14,18 @@ export class ServiceSystem {
   gateway = "";
 
   /** Starts a process and waits until it is ready. `name` is also its home's; started again under it, it finds its data. */
-  async start(
-    name: string,
-    services: string[],
-    options: { join?: string; port?: number; env?: Record<string, string>; enter?: readonly string[]; program?: string | undefined } = {},
-  ): Promise<Service> {
+  async start(name: string, services: string[], options: Start = {}): Promise<Service> {
+    for (;;) {
+      try {
+        return await this.#start(name, services, options);
+      } catch (error) {
+        // A free port may be another's by the time that it is listened to.
+        if (options.port !== undefined || !String(error).includes("EADDRINUSE")) throw error;
+      }
+    }
+  }
+
+  async #start(name: string, services: string[], options: Start): Promise<Service> {
     const port = options.port ?? (await freePort());
     const directory = join(this.home.directory, name);
     mkdirSync(directory, { recursive: true });
@@ -182,6 +189,14 @@ export class ServiceSystem {
     for (const name of this.#services.keys()) stopDatabase(join(this.home.directory, name));
     await this.home.remove();
   }
+}
+
+interface Start {
+  join?: string;
+  port?: number;
+  env?: Record<string, string>;
+  enter?: readonly string[];
+  program?: string | undefined;
 }
 
 type Json = Record<string, unknown>;

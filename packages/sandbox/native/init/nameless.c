@@ -90,10 +90,10 @@ static void add_held(pid_t pid, void *context) {
     }
   }
   if (directory != NULL) closedir(directory);
-  if (!hidden || process_is_ours(pid)) return;
+  if (!hidden || process_is_ours(pid) || !still_hides(pid)) return;
   search->use->hidden++;
   /* By running a program that it may not read: nothing but our count is to be gained by that. */
-  if (still_hides(pid) && options.pid_one) kill(pid, SIGKILL);
+  if (options.pid_one) kill(pid, SIGKILL);
 }
 
 void nameless_held(struct own_use *use) {
