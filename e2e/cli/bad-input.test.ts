@@ -125,6 +125,19 @@ describe("bad input ends in one line that says what to do, and the right exit co
     assert.equal(jsonLines(interrupted.stdout).at(-1)?.["reason"], "interrupted");
   });
 
+  it("a run that follows another at once is not refused while the first, whose turn is over, still puts away", async () => {
+    const slow = home.sample();
+    mkdirSync(join(slow, ".guildhall"));
+    writeFileSync(join(slow, ".guildhall/hooks.json"), JSON.stringify({ after_turn: [{ command: "sleep 1" }] }));
+    const [shown] = jsonLines((await home.guild(["trust", "show", slow, "--json"])).stdout);
+    assert.equal((await home.guild(["trust", "add", slow, "--digest", String(shown?.["digest"])])).code, 0);
+    const over = home.write("over.json", JSON.stringify([{ calls: [{ tool: "finish", args: { summary: "over" } }] }]));
+    for (let times = 0; times < 2; times++) {
+      const { code, stderr } = await home.guild(["run", "end", "--workspace", slow, "--model", `scripted:${over}`, "--json"]);
+      assert.equal(code, 0, stderr);
+    }
+  });
+
   it("a hostile repository runs nothing on the host and changes no rule", async () => {
     verifies("F4");
     const hostile = join(home.directory, "hostile");

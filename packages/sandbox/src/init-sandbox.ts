@@ -65,10 +65,10 @@ export class InitSandbox implements Sandbox {
     if (beside !== undefined) this.beside = beside;
     if (disarm !== undefined) this.disarm = disarm;
     if (options.settle !== undefined) this.settle = options.settle;
+    this.#connection.explainLoss = () => (this.#outlived ? "lease" : undefined);
     this.gone = this.#connection.gone.then(async (reason) => {
-      const told = reason.startsWith("connection ") && this.#outlived ? "lease" : reason;
       await this.dispose();
-      return told;
+      return reason;
     });
     this.gone.catch(() => {}); // dispose() reports to whoever calls it
     if (options.leaseMs !== undefined) {

@@ -35,6 +35,8 @@ export class InitConnection {
   #pendingLength = 0;
   #over = false;
   #reason: string | undefined;
+  /** Why the connection broke, where this side knows more than that it did: its last word may have been lost with it. */
+  explainLoss: (() => string | undefined) | undefined;
   readonly #hello = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<string>();
 
@@ -42,8 +44,8 @@ export class InitConnection {
     this.#stream = stream;
     this.#hello.promise.catch(() => {}); // observed by ready(); a sandbox that is never awaited must not end the process
     stream.on("data", (bytes: Buffer) => this.#receive(bytes));
-    stream.on("error", () => this.end("connection lost"));
-    stream.on("close", () => this.end("connection closed"));
+    stream.on("error", () => this.end(this.explainLoss?.() ?? "connection lost"));
+    stream.on("close", () => this.end(this.explainLoss?.() ?? "connection closed"));
   }
 
   /** Resolves when the init has spoken; rejects when it has gone before. */

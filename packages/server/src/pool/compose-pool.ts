@@ -158,6 +158,7 @@ export function composePool(deps: PoolDeps): Pool {
       host,
       dispatcher,
       store,
+      log,
       ids,
       lend,
       failed: (session, error) => journal.error(`${session}: cannot be queued`, error),

@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
-import { GuildError, type Ids, type SessionRecord } from "@guildhall/core";
+import { type EventLog, GuildError, type Ids, type SessionRecord } from "@guildhall/core";
 import { TaskSpecSchema, TaskState } from "@guildhall/protocol";
 
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
-import type { RunOptions, SessionHost, SessionRunner } from "../worker/session-host.ts";
+import { leavingMs, type RunOptions, type SessionHost, type SessionRunner } from "../worker/session-host.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 
 export interface PooledRunnerDeps {
@@ -11,13 +11,14 @@ export interface PooledRunnerDeps {
   host: SessionHost;
   dispatcher: Dispatcher;
   store: TaskStore;
+  log: Pick<EventLog, "getSession">;
   ids: Ids;
   lend(session: string, credentials: Readonly<Record<string, string>>): Promise<void>;
   failed(session: string, error: unknown): void;
 }
 
 /** Sessions that people start, worked on by the pool: each run is a task. */
-export function pooledRunner({ host, dispatcher, store, ids, lend, failed }: PooledRunnerDeps): SessionRunner {
+export function pooledRunner({ host, dispatcher, store, log, ids, lend, failed }: PooledRunnerDeps): SessionRunner {
   const failures = new Map<string, GuildError>();
   const enqueue = async (record: SessionRecord, options: RunOptions): Promise<void> => {
     await lend(record.session, options.credentials);
@@ -52,24 +53,35 @@ export function pooledRunner({ host, dispatcher, store, ids, lend, failed }: Poo
     };
     dispatcher.added(await store.insert(tenant, [task]), !options.unattended);
   };
+  /** As the host's `untilFree`, of the work of any worker. */
+  const leaves = async (workspace: string, of?: Pick<SessionRecord, "session" | "parent">): Promise<void> => {
+    const until = performance.now() + leavingMs;
+    for (;;) {
+      const task = dispatcher.runningAt(workspace);
+      if (task === undefined || (of !== undefined && [of.session, of.parent].includes(task.session))) return;
+      const open = task.session === undefined || (await log.getSession({ tenant: task.tenant, session: task.session })).turnOpen;
+      if (open || performance.now() > until) {
+        throw new GuildError("failed_precondition", `task ${task.id} is at work in this workspace`, {
+          subject: workspace,
+          remedy: "wait for it, cancel it, or work in a copy",
+        });
+      }
+      await new Promise((resolve) => void setTimeout(resolve, 20));
+    }
+  };
   return {
     get running() {
       return dispatcher.counts.running;
     },
     worker: host.worker,
     isRunning: (session) => dispatcher.runningIn(session) !== undefined,
-    checkFree(workspace, except) {
-      host.checkFree(workspace, except);
-      const task = dispatcher.runningAt(workspace);
-      if (task === undefined || task.session === except) return;
-      throw new GuildError("failed_precondition", `task ${task.id} is at work in this workspace`, {
-        subject: workspace,
-        remedy: "wait for it, cancel it, or work in a copy",
-      });
+    async untilFree(workspace, of) {
+      await host.untilFree(workspace, of);
+      await leaves(workspace, of);
     },
-    claim(workspace) {
-      this.checkFree(workspace);
-      return host.claim(workspace);
+    async claim(workspace) {
+      await leaves(workspace);
+      return await host.claim(workspace);
     },
     ensureRunning(record, options) {
       failures.delete(record.session);

@@ -24,8 +24,8 @@ function deskOn(test: TestContext) {
   const runner: Partial<SessionRunner> = {
     isRunning: () => host.running,
     rested: async () => await rests.promise,
-    claim: () => () => undefined,
-    checkFree: () => undefined,
+    claim: () => Promise.resolve(() => undefined),
+    untilFree: () => Promise.resolve(),
     ensureRunning: (record) => void begun.push(record),
   };
   const models: Partial<ModelProvider> = {

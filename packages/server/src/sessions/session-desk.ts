@@ -56,7 +56,7 @@ export class SessionDesk {
   async create(request: CreateSessionRequest, actor: string): Promise<{ record: SessionRecord; modelReason: string; notices: string[] }> {
     const { log, host } = this.#deps;
     const workspace = checkWorkspace(request.workspace);
-    const release = request.goal === "" ? () => undefined : host.claim(workspace);
+    const release = request.goal === "" ? () => undefined : await host.claim(workspace);
     try {
       const { session, modelReason, notices } = await this.draft(request, workspace, actor);
       const record = await log.createSession(session);
@@ -158,7 +158,7 @@ export class SessionDesk {
     if (input.case === "model") return await this.#changeModel(key, input.value, request.credentials, actor);
     const rests = !host.isRunning(key.session);
     const wakes = input.case !== "control" || input.value.control === Control.RESUME;
-    if (rests && wakes) host.checkFree(record.workspace, record);
+    if (rests && wakes) await host.untilFree(record.workspace, record);
     const waits = input.case === "control" && input.value.control === Control.CONDENSE;
     if (rests && !wakes && !waits && !record.turnOpen) {
       throw new GuildError("failed_precondition", "nobody works on this session", {
@@ -195,7 +195,7 @@ export class SessionDesk {
       await host.rested(key.session);
     }
     checkWorkspace(record.workspace);
-    host.checkFree(record.workspace, record);
+    await host.untilFree(record.workspace, record);
     const settings = this.#deps.settings();
     const credentials = { ...settings.keys, ...request.credentials };
     const events: EventBody[] = [];

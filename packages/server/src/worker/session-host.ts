@@ -53,6 +53,9 @@ export type PreparedRun = Pick<RunDeps, "openModel" | "tools"> &
     >
   >;
 
+/** What is waited for work whose turn is over to leave its workspace, at most, milliseconds. */
+export const leavingMs = 30_000;
+
 /**
  * Runs the sessions of this daemon: one run a session and one running session a workspace at a time. Sandboxes stay warm between the turns of a
  * session for a while.
@@ -83,11 +86,11 @@ export class SessionHost {
   }
 
   /**
-   * Keeps the workspace free for a session that is about to be created, until the result is called. Throws `failed_precondition` when a session
-   * works in it or is about to, `unavailable` when the daemon is about to end.
+   * Keeps the workspace free for a session that is about to be created, until the result is called. Waits and throws as `untilFree` does; throws
+   * `failed_precondition` too when another is about to begin there.
    */
-  claim(workspace: string): () => void {
-    this.checkFree(workspace);
+  async claim(workspace: string): Promise<() => void> {
+    await this.untilFree(workspace);
     if (this.#claimed.has(workspace)) {
       throw new GuildError("failed_precondition", "another session is about to begin in this workspace", {
         subject: workspace,
@@ -98,7 +101,17 @@ export class SessionHost {
     return () => void this.#claimed.delete(workspace);
   }
 
-  /** Throws as `claim` does, claims aside. */
+  /** Waits for work there whose turn is over, which is about to leave, then checks as `checkFree` does. */
+  async untilFree(workspace: string, of?: Pick<SessionRecord, "session" | "parent">): Promise<void> {
+    for (const [session, hosted] of this.#hosted) {
+      if (hosted.run === undefined || hosted.workspace !== workspace || session === of?.session) continue;
+      const { turnOpen } = await this.#deps.log.getSession(hosted.key);
+      if (!turnOpen) await this.rested(session, AbortSignal.timeout(leavingMs));
+    }
+    this.checkFree(workspace, of);
+  }
+
+  /** Throws `failed_precondition` when a session works in the workspace that is none of its family, `unavailable` when the daemon is about to end. */
   checkFree(workspace: string, of?: Pick<SessionRecord, "session" | "parent">): void {
     if (this.#stopping) throw new GuildError("unavailable", "the daemon is about to end", { remedy: "run the command again" });
     for (const [session, hosted] of this.#hosted) {
@@ -337,7 +350,7 @@ export class SessionHost {
 /** What those who only need sessions to be worked on ask for: this host, or the pool that knows workers. */
 export type SessionRunner = Pick<
   SessionHost,
-  "running" | "worker" | "isRunning" | "claim" | "checkFree" | "ensureRunning" | "rested" | "borrow" | "cool" | "stop" | "addCredentials"
+  "running" | "worker" | "isRunning" | "claim" | "untilFree" | "ensureRunning" | "rested" | "borrow" | "cool" | "stop" | "addCredentials"
 >;
 
 /** A session that this daemon runs, or keeps warm. */
