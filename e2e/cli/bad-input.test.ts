@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
+import { temporaryDatabase } from "../services/database.ts";
 import { verifies } from "../verifies.ts";
 import { type Finished, Home, jsonLines, repository } from "./guild.ts";
 
@@ -104,6 +105,25 @@ describe("bad input ends in one line that says what to do, and the right exit co
     const failed = await home.guild(["tool", "call", "no_such_tool", "--json"], { cwd: workspace });
     assert.equal(failed.code, 1);
     assert.deepEqual([jsonLines(failed.stdout)[0]?.["status"], failed.stderr], ["error", ""]);
+  });
+
+  it("a database of a newer Guildhall is left as it is", async () => {
+    const database = await temporaryDatabase();
+    const own = new Home();
+    const env = { DATABASE_URL: database.url };
+    try {
+      for (const command of ["up", "down"]) assert.equal((await own.guild([command], { env })).code, 0);
+      await database.outgrow();
+      for (const args of [
+        ["run", "do it", "--workspace", workspace, "--model", script],
+        ["session", "list"],
+      ]) {
+        oneLine(await own.guild(args, { env }), 1, /of schema \d+/, /use the newer Guildhall/);
+      }
+    } finally {
+      await own.remove();
+      await database.close();
+    }
   });
 
   it("errors are objects too with --json", async () => {

@@ -2,11 +2,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { Database } from "../../packages/server/src/storage/database.ts";
+import { MIGRATIONS } from "../../packages/server/src/storage/migrations.ts";
 import { Postgres } from "../../packages/server/src/storage/postgres.ts";
 
 /** A PostgreSQL server that belongs to no service, as an operator brings one. */
 export interface TemporaryDatabase {
   url: string;
+  /** Has it say that a Guildhall of the next version has made it its own. */
+  outgrow(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -18,6 +22,12 @@ export async function temporaryDatabase(): Promise<TemporaryDatabase> {
   const { host, user, database } = await server.ensure();
   return {
     url: `postgresql://${user}@/${database}?host=${encodeURIComponent(host)}`,
+    async outgrow() {
+      const client = new Database({ address: () => Promise.resolve({ host, user, database }) });
+      const next = MIGRATIONS.length + 1;
+      await client.write({ text: "INSERT INTO guildhall.schema_version VALUES ($1, $1, now())", values: [next] });
+      await client.close();
+    },
     async close() {
       await server.stop();
       await rm(root, { recursive: true, force: true });
