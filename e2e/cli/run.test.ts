@@ -91,6 +91,15 @@ describe("guild run", () => {
     assert.equal(test(join(home.directory, "guild/state/demonstrations", copy ?? "")).status, 0);
   });
 
+  it("says how to get a model where a project of somebody's is meant, and shows nothing else in its place", async () => {
+    const before = readdirSync(join(home.directory, "guild/state/demonstrations")).length;
+    const inside = join(home.sample(), "src");
+    const { code, stdout, stderr } = await home.guild(["run", "Make the tests pass."], { cwd: inside });
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, /^guild: no model is at hand — set ANTHROPIC_API_KEY[^\n]+--model\n$/);
+    assert.equal(readdirSync(join(home.directory, "guild/state/demonstrations")).length, before);
+  });
+
   it("stops at a limit with exit code 3, and goes on from there", async () => {
     const workspace = home.sample();
     const run = await home.guild([

@@ -221,6 +221,7 @@ function shown(path: PropertyKey[]): string {
   return text === "" ? "its beginning" : text.replace(/^\./, "");
 }
 
+/** Without the colon after which the lines follow that a parser shows. */
 function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
+  return ((error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "").replace(/:$/, "");
 }

@@ -151,7 +151,7 @@ describe("a script that is wrong", () => {
     ["- say: x\n  repeat: forever\n- say: y\n", /nothing comes after/],
     ["- say: x\n  expect: { matches: '(' }\n", /no regular expression/],
     ["steps: 3\n", /steps/],
-    ["- say: [unclosed\n", /neither YAML nor JSON/],
+    ["- say: [unclosed\n", /neither YAML nor JSON: .*column 1 \(bad/],
     ["", /it is no script|beginning/],
   ] as const) {
     it(`is refused with the place: ${JSON.stringify(text)}`, async () => {

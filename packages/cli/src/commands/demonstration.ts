@@ -17,6 +17,15 @@ export interface Demonstration {
   sample: string;
 }
 
+/** The directory is Guildhall's own, or in no repository: nobody can mean a project of theirs. */
+export function isForDemonstration(cwd: string): boolean {
+  if (existsSync(join(cwd, "samples", "mend.script.yaml"))) return true;
+  for (let directory = cwd; ; directory = dirname(directory)) {
+    if (existsSync(join(directory, ".git"))) return false;
+    if (dirname(directory) === directory) return true;
+  }
+}
+
 /** Copies the shipped sample repository into the state directory and makes it a git repository with one commit. */
 export async function prepareDemonstration(context: Context): Promise<Demonstration> {
   const samples = findSamples();

@@ -35,9 +35,8 @@ export async function run(context: Context, goal: string, options: RunOptions): 
   const connection = await connect(context);
   try {
     const created = await create(context, connection, goal, options).catch((error: unknown) => {
-      if (isNoModel(error) && options.workspace === undefined && options.model === undefined)
-        return demonstrate(context, connection, options);
-      throw error;
+      if (!isNoModel(error) || options.workspace !== undefined || options.model !== undefined) throw error;
+      return demonstrate(context, connection, options, error);
     });
     const session = created.session;
     if (session === undefined) throw new GuildError("internal", "the daemon answered without a session");
@@ -98,8 +97,15 @@ function create(context: Context, connection: Connection, goal: string, options:
   });
 }
 
-async function demonstrate(context: Context, connection: Connection, options: RunOptions): Promise<CreateSessionResponse> {
-  const { prepareDemonstration } = await import("./demonstration.ts");
+/** Throws `noModel` where the goal is somebody's own: that something else was done must not look as if it had been reached. */
+async function demonstrate(
+  context: Context,
+  connection: Connection,
+  options: RunOptions,
+  noModel: GuildError,
+): Promise<CreateSessionResponse> {
+  const { isForDemonstration, prepareDemonstration } = await import("./demonstration.ts");
+  if (!isForDemonstration(context.cwd)) throw noModel;
   const demo = await prepareDemonstration(context);
   const line =
     "No model is at hand, so this is a demonstration: a script shipped with Guildhall plays the model; sandbox, tools, tests and log are real.";
@@ -115,7 +121,7 @@ async function demonstrate(context: Context, connection: Connection, options: Ru
 }
 
 /** The daemon says so with the subject `model`. */
-function isNoModel(error: unknown): boolean {
+function isNoModel(error: unknown): error is GuildError {
   return GuildError.is(error, "failed_precondition") && error.subject === "model";
 }
 
