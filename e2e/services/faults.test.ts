@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 
@@ -85,6 +85,40 @@ describe("services that die, stop and lose each other", () => {
     const begun = await shop.under(late, 1);
     await shop.check(late, begun.session, begun.before);
     shop.setClock(worker.service.name, 0);
+  });
+
+  it("go on when clocks are set between two turns, and within one, with all their time", async () => {
+    const { home } = shop.system;
+    const turn = (n: number) =>
+      `  - say: begun\n    calls:\n      - tool: bash\n        args: { command: "sleep 0.6; echo ${n}" }\n  - say: turn ${n} is over\n`;
+    const script = home.write("turns.yaml", `steps:\n${[1, 2, 3, 4].map(turn).join("")}`);
+    const workspace = join(home.directory, "turns");
+    mkdirSync(workspace);
+    const { session } = (await shop.system.call("SessionService/CreateSession", {
+      workspace,
+      goal: "turn 1",
+      model: `scripted:${script}`,
+      approvalPolicy: "never",
+      limits: { maxSeconds: 600 },
+    })) as { session: { id: string } };
+    const hour = 3_600_000;
+    const set = async (ms: number) => {
+      shop.setClock("orchestrator", ms);
+      await pause(250);
+    };
+    // The first turn seems to last an hour; later ones seem to begin before others have ended, and after.
+    await shop.until(session.id, "modelReplied");
+    await set(hour);
+    for (const [index, ms] of [-hour, 0, hour].entries()) {
+      await shop.until(session.id, "turnEnded", index + 1);
+      await set(ms);
+      await shop.system.call("SessionService/SendInput", { sessionId: session.id, message: { text: `turn ${index + 2}` }, attended: true });
+    }
+    await shop.until(session.id, "turnEnded", 4);
+    await set(0);
+    const ends = (await shop.system.events(session.id)).filter(({ kind }) => kind === "turnEnded");
+    for (const { turnEnded } of ends)
+      assert.equal((turnEnded as { reason: string }).reason, "TURN_END_REASON_WAITING", JSON.stringify(turnEnded));
   });
 
   it("go on over lines that hold packets back and break", async () => {

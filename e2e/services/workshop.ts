@@ -119,6 +119,11 @@ export class Workshop {
     }
   }
 
+  /** Waits until the session has so many events of a kind. */
+  async until(session: string, kind: string, count = 1): Promise<void> {
+    while ((await this.system.events(session)).filter((event) => event.kind === kind).length < count) await pause(100);
+  }
+
   /** Sets a service's clock, milliseconds from the true time. */
   setClock(name: string, ms: number): void {
     this.system.home.write(`${name}.clock`, String(ms));

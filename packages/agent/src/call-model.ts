@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { body, type EventBody, GuildError, ModelError, type ModelReply, type SessionState, type Spending } from "@guildhall/core";
 import { type ToolCall, ToolSchemaSchema, TurnEndReason } from "@guildhall/protocol";
 
-import { deadlineOf, turnEnd } from "./decide.ts";
+import { timeLeft, turnEnd } from "./decide.ts";
 import type { FaultPoint } from "./fault-points.ts";
 import { loadImages } from "./images.ts";
 import { patiently } from "./patience.ts";
@@ -82,7 +82,7 @@ async function ask(run: Run, state: SessionState, signal: AbortSignal): Promise<
 /** Aborts when the session's time is up; never when it was up before. */
 export function untilDeadline(run: Run, state: SessionState, signal: AbortSignal): AbortSignal {
   const { clock } = run.deps;
-  const left = deadlineOf(state) - clock.now().getTime();
+  const left = timeLeft(state, run.activeMs(state));
   const over = new AbortController();
   if (left <= 0 || left >= 2 ** 31) return over.signal;
   // Timers may be early by a millisecond.

@@ -126,17 +126,15 @@ function exceeded(state: SessionState, rules: Rules): { summary: string; detail:
     const cost = `the budget of ${limits.maxCostUsd} USD is spent (${spent.costUsd.toFixed(4)})`;
     return reached(cost, `--budget ${limits.maxCostUsd * 2}`, "cost");
   }
-  const deadline = deadlineOf(state);
-  if (rules.now >= deadline) {
+  if (timeLeft(state, rules.activeMs(state)) <= 0) {
     return reached(`the limit of ${limits.maxSeconds} seconds is reached`, `--max-seconds ${limits.maxSeconds * 2}`, "time");
   }
   return undefined;
 }
 
-/** When the session's time is up, milliseconds since 1970; Infinity: never. Time between turns does not count. */
-export function deadlineOf(state: SessionState): number {
-  if (state.limits.maxSeconds === 0) return Infinity;
-  return state.turn.openedAt + state.limits.maxSeconds * 1_000 - state.spent.activeMs;
+/** Milliseconds until the session's time is up, `activeMs` into its turn; Infinity: never. Time between turns does not count. */
+export function timeLeft({ limits, spent }: SessionState, activeMs: number): number {
+  return limits.maxSeconds === 0 ? Infinity : limits.maxSeconds * 1_000 - spent.activeMs - activeMs;
 }
 
 /** Told once; the next step of the same kind ends the turn, and so does having to be told too often. */

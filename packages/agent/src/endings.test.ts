@@ -47,6 +47,41 @@ describe("limits", () => {
     assert.deepEqual([(await end).reason, (await end).detail], [TurnEndReason.LIMIT, "time"]);
   });
 
+  it("of time count what was worked, wherever clocks are set meanwhile and whoever worked", async () => {
+    const clock = simulatedClock();
+    const day = 86_400_000;
+    const leaseMs = 30 * day;
+    const takes = (seconds: number) => async () => {
+      await clock.advance(seconds * 1_000);
+      return { calls: [looks(`after ${seconds}`)] };
+    };
+    const lost = new AbortController();
+    const untilGone = async () => {
+      lost.abort(new GuildError("cancelled", "its worker is gone"));
+      return { calls: [looks("gone")] };
+    };
+    const endless = async (_: unknown, signal: AbortSignal) => {
+      const [reply] = await Promise.all([untilCancelled(signal), clock.advance(30_000)]);
+      return reply;
+    };
+    const session = await Harness.start([], { limits: { maxSeconds: 60 }, clock });
+    // Set forward within a turn, back between two, forward before a takeover.
+    const forward = async () => ((session.logAheadMs = day), takes(10)());
+    session.turns = [forward, finishes(), takes(10), takes(10), untilGone, takes(10), takes(10), endless];
+    assert.equal((await session.run({ leaseMs })).reason, TurnEndReason.DONE);
+    session.logAheadMs = -day;
+    await clock.advance(3_600_000);
+    await session.say("More.");
+    session.logAheadMs = 0;
+    await assert.rejects(session.run({ leaseMs }, lost.signal), { code: "cancelled" });
+    session.logAheadMs = day;
+    const worked = (await session.state()).spent.activeMs + (await session.state()).turn.activeMs;
+    assert.equal(worked, 30_000);
+    const end = await session.run({ leaseMs });
+    assert.deepEqual([end.reason, end.detail, end.activeMs], [TurnEndReason.LIMIT, "time", 50_001]);
+    assert.equal((await session.state()).spent.activeMs, 60_001);
+  });
+
   it("above the session end the turn, and what was reserved is given back", async () => {
     const budgets = sharedBudget("team", { steps: 1 });
     const session = await Harness.start([{ calls: [looks("a")] }, finishes()]);

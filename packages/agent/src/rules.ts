@@ -11,6 +11,8 @@ export interface Rules {
   epoch: number;
   /** Milliseconds since 1970. */
   now: number;
+  /** Milliseconds that the open turn was worked on. */
+  activeMs(state: SessionState): number;
   /** Nobody is there to ask. */
   unattended: boolean;
   /** The worker is about to leave: begin nothing new. */

@@ -29,7 +29,7 @@ import { OpenedTools, prepareCall, type PreparedCall, type RawCall } from "./too
 import type { Rendered } from "./view.ts";
 
 /** The parts of a run that a replay takes from the log. */
-export interface Recorded extends Pick<Rules, "prepare" | "held" | "condense"> {
+export interface Recorded extends Pick<Rules, "activeMs" | "prepare" | "held" | "condense"> {
   /** The observation of a call, in place of running it. */
   perform(call: PreparedCall): Finished;
 }
@@ -58,6 +58,8 @@ export class Run {
   #ownPolicy: Approvals | undefined;
   #judge: CommandJudge | undefined;
   #judging: Promise<void> | undefined;
+  /** By the steady clock, when the turn began, if nobody had rested from it since. */
+  readonly #began: number;
   /** Undefined: this is no replay. */
   readonly recorded: Recorded | undefined;
 
@@ -73,6 +75,8 @@ export class Run {
     this.journal = journal;
     this.signal = signal;
     this.recorded = recorded;
+    const { turn } = journal.state;
+    this.#began = deps.clock.monotonic() - (turn.open ? turn.activeMs : 0);
     this.model = new OpenedModel((wanted) => deps.openModel(wanted));
     this.snapshots = new Snapshots(deps.checkpointer, deps.faults);
     this.parts = new RunParts(deps);
@@ -107,12 +111,29 @@ export class Run {
     return next;
   }
 
+  /**
+   * Milliseconds that the open turn was worked on, here and by those before us as far as they have told: no clock on a wall is asked, because
+   * that of the log, of another worker or of this machine may have been set meanwhile.
+   */
+  activeMs(state: SessionState): number {
+    return this.recorded?.activeMs(state) ?? this.deps.clock.monotonic() - this.#began;
+  }
+
   /** Appends what `make` says and all that follows from it without an effect; see Journal.commit. */
   async commit(make: (state: SessionState) => EventBody[]): Promise<void> {
-    const events = await this.journal.commit(make, (state) => {
+    const timed = (state: SessionState, events: EventBody[]): EventBody[] => {
+      for (const { case: kind, value } of events)
+        if (kind === "modelReplied" || kind === "turnEnded") value.activeMs = Math.min(Math.ceil(this.activeMs(state)), 2 ** 32 - 1);
+      return events;
+    };
+    const follows = (state: SessionState): EventBody[] => {
       const next = decide(state, this.#rules());
       return next.do === "record" ? next.events : [];
-    });
+    };
+    const events = await this.journal.commit(
+      (state) => timed(state, make(state)),
+      (state) => timed(state, follows(state)),
+    );
     for (const event of events) if (event.case === "turnEnded") this.end = event.value;
   }
 
@@ -226,6 +247,7 @@ export class Run {
       session: deps.key.session,
       epoch: journal.epoch,
       now: deps.clock.now().getTime(),
+      activeMs: (state) => this.activeMs(state),
       unattended: deps.unattended,
       draining: this.#draining,
       prepare: (call) => recorded?.prepare(call) ?? this.#prepare(call),

@@ -14,13 +14,14 @@ import {
   type Model,
   ModelError,
   type ModelFailureKind,
+  type ModelReply,
   type OpenCall,
   type Sandbox,
   type SessionState,
   type Tool,
   type ToolSession,
 } from "@guildhall/core";
-import { ActionStatus, type ModelReplied, Risk, TurnEndReason } from "@guildhall/protocol";
+import { ActionStatus, Risk, TurnEndReason } from "@guildhall/protocol";
 import { z } from "zod";
 
 import type { RunDeps } from "../run-deps.ts";
@@ -97,6 +98,12 @@ export class RecordedWorld implements Recorded {
     return !waits && this.#imminent(call.callId) === undefined;
   }
 
+  /** Time is up where it was up. */
+  activeMs({ seq }: SessionState): number {
+    const next = this.#recording.events[seq]?.body;
+    return next?.case === "turnEnded" && next.value.detail === "time" ? Infinity : 0;
+  }
+
   /** The recorded condensation, where it came next. */
   condense(state: SessionState): EventBody | undefined {
     const next = this.#recording.events[state.seq];
@@ -140,7 +147,7 @@ export class RecordedWorld implements Recorded {
     };
   }
 
-  async #generate(signal: AbortSignal): Promise<Omit<ModelReplied, "$typeName" | "$unknown" | "step" | "seenSeq">> {
+  async #generate(signal: AbortSignal): Promise<ModelReply> {
     const letIn = this.#recording.letIn();
     const first = this.#recording.nextOfRun();
     const answer = first.body.case === "checkpointMade" ? (this.#run.find(({ seq }) => seq > first.seq) ?? first) : first;
@@ -243,7 +250,7 @@ export class RecordedWorld implements Recorded {
     };
   }
 
-  /** Stands at the next event's time, so that what was late is late again; only waits that are over end. */
+  /** Stands at the next event's time, so that a question that nobody answered in time goes unanswered again; only waits that are over end. */
   #clock(): Clock {
     const now = () => {
       const event = this.#recording.next() ?? this.#recording.events.at(-1);

@@ -153,6 +153,8 @@ export class Recording {
 }
 
 function withoutTimes(content: Event["body"]): Event["body"] {
+  if (content.case === "modelReplied") return body.modelReplied({ ...content.value, activeMs: 0 });
+  if (content.case === "turnEnded") return body.turnEnded({ ...content.value, activeMs: 0 });
   if (content.case === "approvalRequested") return body.approvalRequested({ ...content.value, expires: undefined });
   if (content.case === "actionFinished") return body.actionFinished({ ...content.value, durationMs: 0 });
   return content;

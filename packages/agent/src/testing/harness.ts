@@ -22,6 +22,8 @@ export class Harness {
   readonly world = new World();
   readonly models: FakeModel[] = [];
   turns: FakeTurn[] | ((step: number) => FakeTurn);
+  /** How far the log's clock is set from that of the workers, milliseconds. */
+  logAheadMs = 0;
   #workers = 0;
   readonly #options: HarnessOptions;
 
@@ -29,7 +31,7 @@ export class Harness {
     this.turns = turns;
     this.#options = options;
     this.clock = options.clock ?? simulatedClock();
-    this.log = new MemoryEventLog({ clock: this.clock });
+    this.log = new MemoryEventLog({ clock: { now: () => new Date(this.clock.now().getTime() + this.logAheadMs) } });
   }
 
   static async start(turns: FakeTurn[] | ((step: number) => FakeTurn), options: HarnessOptions & { goal?: string } = {}): Promise<Harness> {

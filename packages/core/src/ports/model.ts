@@ -22,7 +22,7 @@ export interface ModelListener {
 }
 
 /** Everything of a ModelReplied event but the step and the last sequence seen, which the session knows. */
-export type ModelReply = Omit<ModelReplied, "$typeName" | "$unknown" | "step" | "seenSeq">;
+export type ModelReply = Omit<ModelReplied, "$typeName" | "$unknown" | "step" | "seenSeq" | "activeMs">;
 
 /** Why a call came to nothing; the same words as `ModelFailed.kind`. */
 export type ModelFailureKind =

@@ -89,6 +89,14 @@ describe("the fold of a session", () => {
     assert.equal(state.spent.activeMs, 3_000);
   });
 
+  it("takes the worker's word for the time of a turn, which knows nothing of clocks that are set", () => {
+    const told = body.modelReplied({ step: 1, activeMs: 700 });
+    const end = body.turnEnded({ reason: TurnEndReason.DONE, activeMs: 900 });
+    assert.equal(foldAll(events(started, goal, told, end)).spent.activeMs, 900);
+    // Ended by somebody who has not worked on it.
+    assert.equal(foldAll(events(started, goal, told, body.turnEnded({ reason: TurnEndReason.FAILED }))).spent.activeMs, 700);
+  });
+
   it("goes back to any earlier event, also to one that a rewind has left, and goes on from there", () => {
     const rewind = (toSeq: number) => body.sessionRewound({ toSeq, tree: "t" });
     const log = events(started, goal, reply(1, "c1"), observed("c1"), reply(2, "c2"), rewind(4), reply(2, "c3"), rewind(5), observed("c2"));

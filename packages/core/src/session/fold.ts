@@ -124,8 +124,10 @@ function turn(state: SessionState, event: Event): SessionState {
     const opened = { ...EMPTY_SESSION.turn, number: before.number + 1, open: true, openedSeq: event.seq, openedAt: milliseconds(event) };
     return { ...state, turn: { ...opened, openedBy } };
   }
-  const activeMs = before.open ? state.spent.activeMs + Math.max(0, milliseconds(event) - before.openedAt) : state.spent.activeMs;
   const ended = event.body.case === "turnEnded" ? event.body.value : undefined;
+  // Only logs of earlier releases have nothing better than the clock on the wall, which may have been set meanwhile.
+  const took = ended?.activeMs || before.activeMs || Math.max(0, milliseconds(event) - before.openedAt);
+  const activeMs = before.open ? state.spent.activeMs + took : state.spent.activeMs;
   const end = ended && { reason: ended.reason, summary: ended.summary, detail: ended.detail, seq: event.seq };
   return { ...state, control: undefined, spent: { ...state.spent, activeMs }, turn: { ...before, open: false, end } };
 }
@@ -194,7 +196,13 @@ function replied(state: SessionState, seq: number, value: ModelReplied): Session
     steps: state.steps + 1,
     spent: spentAfter(state.spent, value.usage),
     lastReply: reply,
-    turn: { ...state.turn, failures: 0, lastFailure: undefined, textNudges: calls.length > 0 ? 0 : state.turn.textNudges },
+    turn: {
+      ...state.turn,
+      activeMs: Math.max(state.turn.activeMs, value.activeMs),
+      failures: 0,
+      lastFailure: undefined,
+      textNudges: calls.length > 0 ? 0 : state.turn.textNudges,
+    },
   };
   return calls.length === 0 ? traceStep(next, reply) : next;
 }

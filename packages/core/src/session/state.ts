@@ -180,6 +180,8 @@ export interface Turn {
   readonly openedSeq: number;
   /** Milliseconds since 1970. */
   readonly openedAt: number;
+  /** Milliseconds that workers had worked on it, as far as they have told; 0: not told. */
+  readonly activeMs: number;
   /** How the last turn ended; undefined while one is open, and before the first. */
   readonly end: { readonly reason: TurnEndReason; readonly summary: string; readonly detail: string; readonly seq: number } | undefined;
   /** Times that the model was told in this turn that it is stuck, and the step at which it was last. */
@@ -260,6 +262,7 @@ export const EMPTY_SESSION: SessionState = {
     openedBy: "message",
     openedSeq: 0,
     openedAt: 0,
+    activeMs: 0,
     end: undefined,
     stuckNudges: 0,
     stuckStep: 0,
