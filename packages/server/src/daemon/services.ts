@@ -12,46 +12,22 @@ import {
   systemClock,
 } from "@guildhall/core";
 import type { Paths } from "@guildhall/core/paths";
-import {
-  AccessService,
-  EnvironmentService,
-  ExtensionService,
-  KnowledgeService,
-  ModelService,
-  PortsService,
-  ResultsService,
-  ApprovalService,
-  SessionService,
-  SystemService,
-  ToolService,
-} from "@guildhall/protocol";
 
-import { approvalService } from "../approvals/approval-service.ts";
 import { delegationPart } from "../delegation/delegation-part.ts";
 import { Delegations } from "../delegation/delegations.ts";
-import { environmentService } from "../environment/environment-service.ts";
 import { Environments } from "../environment/environments.ts";
 import { environmentParts } from "../environment/parts.ts";
 import { createExtensions } from "../extensions/extension-parts.ts";
-import { extensionService } from "../extensions/extension-service.ts";
 import { sessionSampler } from "../extensions/session-sampler.ts";
 import { createKnowledge } from "../knowledge/index.ts";
 import { knowledgeModel } from "../knowledge/knowledge-model.ts";
 import { openModelProvider } from "../models/open-provider.ts";
 import { modelRouting } from "../models/routing.ts";
-import { accessService } from "../network/access-service.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
-import { addPoolServices } from "../pool/add-pool-services.ts";
 import { composePool, type Pool } from "../pool/compose-pool.ts";
-import { portsService } from "../ports/ports-service.ts";
-import { createResults, heldPart, resultsService } from "../results/index.ts";
+import { createResults, heldPart } from "../results/index.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
-import { knowledgeService } from "../rpc/knowledge-service.ts";
-import { modelService } from "../rpc/model-service.ts";
-import { sessionService } from "../rpc/session-service.ts";
-import { systemService } from "../rpc/system-service.ts";
-import { toolService } from "../rpc/tool-service.ts";
 import { createScreen } from "../secrets/screen.ts";
 import type { ServiceSeams } from "../services/service-seams.ts";
 import { createSessionDescriber } from "../sessions/describe-session.ts";
@@ -59,10 +35,10 @@ import { createIntroduction } from "../sessions/introduction.ts";
 import { SessionDesk, TENANT } from "../sessions/session-desk.ts";
 import { SessionHistory } from "../sessions/session-history.ts";
 import type { Storage } from "../storage/index.ts";
-import { repositoryTrust } from "../trust/repository-trust.ts";
+import { composeHost } from "../worker/compose-host.ts";
 import { createDeltaHub } from "../worker/deltas.ts";
 import { createRunTerms } from "../worker/run-terms.ts";
-import { SessionHost } from "../worker/session-host.ts";
+import type { SessionHost } from "../worker/session-host.ts";
 import { createToolBench } from "../worker/tool-bench.ts";
 import { createToolSets } from "../worker/tool-sets.ts";
 import { openWorkbench } from "../worker/workbench.ts";
@@ -70,6 +46,7 @@ import { createCheckpointStores } from "./checkpoints.ts";
 import { currentSettings } from "./current-settings.ts";
 import { toFindings } from "./findings.ts";
 import type { Log } from "./log.ts";
+import { addPublicServices } from "./public-services.ts";
 import { createSandboxes } from "./sandboxes.ts";
 import { userName } from "./user-name.ts";
 
@@ -117,7 +94,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const settings = () => readAll().settings;
   const screen = createScreen(() => settings().secrets.mask_unknown);
   const sharedDatabase = settings().database.url !== "";
-  const { JoinedTools, systemPrompt } = await import("@guildhall/agent");
+  const { systemPrompt } = await import("@guildhall/agent");
   const access = createAccess({ ...options, settings, clock, log, journal });
   const toolSets = await createToolSets({ settings, access });
 
@@ -206,8 +183,9 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const runTerms = createRunTerms({ log, settings, models: openModels, tree, budgets, rulesFile, policyRules });
   const workbenchDeps = { provider: (name: string) => sandboxes.provider(name), checkpointer: openCheckpointer, blobs, ids };
   const hub = createDeltaHub();
-  const host = new SessionHost({
+  const host = composeHost({
     log,
+    blobs,
     deltas: hub,
     ids,
     clock,
@@ -215,43 +193,17 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     busy: options.busy,
     keepWarmMs: settings().sandbox.idle_seconds * 1000,
     createMasker: (credentials) => screen.masker(Object.values(credentials)),
-    openWorkbench: async (record, masker) => {
-      const [first] = await log.read(record, 1, 1);
-      const { sandbox: provider = "", apply = "" } = first?.body.case === "sessionStarted" ? first.body.value : {};
-      const { workspace } = record;
-      const surroundings = () => access.forSession(record, workspace, provider, masker, apply === "review");
-      const place = { session: { tenant: record.tenant, session: record.session }, workspace, provider };
-      return openWorkbench(workbenchDeps, {
-        workspace,
-        provider,
-        limits: { ...sandboxes.limits(), ...pool.limitsOf(record.session) },
-        ...(seams.leaseMs === undefined ? {} : { leaseMs: seams.leaseMs }),
-        masker,
-        surroundings,
-        ...results.workbench(record, apply, provider, access.terms(workspace, provider, "").unprotected),
-        parts: {
-          surroundings: () => parts.surroundings(place),
-          open: (on) => parts.open({ ...place, ...on, masker, log, blobs }),
-        },
-      });
-    },
-    prepareRun: async (record, run, workbench, masker) => {
-      await access.teach(record.workspace, masker);
-      return {
-        tools: new JoinedTools({
-          base: toolSets.underPolicy(record.workspace, ""),
-          parts: await workbench.parts,
-          allows: access.terms(record.workspace, "", "").allowsTool,
-          leftOut: (part, error) => journal.warn(`${record.session}: ${part}: ${error.line}`),
-        }),
-        takeover: run.takeover ?? !sharedDatabase,
-        dataLeaving: access.terms(record.workspace, "", "").dataLeaving,
-        repository: repositoryTrust(access.service.trust, record.workspace),
-        commandJudge: openCommandJudge,
-        ...(options.faults === undefined ? {} : { faults: options.faults }),
-        ...runTerms.of(record, run.credentials),
-      };
-    },
+    access,
+    results,
+    parts,
+    toolSets,
+    runTerms,
+    workbenchDeps,
+    limitsOf: (session) => ({ ...sandboxes.limits(), ...pool.limitsOf(session) }),
+    openCommandJudge,
+    sandboxLeaseMs: seams.leaseMs,
+    shared: sharedDatabase,
+    faults: options.faults,
   });
   const withCheckpointer = async <T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T> => {
     const workbench = openWorkbench(workbenchDeps, { workspace, provider, limits: sandboxes.limits(), masker: screen.masker([]) });
@@ -324,24 +276,20 @@ export async function composeServices(options: ServicesOptions): Promise<Service
   const { handler, health } = createServiceHandler({
     log: journal,
     routes(router) {
-      router.service(SessionService, sessionService({ desk, history, describer, log, blobs, host: runner, hub, actor, delegations }));
-      addPoolServices(router, { pool, budgets: storage.budgets, tenant: TENANT });
-      router.service(PortsService, portsService({ sandbox: (session) => host.sandbox(session), log, actor }));
-      router.service(ResultsService, resultsService(results));
       seams.routes?.(router, { pool, openCheckpoints: (workspace) => checkpointStores.open(workspace) });
-      router.service(AccessService, accessService(access.service));
-      router.service(KnowledgeService, knowledgeService({ knowledge: knowledge.global, keeper: knowledge.keeper, actor }));
-      router.service(ApprovalService, approvalService({ rules: runTerms.rules, log, clock }));
-      router.service(EnvironmentService, environmentService({ environments }));
-      router.service(ExtensionService, extensionService({ ...extensions, bench }));
-      router.service(ToolService, toolService({ bench, extensions, trust: access.service.trust }));
-      router.service(
-        ModelService,
-        modelService({ models: openModels, credentials: () => settings().keys, names: () => modelRouting(settings()) }),
-      );
-      router.service(
-        SystemService,
-        systemService({
+      addPublicServices(router, {
+        sessions: { desk, history, describer, log, blobs, host: runner, hub, actor, delegations },
+        pool: { pool, budgets: storage.budgets, tenant: TENANT },
+        ports: { sandbox: (session) => host.sandbox(session), log, actor },
+        results,
+        access: access.service,
+        knowledge: { knowledge: knowledge.global, keeper: knowledge.keeper, actor },
+        approvals: { rules: runTerms.rules, log, clock },
+        environments: { environments },
+        extensions: { ...extensions, bench },
+        tools: { bench, extensions, trust: access.service.trust },
+        models: { models: openModels, credentials: () => settings().keys, names: () => modelRouting(settings()) },
+        system: {
           version: options.version,
           schema: options.schema,
           addresses: options.addresses,
@@ -358,8 +306,8 @@ export async function composeServices(options: ServicesOptions): Promise<Service
             await knowledge.global.refresh();
             return summary;
           },
-        }),
-      );
+        },
+      });
     },
   });
 

@@ -1,5 +1,5 @@
 import { GuildError, type NewSession } from "@guildhall/core";
-import { decide, TaskQueue, type Worker as PoolWorker } from "@guildhall/orchestrator";
+import { decide, type Worker as PoolWorker } from "@guildhall/orchestrator";
 import { type TaskSpec, TaskState, type Worker } from "@guildhall/protocol";
 import type { Hello, JoinRequest, RunOver } from "@guildhall/protocol/internal";
 
@@ -16,9 +16,10 @@ import { offerOf } from "./offer-of.ts";
 import { asSchedulerWorker, checkHello, type Member, missedTime, newMember, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
 import { Roster } from "./roster.ts";
-import { asQueued, asRunning, compareRows, givenAway, overdue, POLICY, type Running } from "./running-task.ts";
+import { asRunning, compareRows, givenAway, overdue, POLICY, type Running } from "./running-task.ts";
 import { describeShares, policyOf } from "./shares.ts";
-import { checkPossible, sharedPath } from "./task-terms.ts";
+import { TaskBoard } from "./task-board.ts";
+import { checkPossible } from "./task-terms.ts";
 
 /**
  * Brings tasks and workers together. What it decides is `decide`'s; what it knows of tasks is a copy of their rows, and a row changes only where
@@ -28,9 +29,7 @@ export class Dispatcher {
   readonly #deps: DispatcherDeps;
   readonly #times: PoolTimes;
   readonly #members = new Map<string, Member>();
-  readonly #queue = new TaskQueue(POLICY.ageingPerMinute);
-  readonly #waiting = new Map<string, TaskRecord>();
-  readonly #running = new Map<string, Running>();
+  readonly #tasks: TaskBoard;
   readonly #graphs: GraphKeeper;
   readonly #deltas: DeltaRelay;
   readonly #attended = new Set<string>();
@@ -38,16 +37,16 @@ export class Dispatcher {
   #ticks = 0;
   readonly #missed = missedTime(2_000);
   #deciding: NodeJS.Immediate | undefined;
-  #rest: (() => void) | undefined;
   readonly id: string;
   /** Of a shared database. */
   readonly roster: Roster | undefined;
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
+    this.#tasks = new TaskBoard(() => deps.busy());
     this.#times = deps.times ?? POOL_TIMES;
     this.#graphs = new GraphKeeper(deps.tenant, deps.store);
-    this.#deltas = new DeltaRelay(deps.deltas, (session) => this.#workerOf(session));
+    this.#deltas = new DeltaRelay(deps.deltas, (session) => this.#members.get(this.#tasks.workerOf(session) ?? ""));
     this.id = deps.ids.next("wrk");
     this.roster = deps.shared && deps.workers !== undefined ? new Roster(deps.workers, { tenant: deps.tenant, owner: this.id }) : undefined;
   }
@@ -68,34 +67,32 @@ export class Dispatcher {
 
   /** Those of {@link members}, with what they work on. */
   get workers(): Worker[] {
-    return [...this.#members.values()].map((member) => describeWorker(member, this.tasksOf(member.id)));
+    return [...this.#members.values()].map((member) => describeWorker(member, this.#tasks.of(member.id)));
   }
 
   get counts(): { queued: number; running: number } {
-    return { queued: this.#waiting.size, running: this.#running.size };
+    return { queued: this.#tasks.waiting.size, running: this.#tasks.running.size };
   }
 
   /** Of all orchestrators that share the database, as of the last look. */
   get everywhere() {
-    const running = [...this.#running.values(), ...(this.roster?.elsewhere ?? [])].map(({ task }) => task);
-    const shares = describeShares(this.#deps.shares(), this.#waiting.values(), running);
-    return { queued: this.#waiting.size, running: running.length, shares };
+    const { waiting, running } = this.#tasks;
+    const all = [...running.values(), ...(this.roster?.elsewhere ?? [])].map(({ task }) => task);
+    const shares = describeShares(this.#deps.shares(), waiting.values(), all);
+    return { queued: waiting.size, running: all.length, shares };
   }
 
   /** Tasks that a worker works on. */
   tasksOf(member: string): TaskRecord[] {
-    return [...this.#running.values()].filter((running) => running.member === member).map(({ task }) => task);
+    return this.#tasks.of(member);
   }
 
   runningIn(session: string): TaskRecord | undefined {
-    for (const { task } of this.#running.values()) if (task.session === session) return task;
-    for (const task of this.#waiting.values()) if (task.session === session) return task;
-    return undefined;
+    return this.#tasks.ofSession(session);
   }
 
   runningAt(path: string): TaskRecord | undefined {
-    for (const { task } of this.#running.values()) if (sharedPath(task.spec) === path) return task;
-    return undefined;
+    return this.#tasks.at(path);
   }
 
   /**
@@ -125,15 +122,15 @@ export class Dispatcher {
     const { store, tenant, log } = this.#deps;
     const task = await store.get(tenant, id);
     const changed = await this.#graphs.cancel(task);
-    for (const one of changed) this.#dequeue(one.id);
+    for (const one of changed) this.#tasks.dequeue(one.id);
     await cancelSessions(log, this.id, changed);
     return changed;
   }
 
   async setPriority(id: string, priority: number): Promise<TaskRecord> {
     const task = await this.#deps.store.setPriority(this.#deps.tenant, id, priority);
-    if (this.#waiting.has(id)) this.#enqueue(task);
-    const running = this.#running.get(id);
+    if (this.#tasks.waiting.has(id)) this.#enqueue(task);
+    const running = this.#tasks.running.get(id);
     if (running !== undefined) running.task = { ...running.task, priority };
     return task;
   }
@@ -160,7 +157,7 @@ export class Dispatcher {
       const task = await store.adopt(tenant, taskId, epoch, this.id, this.#times.claimMs);
       if (task === undefined) send({ kind: { case: "stop", value: { taskId, epoch, now: true } } });
       else {
-        this.#running.set(taskId, { task, member: member.id, yielding: false });
+        this.#tasks.run(task, member.id);
         this.#deltas.given(task.session ?? "");
       }
     }
@@ -171,7 +168,7 @@ export class Dispatcher {
         await this.#release(task, "its worker gave it up", false, { owner: task.claimOwner ?? "" });
     }
     // Told while its connection was broken: what it did not hear of is found in the row.
-    for (const task of this.tasksOf(member.id)) if (!held.has(task.id)) await this.#settled(task);
+    for (const task of this.#tasks.of(member.id)) if (!held.has(task.id)) await this.#settled(task);
     this.#decideSoon();
     return member;
   }
@@ -189,19 +186,19 @@ export class Dispatcher {
       if (!member.hears) this.#decideSoon();
       member.hears = true;
     } else if (kind.case === "answer" && !kind.value.accepted) {
-      const running = this.#of(kind.value);
+      const running = this.#tasks.runningAs(kind.value);
       // A moment to breathe, so that refusal and offer do not chase each other.
       member.restUntil = member.heard + 500;
       if (running !== undefined) await this.#release(running.task, `refused: ${kind.value.reason}`, false);
     } else if (kind.case === "over") {
-      const running = this.#of(kind.value);
+      const running = this.#tasks.runningAs(kind.value);
       if (running !== undefined) await this.#over(running, kind.value);
     } else if (kind.case === "prepared") {
-      const running = this.#of(kind.value);
+      const running = this.#tasks.runningAs(kind.value);
       if (running !== undefined) await this.#deps.store.setBase(running.task, kind.value.base);
     } else if (kind.case === "goodbye") {
       this.#members.delete(member.id);
-      for (const task of this.tasksOf(member.id)) await this.#release(task, "its worker left", true);
+      for (const task of this.#tasks.of(member.id)) await this.#release(task, "its worker left", true);
     }
   }
 
@@ -213,43 +210,16 @@ export class Dispatcher {
   async stop(): Promise<void> {
     clearInterval(this.#tick);
     clearImmediate(this.#deciding);
-    this.#rest?.();
-  }
-
-  #workerOf(session: string): Member | undefined {
-    for (const { task, member } of this.#running.values()) if (task.session === session) return this.#members.get(member);
-    return undefined;
-  }
-
-  #of({ taskId, epoch }: { taskId: string; epoch: number }): Running | undefined {
-    const running = this.#running.get(taskId);
-    return running?.task.epoch === epoch ? running : undefined;
+    this.#tasks.close();
   }
 
   #enqueue(task: TaskRecord): void {
-    this.#running.delete(task.id);
-    this.#waiting.set(task.id, task);
-    this.#queue.add(asQueued(task));
+    this.#tasks.enqueue(task);
     this.#decideSoon();
   }
 
-  #dequeue(id: string): void {
-    this.#waiting.delete(id);
-    this.#queue.remove(id);
-    this.#breathe();
-  }
-
-  #breathe(): void {
-    const work = this.#waiting.size + this.#running.size > 0;
-    if (work) this.#rest ??= this.#deps.busy();
-    else {
-      this.#rest?.();
-      this.#rest = undefined;
-    }
-  }
-
   #decideSoon(): void {
-    this.#breathe();
+    this.#tasks.breathe();
     this.#deciding ??= setImmediate(() => {
       this.#deciding = undefined;
       this.#decide();
@@ -262,19 +232,17 @@ export class Dispatcher {
   }
 
   #decide(): void {
-    const running = [...this.#running.values(), ...(this.roster?.elsewhere ?? [])].map(asRunning);
-    const policy = policyOf(POLICY, this.#deps.shares(), this.#waiting.values());
-    const { placements, preemptions } = decide(this.#queue, this.#workers(), running, policy);
+    const { queue, waiting, running } = this.#tasks;
+    const all = [...running.values(), ...(this.roster?.elsewhere ?? [])].map(asRunning);
+    const { placements, preemptions } = decide(queue, this.#workers(), all, policyOf(POLICY, this.#deps.shares(), waiting.values()));
     for (const { task, worker } of placements) {
-      const record = this.#waiting.get(task);
+      const record = waiting.get(task);
       if (record === undefined) continue;
-      this.#waiting.delete(task);
-      this.#queue.remove(task);
-      this.#running.set(task, { task: record, member: worker, yielding: false });
+      this.#tasks.run(record, worker);
       this.#place(record, worker).catch((error: unknown) => this.#deps.journal.error(`${task}: cannot be placed`, error));
     }
     for (const { victim } of preemptions) {
-      const own = this.#running.get(victim);
+      const own = running.get(victim);
       if (own === undefined || own.yielding) continue;
       own.yielding = true;
       this.#members.get(own.member)?.send?.({ kind: { case: "stop", value: { taskId: victim, epoch: own.task.epoch, now: false } } });
@@ -287,7 +255,7 @@ export class Dispatcher {
     try {
       session = task.session === undefined ? await draft(task) : undefined;
     } catch (error) {
-      this.#running.delete(task.id);
+      this.#tasks.forget(task.id);
       const changes = await store.change(tenant, [
         { id: task.id, from: [TaskState.QUEUED], to: TaskState.FAILED, reason: GuildError.from(error).line },
       ]);
@@ -300,12 +268,11 @@ export class Dispatcher {
       return "again" as const;
     });
     if (claimed === undefined || claimed === "again") {
-      this.#running.delete(task.id);
+      this.#tasks.forget(task.id);
       if (claimed === "again") setTimeout(() => this.#enqueue(task), 500).unref();
-      this.#breathe();
       return;
     }
-    this.#running.set(task.id, { task: claimed, member: worker, yielding: false });
+    this.#tasks.run(claimed, worker);
     const key = { tenant, session: claimed.session ?? "" };
     const message = await offerOf(log, claimed, { fresh: session !== undefined, unattended: !this.#attended.has(key.session) });
     // Where it has just gone, its silence is found out.
@@ -317,7 +284,7 @@ export class Dispatcher {
     const { task } = running;
     if (ended) {
       await endDelivery(this.#deps, task, undelivered);
-      this.#running.delete(task.id);
+      this.#tasks.forget(task.id);
       await this.#ended(task);
     } else {
       await this.#release(
@@ -340,7 +307,7 @@ export class Dispatcher {
   async #release(task: TaskRecord, reason: string, lost: boolean, of: { owner: string } | "abandoned" = { owner: this.id }): Promise<void> {
     const { store, journal } = this.#deps;
     const most = task.spec.maxAttempts || 3;
-    this.#running.delete(task.id);
+    this.#tasks.forget(task.id);
     if (lost) journal.warn(`${task.id}: ${reason} (attempt ${task.attempt} of ${most})`);
     if (lost && task.attempt >= most) return await this.#giveUp(task, `${reason}; that was attempt ${task.attempt} of ${most}`);
     const waiting = await store.release(task, reason, lost, of);
@@ -352,8 +319,7 @@ export class Dispatcher {
   async #settled(task: TaskRecord): Promise<void> {
     const { state, claimOwner } = await this.#deps.store.get(this.#deps.tenant, task.id);
     if (state === TaskState.RUNNING && claimOwner === this.id) return;
-    this.#running.delete(task.id);
-    this.#breathe();
+    this.#tasks.forget(task.id);
     if (state > TaskState.HELD) await this.#ended(task);
   }
 
@@ -374,27 +340,28 @@ export class Dispatcher {
       if (now - member.heard <= this.#times.goneMs) continue;
       this.#members.delete(member.id);
       this.#deps.journal.warn(`worker ${member.id} is gone: silent for ${Math.round((now - member.heard) / 100) / 10} s`);
-      for (const task of this.tasksOf(member.id)) await this.#release(task, "its worker was lost", true);
+      for (const task of this.#tasks.of(member.id)) await this.#release(task, "its worker was lost", true);
     }
-    const known = [...[...this.#running.values()].map(({ task }) => task), ...this.#waiting.values()];
+    const { queue, waiting, running } = this.#tasks;
+    const known = [...[...running.values()].map(({ task }) => task), ...waiting.values()];
     for (const task of await overdue(store, known)) {
-      this.#dequeue(task.id);
+      this.#tasks.dequeue(task.id);
       for (const failed of await expire(this.#deps, this.id, task)) await this.#ended(failed);
     }
-    if (this.#queue.size > 0) this.#decideSoon();
+    if (queue.size > 0) this.#decideSoon();
     if (++this.#ticks % 3 !== 0) return;
-    const gone = await givenAway(store, [...this.#running.values()], { tenant, owner: this.id, claimMs: this.#times.claimMs });
-    for (const id of gone) this.#running.delete(id);
+    const gone = await givenAway(store, [...running.values()], { tenant, owner: this.id, claimMs: this.#times.claimMs });
+    for (const id of gone) this.#tasks.forget(id);
     if (!shared && this.#ticks % 6 !== 0) return;
     for (const task of await store.abandoned(tenant))
-      if (!this.#running.has(task.id)) await this.#release(task, "its orchestrator was lost", true, "abandoned");
+      if (!running.has(task.id)) await this.#release(task, "its orchestrator was lost", true, "abandoned");
     if (!shared) return;
     const open = await store.open(tenant);
-    this.roster?.look(open.filter(({ id }) => !this.#running.has(id)));
+    this.roster?.look(open.filter(({ id }) => !running.has(id)));
     for (const id of (await this.roster?.tell(this.workers)) ?? []) if (this.#members.get(id)?.draining === false) await this.drain(id);
-    const { taken, left } = compareRows(open, this.#waiting, this.#running);
+    const { taken, left } = compareRows(open, waiting, running);
     for (const task of left) this.#enqueue(task);
-    for (const id of taken) this.#dequeue(id);
+    for (const id of taken) this.#tasks.dequeue(id);
     if (this.#ticks % 6 === 0) this.added(await this.#graphs.advanceAll(open));
   }
 }

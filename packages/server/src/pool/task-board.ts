@@ -1,0 +1,97 @@
+import { TaskQueue } from "@guildhall/orchestrator";
+
+import type { TaskRecord } from "../storage/task-store.ts";
+import { asQueued, POLICY, type Running } from "./running-task.ts";
+import { sharedPath } from "./task-terms.ts";
+
+/** What an orchestrator knows of the tasks that are to be placed or have been: a copy of their rows. */
+export class TaskBoard {
+  /** In the order in which they are to be placed; of the same tasks as {@link waiting}. */
+  readonly queue = new TaskQueue(POLICY.ageingPerMinute);
+  readonly #waiting = new Map<string, TaskRecord>();
+  readonly #running = new Map<string, Running>();
+  readonly #busy: () => () => void;
+  #rest: (() => void) | undefined;
+
+  /** `busy`: called when there are tasks; what it returns is called when there are none. */
+  constructor(busy: () => () => void) {
+    this.#busy = busy;
+  }
+
+  get waiting(): ReadonlyMap<string, TaskRecord> {
+    return this.#waiting;
+  }
+
+  get running(): ReadonlyMap<string, Running> {
+    return this.#running;
+  }
+
+  /** It is to be placed, perhaps once more. */
+  enqueue(task: TaskRecord): void {
+    this.#running.delete(task.id);
+    this.#waiting.set(task.id, task);
+    this.queue.add(asQueued(task));
+    this.breathe();
+  }
+
+  /** It is not to be placed. */
+  dequeue(id: string): void {
+    this.#waiting.delete(id);
+    this.queue.remove(id);
+    this.breathe();
+  }
+
+  /** A worker has it. */
+  run(task: TaskRecord, member: string): void {
+    this.#waiting.delete(task.id);
+    this.queue.remove(task.id);
+    this.#running.set(task.id, { task, member, yielding: false });
+  }
+
+  /** No worker has it, as far as we know. */
+  forget(id: string): void {
+    this.#running.delete(id);
+    this.breathe();
+  }
+
+  /** Tasks that a worker works on. */
+  of(member: string): TaskRecord[] {
+    return [...this.#running.values()].filter((running) => running.member === member).map(({ task }) => task);
+  }
+
+  /** What a worker speaks of: undefined where it was given to somebody else since. */
+  runningAs({ taskId, epoch }: { taskId: string; epoch: number }): Running | undefined {
+    const running = this.#running.get(taskId);
+    return running?.task.epoch === epoch ? running : undefined;
+  }
+
+  /** Running or waiting. */
+  ofSession(session: string): TaskRecord | undefined {
+    for (const { task } of this.#running.values()) if (task.session === session) return task;
+    for (const task of this.#waiting.values()) if (task.session === session) return task;
+    return undefined;
+  }
+
+  /** The worker that has the session. */
+  workerOf(session: string): string | undefined {
+    for (const { task, member } of this.#running.values()) if (task.session === session) return member;
+    return undefined;
+  }
+
+  /** The task that works in a directory. */
+  at(path: string): TaskRecord | undefined {
+    for (const { task } of this.#running.values()) if (sharedPath(task.spec) === path) return task;
+    return undefined;
+  }
+
+  /** Lets go of the process when nothing is left. */
+  breathe(): void {
+    if (this.#waiting.size + this.#running.size > 0) this.#rest ??= this.#busy();
+    else this.close();
+  }
+
+  close(): void {
+    this.#rest?.();
+    this.#rest = undefined;
+  }
+}
