@@ -58,7 +58,7 @@ class Editor {
   readonly connection: ClientConnection;
   readonly #child: ChildProcessWithoutNullStreams;
   #seen = Promise.withResolvers<void>();
-  answer: "allow" | "reject" = "allow";
+  answer: "allow" | "always" | "reject" = "allow";
 
   constructor(home: Home, args: string[]) {
     this.#child = spawn(process.execPath, [program, "acp", ...args], { env: home.env, cwd: home.directory });
@@ -202,8 +202,29 @@ describe("guild acp", () => {
     assert.equal(one.asked.length, 2);
     assert.match(one.said, /asked twice$/);
     assert.ok(existsSync(join(workspace, ".git")), "nothing was done");
+    assert.match(one.asked[0] ?? "", /rule: allow bash \{.*rm -rf \.git/, "the exact rule is shown");
     await one.close();
     assert.deepEqual(one.problems, []);
+  });
+
+  it("is not asked again in this session where its person has said always to the rule shown", async () => {
+    verifies("F10");
+    const risky = { tool: "bash", args: { command: "git push --force nowhere" } };
+    const { one, sessionId } = await editor([
+      { calls: [risky] },
+      { calls: [risky] },
+      { calls: [{ tool: "finish", args: { summary: "twice" } }] },
+    ]);
+    one.answer = "always";
+    assert.equal((await prompt(one, sessionId, "Push.")).stopReason, "end_turn");
+    assert.equal(one.asked.length, 1);
+    await one.close();
+    assert.deepEqual(one.problems, []);
+    const rules = jsonLines((await home.guild(["approval", "rules", "list", "--json"])).stdout);
+    assert.deepEqual(
+      rules.map((rule) => [rule["session"], rule["tool"]]),
+      [[sessionId, "bash"]],
+    );
   });
 
   it("stops when it is cancelled, and goes on with the next prompt", async () => {

@@ -4,6 +4,7 @@ import {
   type AgentContext,
   type McpServer,
   methods,
+  type PermissionOption,
   PROTOCOL_VERSION,
   RequestError,
   type SessionConfigOption,
@@ -71,25 +72,32 @@ export function createGuildhallAgent(options: GuildhallAgentOptions): AgentApp {
   /** Asks beside the stream: other calls of the same reply go on meanwhile. */
   const permission = async (client: AgentContext, sessionId: string, event: Event, updates: UpdateStream): Promise<void> => {
     if (event.body.case !== "approvalRequested") return;
-    const { approvalId, actionDigest, callId, reason, dataLeaves } = event.body.value;
+    const { approvalId, actionDigest, callId, reason, rule, dataLeaves } = event.body.value;
     if (modes.get(sessionId) === "auto" && !dataLeaves) {
       const value = { approvalId, actionDigest, granted: true, comment: "the editor's mode is auto" };
       await sessions.sendInput({ sessionId, input: { case: "approval", value }, attended: true });
       return;
     }
     const call = updates.describe(callId);
+    // The exact rule stands in the question, so that nobody saves what he has not seen.
+    const words = rule === "" ? reason : `${reason}\nrule: ${rule}`;
+    const always = { optionId: "always", name: "Always in this session, by the rule shown", kind: "allow_always" as const };
+    const choices: PermissionOption[] = [
+      { optionId: "allow", name: "Allow once", kind: "allow_once" },
+      ...(rule === "" || dataLeaves ? [] : [always]),
+      { optionId: "reject", name: "Reject", kind: "reject_once" },
+    ];
     const decide = async (): Promise<void> => {
       const { outcome } = await client.request(methods.client.session.requestPermission, {
         sessionId,
-        toolCall: { ...call, status: "pending", content: [{ type: "content", content: { type: "text", text: reason } }] },
-        options: [
-          { optionId: "allow", name: "Allow once", kind: "allow_once" },
-          { optionId: "reject", name: "Reject", kind: "reject_once" },
-        ],
+        toolCall: { ...call, status: "pending", content: [{ type: "content", content: { type: "text", text: words } }] },
+        options: choices,
       });
       // A prompt that was cancelled has ended the question too.
       if (outcome.outcome === "cancelled") return;
-      const granted = outcome.optionId === "allow";
+      const forSession = outcome.optionId === always.optionId;
+      if (forSession) await connection.approvals.saveRule({ sessionId, approvalId, workspace: false });
+      const granted = forSession || outcome.optionId === "allow";
       await sessions.sendInput({
         sessionId,
         input: { case: "approval", value: { approvalId, actionDigest, granted, comment: "" } },

@@ -16,6 +16,7 @@ export class UpdateStream {
   readonly #withMessages: boolean;
   readonly #tools = new Map<string, string>();
   readonly #outputs = new Map<string, string>();
+  readonly #finished = new Set<string>();
   #streamed = { text: "", reasoning: "" };
   /** A reply is stored, and no other has begun: what still comes of its text was late, and is said already. */
   #replied = false;
@@ -49,9 +50,11 @@ export class UpdateStream {
         return [chunk("agent_thought_chunk", kind.value)];
       case "output": {
         const { callId, text } = kind.value;
-        const so = `${this.#outputs.get(callId) ?? ""}${text}`.slice(-SHOWN);
-        this.#outputs.set(callId, so);
-        return [{ sessionUpdate: "tool_call_update", toolCallId: callId, content: [words(so)] }];
+        // The last of it may come after the observation, which has it all.
+        if (this.#finished.has(callId)) return [];
+        this.#outputs.set(callId, `${this.#outputs.get(callId) ?? ""}${text}`.slice(-SHOWN));
+        // And the first before the reply that calls: an editor knows nothing of it yet.
+        return this.#tools.has(callId) ? [this.#soFar(callId)] : [];
       }
       default:
         return [];
@@ -78,12 +81,16 @@ export class UpdateStream {
       }
       case "actionStarted":
         return this.#tools.has(body.value.callId)
-          ? [{ sessionUpdate: "tool_call_update", toolCallId: body.value.callId, status: "in_progress" }]
+          ? [
+              { sessionUpdate: "tool_call_update", toolCallId: body.value.callId, status: "in_progress" },
+              ...(this.#outputs.has(body.value.callId) ? [this.#soFar(body.value.callId)] : []),
+            ]
           : [];
       case "actionFinished": {
         const { callId, status, output, data } = body.value;
         const tool = this.#tools.get(callId);
         this.#outputs.delete(callId);
+        this.#finished.add(callId);
         if (tool === undefined) return [];
         const done: SessionUpdate = {
           sessionUpdate: "tool_call_update",
@@ -109,6 +116,10 @@ export class UpdateStream {
   /** A call, for a permission that is asked about it. */
   describe(callId: string): { toolCallId: string; title: string } {
     return { toolCallId: callId, title: this.#tools.get(callId) ?? callId };
+  }
+
+  #soFar(callId: string): SessionUpdate {
+    return { sessionUpdate: "tool_call_update", toolCallId: callId, content: [words(this.#outputs.get(callId) ?? "")] };
   }
 
   #isLate(text: string): SessionUpdate[] {

@@ -9,6 +9,8 @@ import type { Member } from "./pool-members.ts";
  */
 export class DeltaRelay {
   readonly #hub: DeltaRelayHub;
+  /** Workers that say when they tell all anew; those of the release before do not. */
+  readonly #saying = new WeakSet<Member>();
   readonly #workerOf: (session: string) => Member | undefined;
 
   /** `workerOf`: who works on a session just now. */
@@ -18,15 +20,22 @@ export class DeltaRelay {
     hub.onWatched((session, on) => this.#ask(session, on));
   }
 
-  /** A worker has just been given the session, or holds it still after its connection broke. */
+  /** A worker has just been given the session: what another had under way is void. */
   given(session: string): void {
     this.#hub.clear(session);
+    this.kept(session);
+  }
+
+  /** A worker holds the session still after its connection broke. */
+  kept(session: string): void {
     if (this.#hub.isWatched(session)) this.#ask(session, true);
   }
 
   /** What a worker tells; of sessions that it does not work on (any more) nothing is believed. */
-  heard(member: Member, { session, deltas }: DeltasMessage): void {
-    if (this.#workerOf(session)?.id === member.id) this.#hub.relay(session, deltas);
+  heard(member: Member, { session, deltas, anew }: DeltasMessage): void {
+    if (this.#workerOf(session)?.id !== member.id) return;
+    if (anew) this.#saying.add(member);
+    this.#hub.relay(session, deltas, anew || this.#saying.has(member) ? anew : undefined);
   }
 
   #ask(session: string, on: boolean): void {

@@ -158,7 +158,7 @@ export class Dispatcher {
       if (task === undefined) send({ kind: { case: "stop", value: { taskId, epoch, now: true } } });
       else {
         this.#tasks.run(task, member.id);
-        this.#deltas.given(task.session ?? "");
+        this.#deltas.kept(task.session ?? "");
       }
     }
     // What it was given and does not hold it has given up.

@@ -10,6 +10,10 @@ function kinds(deltas: Delta[]): unknown[] {
   return deltas.map(({ kind }) => [kind.case, kind.case === "output" ? `${kind.value.callId}: ${kind.value.text}` : kind.value]);
 }
 
+function told(deltas: Delta[]): string {
+  return deltas.map(({ kind }) => (kind.case === "text" ? kind.value : "")).join("");
+}
+
 describe("the delta hub", () => {
   it("joins what belongs together and delivers it in batches, in order", (test) => {
     test.mock.timers.enable({ apis: ["setTimeout"] });
@@ -49,6 +53,33 @@ describe("the delta hub", () => {
     hub.subscribe("a", () => assert.fail("it waits for nothing"));
   });
 
+  it("tells a newcomer the text and output that came before, once, and what is an event by now no more", (test) => {
+    test.mock.timers.enable({ apis: ["setTimeout"] });
+    const hub = createDeltaHub(50);
+    hub.publish("a", { waiting: "model" });
+    hub.publish("a", { text: "Now " });
+    const first: Delta[] = [];
+    hub.subscribe("a", (deltas) => first.push(...deltas));
+    hub.publish("a", { text: "then" });
+    const second: Delta[] = [];
+    hub.subscribe("a", (deltas) => second.push(...deltas));
+    test.mock.timers.tick(50);
+    assert.equal(told(first), "Now then");
+    assert.equal(told(second), "Now then");
+    hub.publish("a", { waiting: "tool bash" });
+    hub.publish("a", { callId: "c1", output: "begun\n" });
+    const third: Delta[] = [];
+    hub.subscribe("a", (deltas) => third.push(...deltas));
+    assert.deepEqual(kinds(third), [
+      ["waiting", "tool bash"],
+      ["output", "c1: begun\n"],
+    ]);
+    hub.publish("a", { waiting: "model" });
+    const fourth: Delta[] = [];
+    hub.subscribe("a", (deltas) => fourth.push(...deltas));
+    assert.deepEqual(kinds(fourth), [["waiting", "model"]]);
+  });
+
   it("tells when somebody begins to watch a session, and when nobody does any more", () => {
     const hub = createDeltaHub(50);
     const told: unknown[] = [];
@@ -85,7 +116,7 @@ describe("the delta hub", () => {
     ]);
     const late: Delta[] = [];
     hub.subscribe("a", (deltas) => late.push(...deltas))();
-    assert.deepEqual(kinds(late), [["waiting", "model"]]);
+    assert.deepEqual(kinds(late), kinds(seen));
     hub.clear("a");
     hub.subscribe("a", () => assert.fail("it waits for nothing"))();
     hub.relay("a", there({ case: "waiting", value: "model" }));

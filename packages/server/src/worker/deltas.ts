@@ -1,36 +1,42 @@
-import { create } from "@bufbuild/protobuf";
-import { type Delta, DeltaSchema } from "@guildhall/protocol";
+import type { Delta } from "@guildhall/protocol";
+
+import { type DeltaKind, kindOf, toDelta, UnderWay } from "./under-way.ts";
 
 /** What happens in running sessions before the log holds it: told to those who watch, in batches, and never stored. */
 export interface DeltaHub {
   publish(session: string, kind: DeltaKind): void;
-  /** What is published from now on, in batches; what the session waits for just now comes first. Call the result to end it. */
+  /** What is published from now on, in batches; what is on its way already comes first. Call the result to end it. */
   subscribe(session: string, deliver: (deltas: Delta[]) => void): () => void;
-  /** Forgets what the session waited for. */
+  /** Forgets what was on its way: nobody works on the session. */
   clear(session: string): void;
-  /** What another process has published of a session that runs there, for those who watch it here; nothing of it is kept when nobody does. */
-  relay(session: string, deltas: Delta[]): void;
+  /**
+   * What another process has published of a session that runs there, for those who watch it here; nothing of it is kept when nobody does. `anew`: it
+   * is all that is on its way there, told from the beginning, whatever was heard of it before; false: it follows what was told so, and is left out
+   * where that was not to this watch. Undefined: that process does not say.
+   */
+  relay(session: string, deltas: Delta[], anew?: boolean): void;
   isWatched(session: string): boolean;
   /** From now on `listener`, and nobody else, is told when somebody begins to watch a session and when the last one has left. */
   onWatched(listener: (session: string, on: boolean) => void): void;
 }
 
-export type DeltaKind = { text: string } | { reasoning: string } | { output: string; callId: string } | { waiting: string };
-
 /** Batches are delivered `batchMs` after their first delta: often enough for eyes, seldom enough to cost nothing. */
 export function createDeltaHub(batchMs = 50): DeltaHub {
   const topics = new Map<string, Topic>();
-  const waiting = new Map<string, string>();
+  const here = new Map<string, UnderWay>();
   let watched: (session: string, on: boolean) => void = () => undefined;
   const flush = (topic: Topic): void => {
+    clearTimeout(topic.timer);
     topic.timer = undefined;
     const deltas = topic.pending.map(toDelta);
     topic.pending = [];
-    for (const deliver of topic.subscribers) deliver(deltas);
+    tell(topic, deltas);
   };
   return {
     publish(session, kind) {
-      if ("waiting" in kind) waiting.set(session, kind.waiting);
+      const underWay = here.get(session) ?? new UnderWay();
+      here.set(session, underWay);
+      underWay.note(kind);
       const topic = topics.get(session);
       if (topic === undefined) return;
       merge(topic.pending, kind);
@@ -38,11 +44,13 @@ export function createDeltaHub(batchMs = 50): DeltaHub {
     },
     subscribe(session, deliver) {
       const known = topics.get(session);
-      const topic: Topic = known ?? { subscribers: new Set(), pending: [], timer: undefined, waitingThere: undefined };
+      const topic: Topic = known ?? { subscribers: new Set(), pending: [], timer: undefined, there: new UnderWay(), begun: false };
       topics.set(session, topic);
+      // Else the newcomer would be told it twice.
+      if (topic.timer !== undefined) flush(topic);
       topic.subscribers.add(deliver);
-      const now = topic.waitingThere ?? waiting.get(session);
-      if (now !== undefined) deliver([toDelta({ waiting: now })]);
+      const now = [...(here.get(session)?.told() ?? []), ...topic.there.told()];
+      if (now.length > 0) deliver(now);
       if (known === undefined) watched(session, true);
       return () => {
         topic.subscribers.delete(deliver);
@@ -53,15 +61,22 @@ export function createDeltaHub(batchMs = 50): DeltaHub {
       };
     },
     clear(session) {
-      waiting.delete(session);
+      here.delete(session);
       const topic = topics.get(session);
-      if (topic !== undefined) topic.waitingThere = undefined;
+      if (topic !== undefined) topic.there = new UnderWay();
     },
-    relay(session, deltas) {
+    relay(session, deltas, anew) {
       const topic = topics.get(session);
-      if (topic === undefined) return;
-      for (const { kind } of deltas) if (kind.case === "waiting") topic.waitingThere = kind.value;
-      for (const deliver of topic.subscribers) deliver(deltas);
+      // Said to a watch before this one, and still on the way when that ended: what is told anew has it.
+      if (topic === undefined || (anew === false && !topic.begun)) return;
+      const before = topic.there;
+      if (anew === true) topic.begun = true;
+      if (anew === true) topic.there = new UnderWay();
+      for (const delta of deltas) {
+        const kind = kindOf(delta);
+        if (kind !== undefined) topic.there.note(kind);
+      }
+      tell(topic, anew === true ? topic.there.told(before) : deltas);
     },
     isWatched: (session) => topics.has(session),
     onWatched: (listener) => void (watched = listener),
@@ -72,8 +87,15 @@ interface Topic {
   subscribers: Set<(deltas: Delta[]) => void>;
   pending: DeltaKind[];
   timer: NodeJS.Timeout | undefined;
-  /** What the session waits for in the process where it runs, if that is another. */
-  waitingThere: string | undefined;
+  /** What is on its way in the process where the session runs, if that is another. */
+  there: UnderWay;
+  /** That process has told all of it to this watch. */
+  begun: boolean;
+}
+
+function tell(topic: Topic, deltas: Delta[]): void {
+  if (deltas.length === 0) return;
+  for (const deliver of topic.subscribers) deliver(deltas);
 }
 
 /** Text that is shown while it comes; of more than this only the end is. */
@@ -88,11 +110,4 @@ function merge(pending: DeltaKind[], kind: DeltaKind): void {
     last.output = join(last.output, kind.output);
   else if (last !== undefined && "waiting" in kind && "waiting" in last) last.waiting = kind.waiting;
   else pending.push({ ...kind });
-}
-
-function toDelta(kind: DeltaKind): Delta {
-  if ("text" in kind) return create(DeltaSchema, { kind: { case: "text", value: kind.text } });
-  if ("reasoning" in kind) return create(DeltaSchema, { kind: { case: "reasoning", value: kind.reasoning } });
-  if ("waiting" in kind) return create(DeltaSchema, { kind: { case: "waiting", value: kind.waiting } });
-  return create(DeltaSchema, { kind: { case: "output", value: { callId: kind.callId, text: kind.output } } });
 }
