@@ -1,9 +1,6 @@
-import { runSession, ToolSet } from "@guildhall/agent";
-import { body, type Model, type ModelReply, type ModelRequest, type Tool } from "@guildhall/core";
-import { FakeToolSession, MemoryEventLog, simulatedClock } from "@guildhall/core/testing";
-import { Risk } from "@guildhall/protocol";
-import { z } from "zod";
+import type { ModelRequest } from "@guildhall/core";
 
+import { scriptedSession } from "./scripted-session.ts";
 import { type Figure, table } from "./table.ts";
 
 /** What a model is shown over long sessions: growth, how much of it a provider's cache holds, and what outlives summaries. Prints tables; asserts nothing. */
@@ -12,7 +9,7 @@ for (const compression of [10, 50]) await facts(compression);
 
 /** A session of so many steps with outputs like a test run's, in a context of ordinary size. */
 async function growth(steps: number): Promise<void> {
-  const requests = await session({
+  const requests = await scriptedSession({
     steps,
     contextTokens: 200_000,
     output: (step) => `step ${step}\n${"ok 1 - a test that passes\n".repeat(40)}`,
@@ -43,7 +40,7 @@ async function facts(compression: number): Promise<void> {
   const output = (step: number): string =>
     `${planted[step] ?? ""}\n${"x".repeat(60)}\n`.padEnd(size, "output of a command that nobody needs any more\n");
   for (const summaries of [true, false]) {
-    const requests = await session({ steps, contextTokens, output, ...(summaries ? { summarise: copyFacts } : {}) });
+    const requests = await scriptedSession({ steps, contextTokens, output, ...(summaries ? { summarise: copyFacts } : {}) });
     const last =
       requests
         .at(-1)
@@ -64,89 +61,6 @@ async function facts(compression: number): Promise<void> {
 function copyFacts({ messages }: ModelRequest): string {
   const found = messages.flatMap((message) => message.text.match(/FACT \d+: [^\n]+/g) ?? []);
   return [...new Set(found)].join("\n");
-}
-
-async function session(options: {
-  steps: number;
-  contextTokens: number;
-  output(step: number): string;
-  summarise?(request: ModelRequest): string;
-}): Promise<ModelRequest[]> {
-  const clock = simulatedClock();
-  const log = new MemoryEventLog({ clock });
-  const key = { tenant: "local", session: "ses_1" };
-  const started = body.sessionStarted({
-    workspace: "/w",
-    model: "bench/model",
-    approvalPolicy: "never",
-    systemPrompt: "You are an engineer. ".repeat(100),
-  });
-  await log.createSession({
-    ...key,
-    title: "",
-    workspace: "/w",
-    actor: "bench",
-    events: [started, body.messageReceived({ text: "Make the tests pass." })],
-  });
-  const requests: ModelRequest[] = [];
-  const info = { spec: "bench/model", provider: "bench", contextTokens: options.contextTokens, maxOutputTokens: 1_000, price: undefined };
-  const model = (reply: (request: ModelRequest) => Partial<ModelReply>): Model => ({
-    info,
-    generate: async (request) => ({
-      text: "",
-      reasoning: "",
-      toolCalls: [],
-      finishReason: "stop",
-      durationMs: 0,
-      model: "",
-      providerData: "",
-      ...reply(request),
-    }),
-    close: async () => {},
-  });
-  const { summarise } = options;
-  let step = 0;
-  await runSession(
-    {
-      log,
-      key,
-      worker: "bench",
-      clock,
-      unattended: true,
-      tools: new ToolSet([run(options.output)]),
-      toolSession: Promise.resolve(new FakeToolSession()),
-      openModel: async () =>
-        model((request) => {
-          requests.push(request);
-          const call = step < options.steps ? { tool: "run", arguments: JSON.stringify({ step }) } : { tool: "finish", arguments: "{}" };
-          step += 1;
-          return {
-            text: `Now step ${step}.`,
-            toolCalls: [{ $typeName: "guildhall.v1.ToolCall", callId: `c${step}`, masked: false, ...call }],
-          };
-        }),
-      ...(summarise === undefined ? {} : { openSummariser: async () => model((request) => ({ text: summarise(request) })) }),
-    },
-    AbortSignal.timeout(600_000),
-  );
-  return requests;
-}
-
-function run(output: (step: number) => string): Tool {
-  const schema = z.strictObject({ step: z.int() });
-  return {
-    name: "run",
-    description: "Runs a step.",
-    source: "built-in",
-    schema,
-    risk: () => Risk.LOW,
-    resources: () => [],
-    repeatable: () => true,
-    execute: async (input) => {
-      const { step } = schema.parse(input);
-      return { status: "ok", output: output(step) };
-    },
-  };
 }
 
 function written(request: ModelRequest | undefined): string[] {

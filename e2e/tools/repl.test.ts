@@ -32,6 +32,9 @@ const languages = {
     input: ["input()", /EOFError/],
     exit: ["import os; os._exit(7)", /ended \(.*7\)/],
     image: `import base64\nclass P:\n  def _repr_png_(self): return base64.b64decode('${PNG}')\nP()`,
+    own: "sys, os, main, space, show = 1, 2, 3, 4, 5; sys + os + main + space + show",
+    rich: "class H:\n  def _repr_html_(self): return '<b>bold</b>'\nH()",
+    blob: "P()",
     display: `display(P()); display(5); None`,
     flood: "print('x' * 50_000_000)",
     huge: "'y' * 1_000_000",
@@ -53,6 +56,9 @@ const languages = {
     input: ["require('fs').readFileSync(0, 'utf8', 0) && process.stdin.read()", /./],
     exit: ["process.exit(7)", /ended \(.*7\)/],
     image: `Buffer.from('${PNG}', 'base64')`,
+    own: "const util = 1, session = 2, show = 3, Worker = 4, reply = 5; util + session + show + Worker + reply",
+    rich: `({ [Symbol.for("Jupyter.display")]: async () => ({ "text/html": "<b>bold</b>" }) })`,
+    blob: `new Blob([Buffer.from('${PNG}', 'base64')], { type: "image/png" })`,
     display: `display(Buffer.from('${PNG}', 'base64')); display(5); undefined`,
     flood: "console.log('x'.repeat(50_000_000))",
     huge: "'y'.repeat(1_000_000)",
@@ -83,6 +89,8 @@ await describeInProviders("repl", (provider) => {
       assert.equal((await run(bench, code.await)).output, "'awaited'");
       assert.equal((await run(bench, code.unicode)).output.trimEnd(), "→ → →");
       assert.match((await run(bench, code.shadow)).output, /^from a child/);
+      assert.match((await run(bench, code.rich)).output, /^<b>bold<\/b>/);
+      assert.equal((await run(bench, code.own)).output, "15", "every name is free");
     });
 
     test(`${name}: what takes too long is interrupted, and the state stays`, async () => {
@@ -116,7 +124,7 @@ await describeInProviders("repl", (provider) => {
     test(`${name}: images are kept as data`, async () => {
       verifies("D4");
       await using bench = await openToolBench(provider);
-      for (const text of [code.image, code.display]) {
+      for (const text of [code.image, code.display, code.blob]) {
         const shown = await run(bench, text);
         const [image] = shown.data.images;
         assert.deepEqual([image?.mime, image?.size], ["image/png", Buffer.from(PNG, "base64").length], shown.output);

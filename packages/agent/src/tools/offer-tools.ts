@@ -11,12 +11,21 @@ export interface OfferedTool {
   schema: string;
 }
 
-/** Characters that tools of other sources may take together to be shown from the start; beyond it all of them are found by search. */
-const SHOWN_CHARACTERS = 3_000;
+/**
+ * What all tools may take of a prompt before any is opened, characters of their JSON: 2,000 tokens, of which English and JSON have three characters
+ * at the least. Our own are always shown; what they leave is for those of other sources.
+ */
+const SHOWN_CHARACTERS = 6_000;
+/** The tool search with what it tells of tools of other sources. */
+const SEARCH_CHARACTERS = 1_000;
+/** A few small tools of other sources are shown whatever our own take, where they are all there are. */
+const FEW_CHARACTERS = 600;
+/** Each tool in a list, beyond its words: names of fields, quotes, commas, and what is escaped. */
+const FRAME_CHARACTERS = 45;
 
 /**
  * The tools as they are offered to a model: the same bytes each time, so that providers' caches hold. Lazy tools, and those of other
- * sources when there are many, come once they are `opened` (found by the tool search, or called), after the others and in that order.
+ * sources that are too large together, come once they are `opened` (found by the tool search, or called), after the others and in that order.
  */
 export function offerTools(registry: ToolRegistry, opened: Iterable<string> = []): OfferedTool[] {
   const tools = registry.list();
@@ -26,12 +35,36 @@ export function offerTools(registry: ToolRegistry, opened: Iterable<string> = []
   return [...shown, ...found].map(offer);
 }
 
-/** Tools that are not shown from the start. */
+/**
+ * Tools that are not shown from the start: lazy ones, and where those of other sources are too large together, however few they are, all of each
+ * source that does not fit into what our own and the sources before it have left.
+ */
 export function hiddenTools(tools: readonly Tool[]): Set<Tool> {
-  const foreign = tools.filter((tool) => tool.source !== "built-in" && tool.lazy !== true);
-  const size = foreign.reduce((sum, tool) => sum + sizeOf(offer(tool)), 0);
-  return new Set(tools.filter((tool) => tool.lazy === true || (size > SHOWN_CHARACTERS && tool.source !== "built-in")));
+  const hidden = new Set<Tool>();
+  const sources = new Map<string, { tools: Tool[]; size: number }>();
+  let [room, others] = [SHOWN_CHARACTERS - SEARCH_CHARACTERS, 0];
+  for (const tool of tools) {
+    const size = tool.lazy === true ? 0 : sizeOf(tool);
+    if (tool.lazy === true) hidden.add(tool);
+    else if (OURS.has(tool.source)) room -= size;
+    else {
+      const one = sources.get(tool.source) ?? { tools: [], size: 0 };
+      sources.set(tool.source, one);
+      one.tools.push(tool);
+      one.size += size;
+      others += size;
+    }
+  }
+  if (others <= FEW_CHARACTERS) return hidden;
+  for (const one of sources.values()) {
+    if (one.size <= room) room -= one.size;
+    else for (const tool of one.tools) hidden.add(tool);
+  }
+  return hidden;
 }
+
+/** Sources of tools that are Guildhall's, whatever they tell of. */
+const OURS: ReadonlySet<string> = new Set(["built-in", "skills"]);
 
 /** What a session's observations say of tools that have been opened; remembers how far it has read. */
 export class OpenedTools {
@@ -75,6 +108,13 @@ function offer(tool: Tool): OfferedTool {
   return made;
 }
 
-function sizeOf({ name, description, schema }: OfferedTool): number {
-  return name.length + description.length + schema.length;
+const sizes = new WeakMap<Tool, number>();
+
+/** Characters that a tool takes in a list. */
+function sizeOf(tool: Tool): number {
+  const known = sizes.get(tool);
+  if (known !== undefined) return known;
+  const size = JSON.stringify(offer(tool)).length + FRAME_CHARACTERS;
+  sizes.set(tool, size);
+  return size;
 }

@@ -49,6 +49,51 @@ describe("many tools", () => {
     assert.match(offered.at(-1)?.description ?? "", /100 tools \(mcp:server4\)/);
   });
 
+  it("take no more however few and large they are, how long their names, or how many their sources", () => {
+    const large = (count: number, size: number, sources: number): Tool[] =>
+      Array.from({ length: count }, (_, index) => ({
+        ...(defineTool({
+          name: `${"n".repeat(Math.min(50, size))}_${index}`,
+          source: `mcp:${"s".repeat(Math.min(30, size))}${index % sources}`,
+          description: "d".repeat(Math.min(2_000, size)),
+          schema: z.strictObject({ value: z.string().describe("x".repeat(size)) }),
+          risk: () => Risk.MEDIUM,
+          resources: () => [],
+          execute: async () => ({ status: "ok", output: "" }),
+        }) as Tool),
+      }));
+    for (const [count, size, sources] of [
+      [1, 60_000, 1],
+      [10, 10, 1],
+      [10, 280, 1],
+      [10, 20_000, 10],
+      [3, 50, 3],
+      [500, 5, 500],
+      [1_000, 40, 40],
+    ] as const) {
+      const tools = new ToolSet([...createBuiltInTools({ workspace: "/w" }), ...large(count, size, sources)]);
+      const offered = offerTools(tools);
+      assert.ok(mostTokens(offered) <= 2_000, `${count} of ${size} from ${sources}: ${mostTokens(offered)} tokens`);
+    }
+  });
+
+  it("that are large are opened a few at a time, and the rest are named", async () => {
+    const fat = foreign(10).map((tool) => ({ ...tool, name: `fat_${tool.name}`, description: "fat ".repeat(2_500) }));
+    const tools = new ToolSet(fat);
+    const call = { callId: "c", tool: "tool_search", arguments: '{"query": "fat", "limit": 10}' };
+    const { data, output } = await runTool(tools, call, new FakeToolSession().context());
+    assert.equal((data as { opened: string[] }).opened.length, 2);
+    assert.match(output, /Too large to come with them[^]*fat_/);
+    assert.ok(output.length < 2_000, `${output.length}`);
+  });
+
+  it("of one source that fit are shown beside another's that do not", () => {
+    const few = foreign(2).map((tool) => ({ ...tool, source: "project" }));
+    const many = foreign(100).map((tool) => ({ ...tool, name: `m_${tool.name}` }));
+    const names = offerTools(new ToolSet([...few, ...many])).map(({ name }) => name);
+    assert.deepEqual(names, [...few.map(({ name }) => name), "tool_search"]);
+  });
+
   it("are found by what they do, and offered from then on after the others", async () => {
     const tools = new ToolSet([...createBuiltInTools({ workspace: "/w" }), ...foreign(500)]);
     const before = offerTools(tools);

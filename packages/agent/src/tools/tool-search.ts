@@ -12,9 +12,14 @@ const schema = z.strictObject({
   limit: z.int().min(1).max(20).optional().describe("Default 5"),
 });
 
-/** Names in the description, of each source but our own; beyond this only their number. */
+/** Names in the description, of each source but our own, and their characters altogether; beyond this only their number. */
 const NAMED = 12;
-const SOURCES = 20;
+const NAMED_CHARACTERS = 250;
+const SOURCES_CHARACTERS = 200;
+/** Of schemas that one search opens, the first in any case: each stays in the prompt from then on. */
+const OPENED_CHARACTERS = 24_000;
+/** Of a description in what a search answers; the whole comes with the schema. */
+const TOLD_CHARACTERS = 300;
 
 /**
  * Finds tools whose schemas are not shown at first. What it finds is offered from the next request on. `hidden` are the tools when
@@ -31,11 +36,17 @@ export function createToolSearch(all: readonly Tool[], hidden: () => readonly To
     async execute({ query, limit = 5 }) {
       const found = rankTools(hidden(), query).slice(0, limit);
       if (found.length === 0) return { status: "ok", output: "No tool fits. Try other words.", data: { opened: [] } };
-      const lines = found.map((tool) => `${tool.name} (${tool.source}): ${tool.description}`);
+      const opened = thatFit(found);
+      const lines = opened.map((tool) => `${tool.name} (${tool.source}): ${told(tool.description)}`);
+      const rest = found.slice(opened.length).map((tool) => tool.name);
       return {
         status: "ok",
-        output: `${lines.join("\n")}\n[${found.length === 1 ? "It" : "They"} can be called now]`,
-        data: { opened: found.map((tool) => tool.name) },
+        output: [
+          ...lines,
+          `[${opened.length === 1 ? "It" : "They"} can be called now]`,
+          ...(rest.length === 0 ? [] : [`[Too large to come with them; search for the one that is wanted: ${rest.join(", ")}]`]),
+        ].join("\n"),
+        data: { opened: opened.map((tool) => tool.name) },
       };
     },
   }) as Tool;
@@ -93,13 +104,35 @@ function words(text: string): string[] {
   return found.filter((word) => word.length > 1).map((word) => (word.length > 4 ? word.replace(/(ing|ies|es|ed|e|s)$/, "") : word));
 }
 
+/** The first, and those after it while their schemas are not too large together. */
+function thatFit(found: readonly Tool[]): Tool[] {
+  let room = OPENED_CHARACTERS;
+  const over = found.findIndex((tool) => (room -= tool.description.length + JSON.stringify(argumentsSchema(tool)).length) < 0);
+  return over === -1 ? [...found] : found.slice(0, Math.max(1, over));
+}
+
+function told(description: string): string {
+  return description.length <= TOLD_CHARACTERS ? description : `${description.slice(0, TOLD_CHARACTERS - 1)}…`;
+}
+
+/** Our own by name, those of others by source: by name too while there is room for it. Bounded, whatever there is. */
 function inventory(tools: readonly Tool[]): string {
   const sources = new Map<string, string[]>();
   for (const tool of tools) sources.set(tool.source, [...(sources.get(tool.source) ?? []), tool.name]);
-  const parts = [...sources].map(([source, names]) => {
-    const from = source === "built-in" ? "" : ` (${source})`;
-    return source === "built-in" || names.length <= NAMED ? `${names.join(", ")}${from}` : `${names.length} tools${from}`;
-  });
-  if (parts.length <= SOURCES) return parts.join("; ");
-  return `${parts.slice(0, SOURCES).join("; ")}; and more from ${parts.length - SOURCES} other sources`;
+  const own = sources.get("built-in") ?? [];
+  sources.delete("built-in");
+  let [names, places] = [NAMED_CHARACTERS, SOURCES_CHARACTERS];
+  const parts: string[] = own.length === 0 ? [] : [own.join(", ")];
+  let left = sources.size;
+  for (const [source, all] of sources) {
+    const words = all.join(", ");
+    const named = all.length <= NAMED && words.length <= names;
+    places -= source.length + 15;
+    if (places < 0) break;
+    if (named) names -= words.length;
+    parts.push(`${named ? words : `${all.length} tools`} (${source})`);
+    left -= 1;
+  }
+  if (left > 0) parts.push(`and more from ${left} other ${left === 1 ? "source" : "sources"}`);
+  return parts.join("; ");
 }

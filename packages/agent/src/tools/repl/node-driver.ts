@@ -42,6 +42,8 @@ input.on("end", over).on("error", over);
  * declarations that may be repeated. Node.js 18 and later.
  */
 export const NODE_DRIVER = String.raw`
+// A block, so that no name in it is taken from who writes here.
+{
 const { writeSync } = require("node:fs");
 const { Session } = require("node:inspector");
 const { createRequire } = require("node:module");
@@ -60,7 +62,32 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
 let displays = [];
 const cut = (text) => (text.length > 20000 ? text.slice(0, 12000) + "\n… " + (text.length - 16000) + " characters left out …\n" + text.slice(-4000) : text);
 const show = (value) => cut(util.types.isNativeError(value) ? (value.stack ?? String(value)) : util.inspect(value, { depth: 4, maxArrayLength: 100, maxStringLength: 25000, breakLength: 120 }));
+const RICH = ["image/png", "image/jpeg", "image/svg+xml", "text/markdown", "text/html", "application/json"];
+const DISPLAY = Symbol.for("Jupyter.display");
+// What says itself how it is shown, as notebooks of JavaScript have it: a record by media type; pictures in Base64.
+const bundle = (made) => {
+  let found = false;
+  for (const mime of RICH) {
+    const data = made?.[mime];
+    if (data === undefined || data === null || displays.length >= 32) continue;
+    const text = typeof data === "string" ? data : JSON.stringify(data);
+    if (text.length > 8e6) continue;
+    displays.push({ mime, data: text });
+    found = true;
+    if (mime.startsWith("image/")) break;
+  }
+  return found;
+};
+const said = (value) => {
+  if (value === null || typeof value !== "object" || typeof value[DISPLAY] !== "function") return undefined;
+  try { return value[DISPLAY](); } catch { return undefined; }
+};
+const richLater = async (value) => {
+  if (value instanceof Blob && value.type.startsWith("image/") && value.size <= 6e6) return rich(Buffer.from(await value.arrayBuffer()));
+  return bundle(await said(value)) || rich(value);
+};
 const rich = (value) => {
+  if (bundle(said(value))) return true;
   if (!(value instanceof Uint8Array) || value.length > 6e6 || displays.length >= 32) return false;
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   const head = bytes.subarray(0, 4).toString("hex");
@@ -116,7 +143,7 @@ const evaluate = async (code) => {
     const text = value === undefined ? exceptionDetails.text : "Uncaught " + show(value);
     return { status: "error", error: text.replace(/\n\s+at .*(?:node:internal|\[eval\]).*/g, "") };
   }
-  if (value === undefined || rich(value)) return { status: "ok" };
+  if (value === undefined || (await richLater(value))) return { status: "ok" };
   globalThis._ = value;
   return { status: "ok", value: show(value) };
 };
@@ -140,4 +167,5 @@ reader.on("message", ({ id, code, interrupt }) => {
   const end = (answer) => Promise.all([flushed(process.stdout), flushed(process.stderr)]).then(() => reply(id, answer));
   evaluate(code).then(end, ({ message }) => end(/Execution was terminated/.test(message) ? { status: "interrupted", error: "interrupted" } : { status: "error", error: message }));
 });
+}
 `;
