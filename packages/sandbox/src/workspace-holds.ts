@@ -10,6 +10,7 @@ import { QuietLook } from "./bubblewrap/quiet-look.ts";
 import { WorkspaceGuards } from "./bubblewrap/workspace-guards.ts";
 import type { ManagedCopy } from "./managed-copy/managed-copy.ts";
 import { WorkspaceCopies } from "./managed-copy/workspace-copies.ts";
+import { type OpenHold, OpenHolds } from "./open-holds.ts";
 
 /** File systems count time in ticks: what was made just before counts as made since. */
 const CLOCK_TICK_MS = 50;
@@ -41,18 +42,24 @@ export class WorkspaceHolds {
   readonly #guards = new WorkspaceGuards();
   readonly #copies: WorkspaceCopies;
   readonly #later = new QuietLook();
+  readonly #open: OpenHolds;
 
-  constructor(copiesDirectory: string) {
-    this.#copies = new WorkspaceCopies(copiesDirectory);
+  constructor(stateDir: string) {
+    this.#copies = new WorkspaceCopies(join(stateDir, "copies"));
+    this.#open = new OpenHolds(join(stateDir, "holds"));
   }
 
-  /** `copy`: whom copies are to belong to; undefined: the sandbox gets the workspace itself. Throws as `guardWorkspace` and `ManagedCopy.create` do. */
+  /**
+   * `copy`: whom copies are to belong to; undefined: the sandbox gets the workspace itself. `writable`: as in the spec. What a process that was
+   * killed held is put in order first, here and elsewhere. Throws as `guardWorkspace` and `ManagedCopy.create` do.
+   */
   async hold(
     workspace: Ids & { path: string },
-    options: { readOnly: readonly string[]; asRoot: boolean; copy: Ids | undefined },
+    options: { readOnly: readonly string[]; writable: readonly string[]; asRoot: boolean; copy: Ids | undefined },
   ): Promise<HeldWorkspace> {
+    await this.#open.recover((left) => this.#mend(left, options.asRoot));
     const began = Date.now() - CLOCK_TICK_MS;
-    const guard = await this.#guards.enter(workspace.path, options.readOnly, workspace);
+    const guard = await this.#guards.enter(workspace.path, options, workspace);
     const known = await knownConfigurations(guarded(guard));
     const copies: ManagedCopy[] = [];
     let opened: Sandbox | undefined;
@@ -90,6 +97,7 @@ export class WorkspaceHolds {
       });
       return [...changed];
     };
+    let closed: (() => Promise<void>) | undefined;
     const giveBack = async (): Promise<void> => {
       watching?.close();
       await this.#later.drop(workspace.path);
@@ -101,6 +109,7 @@ export class WorkspaceHolds {
           if (opened !== undefined) await disarmRepositories(workspace.path, { since, but: here, owner: workspace });
         });
       }
+      await closed?.();
     };
     const release = (): Promise<void> => (releasing ??= giveBack());
     try {
@@ -110,6 +119,8 @@ export class WorkspaceHolds {
         const kept = guard.paths.filter(({ mount }) => mount === "read").map(({ path }) => path);
         for (const root of roots) copies.push(await this.#copies.create(root, { original: workspace, copy: options.copy }, kept));
       }
+      const { uid, gid } = workspace;
+      closed = await this.#open.open({ workspace: workspace.path, owner: { uid, gid }, began, guarded: [...here] });
     } catch (error) {
       await release();
       throw error;
@@ -130,6 +141,12 @@ export class WorkspaceHolds {
       },
       release,
     };
+  }
+
+  /** What `release` would have done. */
+  async #mend({ workspace, owner, began, guarded: here }: OpenHold, asRoot: boolean): Promise<void> {
+    if (asRoot) await this.#copies.recover(workspace);
+    await disarmRepositories(workspace, { since: began, but: new Set(here), owner });
   }
 }
 

@@ -33,6 +33,8 @@ export interface SandboxSpec {
   source?: string;
   /** Paths within the workspace that are read-only inside (relative). The provider adds `.git/hooks`, `.git/config` and the like by itself. */
   readOnly?: string[];
+  /** Of these, and of `.guildhall`, what is not to be read-only after all: what an owner has still to take away. */
+  writable?: string[];
   env?: Record<string, string>;
   /**
    * The only way out of the sandbox, where there is one; default: no network at all. A directory of the host with `proxy`, the Unix socket of an

@@ -18,17 +18,23 @@ export interface Guard {
   placeholders: string[];
 }
 
+/** Paths relative to the workspace: those to be read-only, and, `.guildhall` too, those that are not to be. */
+export interface GuardedPaths {
+  readOnly: readonly string[];
+  writable: readonly string[];
+}
+
 const MOST_MODULES = 256;
 
 /**
  * Looks at a workspace (real path) and says what to protect: `.git` with its configuration and hooks, those of submodules, the
- * files that its configuration names within the workspace, `.guildhall`, and `readOnly` (relative paths; what does not exist is
+ * files that its configuration names within the workspace, `.guildhall` and `readOnly` but for what is `writable` (what does not exist is
  * passed over). Creates missing mount points inside `.git`, owned by `owner` when we are root.
  * Throws `failed_precondition` for a repository that cannot be protected.
  */
-export async function guardWorkspace(workspace: string, readOnly: readonly string[], owner: { uid: number; gid: number }): Promise<Guard> {
+export async function guardWorkspace(workspace: string, paths: GuardedPaths, owner: { uid: number; gid: number }): Promise<Guard> {
   const found = new Findings(workspace, owner);
-  for (const path of [".guildhall", ...readOnly]) {
+  for (const path of [".guildhall", ...paths.readOnly].filter((one) => !paths.writable.includes(one))) {
     const full = resolve(workspace, path);
     if (!isWithin(full, workspace) || full === workspace) {
       throw new GuildError("invalid_argument", `${path} is not within the workspace`, { subject: path });

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
-import { join } from "node:path";
 
 import {
   GuildError,
@@ -51,7 +50,7 @@ export class BubblewrapProvider implements SandboxProvider {
 
   constructor(options: SandboxProviderOptions) {
     this.#options = options;
-    this.#workspaces = new WorkspaceHolds(join(options.stateDir, "copies"));
+    this.#workspaces = new WorkspaceHolds(options.stateDir);
     const { warm = 0 } = options;
     if (warm > 0) {
       this.#pool = new WarmPool(warm, (limits) => this.#prepare(limits));
@@ -122,7 +121,8 @@ export class BubblewrapProvider implements SandboxProvider {
     const ids = sandboxUser(this.#options.user);
     const systemFiles = (this.#systemFiles ??= makeSystemFiles(this.#options.stateDir, ids));
     let group: SandboxGroup | undefined;
-    const held = await this.#workspaces.hold(source, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
+    const { readOnly = [], writable = [] } = spec;
+    const held = await this.#workspaces.hold(source, { readOnly, writable, asRoot, copy: copied ? ids : undefined });
     const { guard, copies } = held;
     const free = async (): Promise<void> => {
       try {

@@ -1,4 +1,4 @@
-import { type Guard, guardWorkspace, removePlaceholders } from "./git-guard.ts";
+import { type Guard, type GuardedPaths, guardWorkspace, removePlaceholders } from "./git-guard.ts";
 
 interface Shared {
   sandboxes: number;
@@ -17,7 +17,7 @@ export class WorkspaceGuards {
   readonly #shared = new Map<string, Shared>();
 
   /** `guardWorkspace`, whose findings stay good until the `leave` that must follow; not after an error. */
-  async enter(workspace: string, readOnly: readonly string[], owner: { uid: number; gid: number }): Promise<Guard> {
+  async enter(workspace: string, paths: GuardedPaths, owner: { uid: number; gid: number }): Promise<Guard> {
     const shared = this.#shared.get(workspace) ?? {
       sandboxes: 0,
       turn: Promise.resolve(),
@@ -28,7 +28,7 @@ export class WorkspaceGuards {
     shared.sandboxes += 1; // before anything is waited for: who leaves meanwhile sees us
     try {
       return await inTurn(shared, async () => {
-        const guard = await guardWorkspace(workspace, readOnly, owner);
+        const guard = await guardWorkspace(workspace, paths, owner);
         for (const path of guard.placeholders) shared.placeholders.add(path);
         return guard;
       });

@@ -56,7 +56,7 @@ export class DockerProvider implements SandboxProvider {
   constructor(options: SandboxProviderOptions) {
     this.#options = options;
     this.#stateDir = join(options.stateDir, "docker");
-    this.#workspaces = new WorkspaceHolds(join(options.stateDir, "copies"));
+    this.#workspaces = new WorkspaceHolds(options.stateDir);
   }
 
   probe(): Promise<CapabilityReport> {
@@ -99,7 +99,8 @@ export class DockerProvider implements SandboxProvider {
     }
     const image = spec.toolchain?.image === undefined ? ready.image : await sandboxImage(ready.engine, spec.toolchain.image);
     const ids = sandboxUser(this.#options.user);
-    const held = await this.#workspaces.hold(source, { readOnly: spec.readOnly ?? [], asRoot, copy: copied ? ids : undefined });
+    const { readOnly = [], writable = [] } = spec;
+    const held = await this.#workspaces.hold(source, { readOnly, writable, asRoot, copy: copied ? ids : undefined });
     let listener: InitListener | undefined;
     let container: Container | undefined;
     let beside: Services | undefined;

@@ -1,5 +1,4 @@
 import { createHash, randomUUID } from "node:crypto";
-import { join } from "node:path";
 
 import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
 
@@ -52,7 +51,7 @@ export class KubernetesProvider implements SandboxProvider {
   constructor(options: SandboxProviderOptions) {
     this.#options = options;
     this.#kubernetes = options.kubernetes ?? {};
-    this.#workspaces = new WorkspaceHolds(join(options.stateDir, "copies"));
+    this.#workspaces = new WorkspaceHolds(options.stateDir);
   }
 
   probe(): Promise<CapabilityReport> {
@@ -72,6 +71,7 @@ export class KubernetesProvider implements SandboxProvider {
     onVolume(volume, source.path);
     const held = await this.#workspaces.hold(source, {
       readOnly: spec.readOnly ?? [],
+      writable: spec.writable ?? [],
       asRoot: process.geteuid?.() === 0,
       copy: undefined,
     });

@@ -24,7 +24,7 @@ import { Policies } from "../trust/policies.ts";
 import { TrustStore } from "../trust/trust-store.ts";
 import type { AccessServiceDeps } from "./access-service.ts";
 import { DecisionLog } from "./decision-log.ts";
-import { type Surroundings, SurroundingsDesk } from "./surroundings.ts";
+import { type Surroundings, SurroundingsDesk, type SurroundingsRequest } from "./surroundings.ts";
 
 export interface AccessOptions {
   paths: Pick<Paths, "config" | "data" | "runtime">;
@@ -61,7 +61,13 @@ export interface Access {
   /** Has the masker know what must not be seen of sessions in a workspace, before anything of them is written down. */
   teach(workspace: string, masker: Masker): Promise<void>;
   /** Surroundings of a session's sandbox; its network decisions become events. */
-  forSession(key: SessionKey, workspace: string, provider: string, masker: Masker, reviewed: boolean): Promise<Surroundings>;
+  forSession(
+    key: SessionKey,
+    workspace: string,
+    provider: string,
+    masker: Masker,
+    protect: SurroundingsRequest["protect"],
+  ): Promise<Surroundings>;
   /** Surroundings of a sandbox without a session; its network decisions go into the daemon's log. */
   forTools(workspace: string, provider: string, masker: Masker): Promise<Surroundings>;
   close(): Promise<void>;
@@ -128,13 +134,13 @@ export function createAccess(options: AccessOptions): Access {
       };
     },
     teach: (workspace, masker) => surroundings.teach(workspace, masker),
-    forSession(key, workspace, provider, masker, reviewed) {
+    forSession(key, workspace, provider, masker, protect) {
       const decisions = new DecisionLog({ log, key, masker, journal });
       return surroundings.open({
         workspace,
         provider,
         session: key.session,
-        reviewed,
+        ...(protect === undefined ? {} : { protect }),
         masker,
         report: (decision) => decisions.add(decision),
         reported: () => decisions.flush(),

@@ -9,7 +9,7 @@ import type { Policies } from "../trust/policies.ts";
 
 /** What policy gives a sandbox and takes from it. */
 export interface Surroundings {
-  readonly spec: Pick<SandboxSpec, "wayOut" | "env" | "readOnly">;
+  readonly spec: Pick<SandboxSpec, "wayOut" | "env" | "readOnly" | "writable">;
   /** Resolves when the sandbox has lost its way out and wants to be replaced. Undefined: it has none. */
   readonly lost?: Promise<void>;
   /** Resolves when every decision made so far is where it is kept. Undefined: none are made. */
@@ -22,8 +22,8 @@ export interface SurroundingsRequest {
   workspace: string;
   /** Name of the sandbox provider. */
   provider: string;
-  /** It works on a copy that a person looks at. */
-  reviewed?: boolean;
+  /** What is to be read-only beside what policy says. Default: all that is protected. */
+  protect?(): Promise<Pick<SandboxSpec, "readOnly" | "writable">>;
   /** Undefined: no session, tools alone. */
   session?: string;
   /** Learns the values of granted secrets. */
@@ -59,10 +59,11 @@ export class SurroundingsDesk {
 
   async open(request: SurroundingsRequest): Promise<Surroundings> {
     const { policy } = this.#deps.policies.of(request.workspace);
-    const readOnly = [...policy.readOnly, ...(request.reviewed === true ? [] : protectedPaths(request.workspace, policy.unprotected))];
+    const given = (await request.protect?.()) ?? { readOnly: protectedPaths(request.workspace, policy.unprotected) };
+    const guarded = { ...given, readOnly: [...policy.readOnly, ...(given.readOnly ?? [])] };
     await this.teach(request.workspace, request.masker);
     // Without isolation there is no way out to guard, and nothing that a placeholder could be kept from.
-    if (request.provider === "host" || !isNetworkOpen(policy.network)) return { spec: { readOnly }, close: async () => undefined };
+    if (request.provider === "host" || !isNetworkOpen(policy.network)) return { spec: guarded, close: async () => undefined };
     const known = new Map<string, string>();
     const { rules, env } = await this.#rulesOf(request, policy, known);
     const wayOut: WayOut = await (await this.#deps.broker()).open(rules, (decision) => request.report(decision));
@@ -74,7 +75,7 @@ export class SurroundingsDesk {
     wayOut.lost.then(forget, forget);
     this.#open.add(refresh);
     return {
-      spec: { readOnly, env, wayOut },
+      spec: { ...guarded, env, wayOut },
       lost: wayOut.lost,
       settle: async () => {
         await wayOut.settle();

@@ -1,4 +1,13 @@
-import { type Checkpoint, type Checkpointer, GuildError, isBelow, isManifest, protectedPart, type TreeChange } from "@guildhall/core";
+import {
+  type Checkpoint,
+  type Checkpointer,
+  GuildError,
+  isBelow,
+  isManifest,
+  protectedPart,
+  type Sandbox,
+  type TreeChange,
+} from "@guildhall/core";
 
 import { HeldScripts, type HeldScriptsOptions } from "./held-scripts.ts";
 import { IdleTime, type IdleWindow } from "./idle-time.ts";
@@ -6,6 +15,10 @@ import { takeBack } from "./taken-back.ts";
 
 export interface HoldingOptions extends HeldScriptsOptions {
   now(): number;
+  /** The tree with which the first capture is compared, and what of the differences is a person's own. Default: with none. */
+  from?: { tree: string; persons: ReadonlySet<string> };
+  /** Called when it is closed without having been able to look at what came after this tree. */
+  unseen?(tree: string): void;
 }
 
 /**
@@ -14,42 +27,65 @@ export interface HoldingOptions extends HeldScriptsOptions {
  * What a person does between two turns stays as it is. Tells of new git repositories below the workspace as well.
  */
 export function holdingCheckpointer(checkpointer: Checkpointer, options: HoldingOptions): Checkpointer {
+  const { sandbox, session, held, unprotected } = options;
   const began = options.now();
   const repositories = new Set<string>();
   const scripts = new HeldScripts(options);
   const idle = new IdleTime(options);
-  let last: string | undefined;
+  /** Set aside, and to stay away: something may still run that makes them again. */
+  const away = new Set<string>();
+  let { from } = options;
+  let last = from?.tree;
 
   async function capture(): Promise<Checkpoint> {
     const outside = await idle.look();
     const checkpoint = await checkpointer.capture();
     const before = last;
-    last = checkpoint.tree;
     for (const directory of checkpoint.disarmed ?? []) tellOfDisarmed(directory, options);
-    if (before === undefined || before === checkpoint.tree) return checkpoint;
+    if (before === undefined || (before === checkpoint.tree && away.size === 0)) {
+      last = checkpoint.tree;
+      return checkpoint;
+    }
     const all = await checkpointer.diff(before, checkpoint.tree);
-    const persons = outside === undefined ? new Set<string>() : await changedWithin(outside, all, options);
+    const persons = outside === undefined ? new Set(from?.persons) : await changedWithin(outside, all, options);
     const changes = all.filter(({ path }) => !persons.has(path));
     const added = changes.filter(({ change }) => change === "added");
     await tellOfRepositories(added, repositories, began, options);
-    const isProtected = ({ path }: TreeChange): boolean => isHeld(path, options.unprotected);
-    const others = changes.filter((one) => one.change !== "added" && isProtected(one)).map(({ path }) => path);
+    const isProtected = ({ path }: TreeChange): boolean => isHeld(path, unprotected);
+    const others = changes.filter((one) => one.change !== "added" && isProtected(one) && !away.has(one.path)).map(({ path }) => path);
     const left = await takeBack(others, before, checkpoint.tree, options);
-    for (const path of [...left, ...[...persons].filter((path) => isHeld(path, options.unprotected))]) {
-      options.held.tell(
-        options.session,
-        `${path} was changed by the person; programs of the person's own run or obey it. It stays as it is.`,
-      );
+    for (const path of [...left, ...[...persons].filter((path) => isHeld(path, unprotected))]) {
+      held.tell(session, `${path} was changed by the person; programs of the person's own run or obey it. It stays as it is.`);
     }
     scripts.forget(persons);
-    const caught = added.filter(isProtected);
+    for (const path of persons) away.delete(path);
     const paths = changes.filter(({ change }) => change !== "deleted").map(({ path }) => path);
     const settled = await scripts.settle(paths, before, checkpoint.tree);
-    if (caught.length === 0 && !settled && left.length === others.length) return checkpoint;
-    for (const { path } of caught) await setAside(path, options);
+    const taken = await setAllAside([...added.filter(isProtected).map(({ path }) => path), ...away]);
+    from = undefined;
+    if (!taken && !settled && left.length === others.length) {
+      last = checkpoint.tree;
+      return checkpoint;
+    }
     const after = await checkpointer.capture();
     last = after.tree;
     return after;
+  }
+
+  /** True: one of them was there. */
+  async function setAllAside(paths: readonly string[]): Promise<boolean> {
+    let taken = false;
+    for (const path of new Set(paths)) {
+      const found = await setAside(path, options);
+      if (found === "taken") {
+        taken = true;
+        const why = from === undefined ? "" : " It came while nobody looked, so that it may be the person's own.";
+        if (!away.has(path)) held.tell(session, `${path} ${SET_ASIDE}${why} ${putInPlace(session, path)}`);
+      }
+      if (found === "stays") away.delete(path);
+      else away.add(path);
+    }
+    return taken;
   }
 
   return {
@@ -59,19 +95,36 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
       last = tree;
       return changes;
     },
-    diff: (from, to) => checkpointer.diff(from, to),
+    diff: (one, other) => checkpointer.diff(one, other),
     rest: () => idle.rest(),
     resume: () => idle.resume(),
     async close() {
       try {
-        if (last !== undefined && (await idle.mayHaveWritten())) await capture();
+        if (last !== undefined && (await idle.mayHaveWritten())) {
+          await endAll(sandbox);
+          await capture();
+        }
       } catch (error) {
-        // The sandbox has gone already: nothing more of it can be looked at.
+        // The sandbox has gone already: nothing more of it can be looked at, but by the next.
         if (!GuildError.is(error)) throw error;
+        if (last !== undefined) options.unseen?.(last);
       }
       await checkpointer.close();
     },
   };
+}
+
+const SET_ASIDE = "was set aside: programs of the person's own would run or obey it.";
+
+function putInPlace(session: string, path: string): string {
+  return `A person can put it in place with guild session apply ${session} --paths ${path}; go on without it.`;
+}
+
+/** What still runs would make again what is taken away. */
+async function endAll(sandbox: Sandbox): Promise<void> {
+  const ending = await sandbox.exec({ argv: ["/run/guildhall/bin/bash", "-c", "kill -KILL -1"] });
+  await ending.exit;
+  await ending.close();
 }
 
 function isHeld(path: string, unprotected: readonly string[]): boolean {
@@ -93,23 +146,22 @@ async function changedWithin({ from, to }: IdleWindow, changes: readonly TreeCha
   return found;
 }
 
-async function setAside(path: string, { sandbox, session, held }: HoldingOptions): Promise<void> {
+/** `stays`: a person has put it in place, or it is nothing that could be obeyed. */
+async function setAside(path: string, { sandbox, session, held }: HoldingOptions): Promise<"taken" | "absent" | "stays"> {
   try {
     const { kind, mode } = await sandbox.files.stat(path);
     if (kind === "file") {
       const content = await sandbox.files.read(path);
-      if (held.isApproved(session, path, content)) return;
+      if (held.isApproved(session, path, content)) return "stays";
       await held.hold(session, path, content, (mode & 0o100) !== 0);
     } else if (kind === "symlink") await held.hold(session, `${path}.link`, Buffer.from(await sandbox.files.readlink(path)), false);
-    else return;
+    else return "stays";
     await sandbox.files.remove(path);
-    held.tell(
-      session,
-      `${path} was set aside: programs of the person's own would run or obey it. A person can put it in place with guild session apply ${session} --paths ${path}; go on without it.`,
-    );
+    return "taken";
   } catch (error) {
     // Gone again, or something that still runs got in the way: the next checkpoint looks once more.
     if (!GuildError.is(error)) throw error;
+    return "absent";
   }
 }
 

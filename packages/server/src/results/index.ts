@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { type Checkpointer, type CheckpointStore, type EventLog, GuildError, type Sandbox, type SessionRecord } from "@guildhall/core";
 
 import { CopyPlaces } from "./copy-places.ts";
+import { type CutOff, findCutOff, lookBack, type LookedBack } from "./cut-off.ts";
 import { HeldFiles } from "./held-files.ts";
 import { holdingCheckpointer } from "./holding-checkpointer.ts";
+import { protectedPaths } from "./protected-paths.ts";
 import { ReviewCopies } from "./review-copies.ts";
 import { SessionResults } from "./session-results.ts";
 
@@ -30,12 +32,16 @@ export interface Results {
   /** Makes the copy in which a session is to work, when there is none yet. */
   makeCopy(record: SessionRecord): Promise<string>;
   /** What a session's workbench has on account of how its results are applied. */
-  workbench(
-    record: SessionRecord,
-    apply: string,
-    provider: string,
-    unprotected: readonly string[],
-  ): { source?: () => Promise<string>; apart?: string; checkpoints?: (checkpointer: Checkpointer, sandbox: Sandbox) => Checkpointer };
+  workbench(record: SessionRecord, apply: string, provider: string, unprotected: readonly string[]): OwnWorkbench;
+}
+
+/** What a session's workbench has of its own. */
+export interface OwnWorkbench {
+  source?: () => Promise<string>;
+  apart?: string;
+  checkpoints?: (checkpointer: Checkpointer, sandbox: Sandbox) => Promise<Checkpointer>;
+  /** What is to be read-only in its sandbox; before that is made. Default: all that is protected. */
+  protect?: () => Promise<{ readOnly: string[]; writable?: string[] }>;
 }
 
 export function createResults(options: ResultsOptions): Results {
@@ -43,6 +49,8 @@ export function createResults(options: ResultsOptions): Results {
   const held = new HeldFiles(directory);
   const places = new CopyPlaces(options.log);
   const copies = new ReviewCopies(join(directory, "copies"), { inUse: (session) => options.isRunning(session), now });
+  /** By session: its sandbox ended, and nobody could look at what it had done last. */
+  const unseen = new Map<string, CutOff>();
   return {
     held,
     results: new SessionResults({ ...options, held, copies, rest: (session) => options.rest(session) }),
@@ -55,13 +63,41 @@ export function createResults(options: ResultsOptions): Results {
             remedy: "leave --sandbox host, or --review, out",
           });
         }
-        return { source: () => places.open(copies, { tenant, session }, workspace), apart: session };
+        const source = () => places.open(copies, { tenant, session }, workspace);
+        return { source, apart: session, protect: async () => ({ readOnly: [] }) };
       }
       // Without isolation nothing is held: the person was warned, and has said so.
       if (provider === "host") return {};
+      const store = () => options.checkpointStore(workspace);
+      const look = async (): Promise<{ readOnly: string[]; writable: string[]; from?: { tree: string } & LookedBack }> => {
+        const found = protectedPaths(workspace, unprotected);
+        const cut = unseen.get(session) ?? (await findCutOff(options.log, record));
+        if (cut === undefined) return { readOnly: found, writable: [] };
+        const back = await lookBack(cut, workspace, found, await store());
+        return { readOnly: back.kept, writable: back.opened, from: { tree: cut.tree, ...back } };
+      };
+      let looking: ReturnType<typeof look> | undefined;
+      const looked = () => (looking ??= look());
+      const began = now();
       return {
-        checkpoints: (checkpointer, sandbox) =>
-          holdingCheckpointer(checkpointer, { session, sandbox, held, store: () => options.checkpointStore(workspace), unprotected, now }),
+        protect: looked,
+        async checkpoints(checkpointer, sandbox) {
+          const { from } = await looked();
+          const own = holdingCheckpointer(checkpointer, {
+            session,
+            sandbox,
+            held,
+            store,
+            unprotected,
+            now,
+            ...(from === undefined ? {} : { from }),
+            unseen: (tree) => void unseen.set(session, { tree, since: began, until: now() }),
+          });
+          // Before the session can do anything, or end.
+          if (from !== undefined) await own.capture();
+          unseen.delete(session);
+          return own;
+        },
       };
     },
   };

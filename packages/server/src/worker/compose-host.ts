@@ -38,7 +38,8 @@ export function composeHost(all: HostParts): SessionHost {
       const [first] = await log.read(record, 1, 1);
       const { sandbox: provider = "", apply = "" } = first?.body.case === "sessionStarted" ? first.body.value : {};
       const { workspace } = record;
-      const surroundings = () => access.forSession(record, workspace, provider, masker, apply === "review");
+      const own = results.workbench(record, apply, provider, access.terms(workspace, provider, "").unprotected);
+      const surroundings = () => access.forSession(record, workspace, provider, masker, own.protect);
       const place = { session: { tenant: record.tenant, session: record.session }, workspace, provider };
       return openWorkbench(all.workbenchDeps, {
         workspace,
@@ -47,7 +48,7 @@ export function composeHost(all: HostParts): SessionHost {
         ...(sandboxLeaseMs === undefined ? {} : { leaseMs: sandboxLeaseMs }),
         masker,
         surroundings,
-        ...results.workbench(record, apply, provider, access.terms(workspace, provider, "").unprotected),
+        ...own,
         parts: {
           surroundings: () => parts.surroundings(place),
           open: (on) => parts.open({ ...place, ...on, masker, log, blobs }),

@@ -289,6 +289,8 @@ export class SessionHost {
       const masker = hosted.masker ?? this.#deps.createMasker(options.credentials);
       masker.add(Object.values(options.credentials));
       if (kept) await (await workbench.checkpointer).resume?.();
+      // Whoever worked here last was killed: what it left is looked at first, whatever becomes of the run.
+      else if (current.leaseExpires !== undefined) await workbench.checkpointer;
       const end = await runSession(
         {
           ...(await this.#deps.prepareRun(current, options, workbench, masker)),

@@ -51,7 +51,7 @@ export function openWorkbench(
     /** With `source`: its name. */
     apart?: string;
     /** Comes between the session and its checkpoints. */
-    checkpoints?: (checkpointer: Checkpointer, sandbox: Sandbox) => Checkpointer;
+    checkpoints?: (checkpointer: Checkpointer, sandbox: Sandbox) => Promise<Checkpointer>;
     provider: string;
     limits: SandboxLimits;
     /** Of the sandbox, milliseconds: it dies when this process has been silent for that long. */
@@ -77,8 +77,9 @@ export function openWorkbench(
   const placed = Promise.all([surroundings, joined, of.source?.()]).then(([around, given, source]) => {
     const own = { id: deps.ids.next("sbx"), workspace: of.workspace, limits: of.limits, leaseMs: of.leaseMs ?? sandboxLeaseMs };
     const spec = { ...own, ...(source === undefined ? {} : { source }) };
-    const { readOnly = [] } = around?.spec ?? {};
-    return { around, spec: { ...spec, ...surrounded(around?.spec ?? {}, given) }, bare: { ...spec, ...surrounded({ readOnly }, given) } };
+    const { readOnly = [], writable = [] } = around?.spec ?? {};
+    const bare = { ...spec, ...surrounded({ readOnly, writable }, given) };
+    return { around, spec: { ...spec, ...surrounded(around?.spec ?? {}, given) }, bare };
   });
   // The same.
   placed.catch(() => undefined);
@@ -119,10 +120,9 @@ export function openWorkbench(
     close() {
       closing ??= (async () => {
         broken = true;
-        const ends = await Promise.allSettled([
-          parts.then(closeParts).then(async () => (await toolSession).close()),
-          checkpointer.then((own) => own.close()),
-        ]);
+        const parted = await Promise.allSettled([parts.then(closeParts).then(async () => (await toolSession).close())]);
+        // Last: whatever still runs may be ended for it.
+        const ends = [...parted, ...(await Promise.allSettled([checkpointer.then((own) => own.close())]))];
         // What never was needs no end; who asked for it was told.
         const opened = await sandbox.catch(() => undefined);
         const around = await surroundings.catch(() => undefined); // The same.
