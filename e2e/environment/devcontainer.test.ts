@@ -21,6 +21,11 @@ async function containersOf(host: string): Promise<string[]> {
   return stdout.split("\n").filter((name) => name !== "");
 }
 
+async function volumesOf(host: string): Promise<string[]> {
+  const { stdout } = await runProgram("docker", ["-H", host, "volume", "ls", "--quiet"]);
+  return stdout.split("\n").filter((name) => name !== "");
+}
+
 describe("a project with a devcontainer", { skip: !asRoot && "only root can start a Docker engine" }, () => {
   let home: Home;
   let engine: TestEngine | undefined;
@@ -83,17 +88,29 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
     build: { context: ., args: { BASE: "small:1" } }
     environment: { SERVICE: app }
     depends_on: [db]
+    volumes: ["shared:/shared"]
   db:
     image: "small:1"
-    environment: { ANSWER: pong }
-    command: /usr/bin/socat TCP-LISTEN:5432,fork,reuseaddr "SYSTEM:echo $$ANSWER"
+    env_file: db.env
+    command: [/bin/sh, -c, 'read -r said < /init.d/said; echo $$said > /shared/said; exec /usr/bin/socat TCP-LISTEN:5432,fork,reuseaddr "SYSTEM:echo $$ANSWER"']
+    volumes: ["shared:/shared", "./init.d:/init.d:ro"]
     healthcheck: { test: [CMD, /bin/sh, -c, "echo > /dev/tcp/127.0.0.1/5432"], interval: 1s }
   hasty:
     image: "small:1"
     command: [/bin/sh, -c, "echo no password was given >&2; exit 3"]
+volumes: { shared: {} }
 `,
       );
-      devcontainer({ dockerComposeFile: "compose.yaml", service: "app", features: { [`${registry.host}/team/greet:2`]: { to: "you" } } });
+      beside("more.yaml", 'services: { app: { environment: { SERVICE: "app of ${PLACE}" } }, hasty: { environment: { LATER: "1" } } }\n');
+      beside(".env", "PLACE=two files\n");
+      beside("db.env", "ANSWER=pong\n");
+      mkdirSync(join(workspace, ".devcontainer/init.d"));
+      beside("init.d/said", "of the service\n");
+      devcontainer({
+        dockerComposeFile: ["compose.yaml", "more.yaml"],
+        service: "app",
+        features: { [`${registry.host}/team/greet:2`]: { to: "you" } },
+      });
       assert.equal((await home.guild(["trust", "add", workspace])).code, 0);
       settings([]);
       assert.match(String((await show())["differences"]), /registries that environment\.feature_registries does not name/);
@@ -101,7 +118,7 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       const shown = await show();
       assert.deepEqual([shown["kind"], shown["differences"]], ["devcontainer", []]);
       const command =
-        'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one; exec 3<>/dev/tcp/db/5432; read -r two <&3; echo $two';
+        'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one; exec 3<>/dev/tcp/db/5432; read -r two <&3; echo $two; read -r three < /shared/said; echo $three; echo > /shared/mine && echo written';
       const steps = [
         { calls: [{ tool: "bash", args: { command } }] },
         { calls: [{ tool: "finish", args: { done: true, summary: "waved" } }] },
@@ -112,7 +129,7 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       assert.equal(run.code, 0, run.stderr + run.stdout);
       const [observed] = jsonLines(run.stdout).filter(({ kind }) => kind === "action_finished");
       const output = (observed?.["action_finished"] as Record<string, string> | undefined)?.["output"];
-      assert.match(output ?? "", /wave you\s+yes app\s+text\s+pong/);
+      assert.match(output ?? "", /wave you\s+yes app of two files\s+text\s+pong\s+of the service\s+written/);
       const told = jsonLines(run.stdout).flatMap((event) => (event["notice_given"] as Record<string, string> | undefined)?.["text"] ?? []);
       assert.match(
         told.join("\n"),
@@ -120,6 +137,9 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       );
       await home.guild(["down", "--now"]);
       assert.deepEqual(await containersOf(engine?.host ?? ""), []);
+      assert.deepEqual(await volumesOf(engine?.host ?? ""), []);
+      // Whoever begins anew reads the generations that it had.
+      assert.equal((await show())["hash"], shown["hash"]);
     } finally {
       registry.close();
     }

@@ -5,7 +5,7 @@ import { canonicalJson, type Environment } from "@guildhall/core";
 /** What of an environment decides how commands behave in it. */
 export type HashedEnvironment = Pick<
   Environment,
-  "kind" | "variables" | "path" | "pure" | "mounts" | "shellHook" | "tools" | "setup" | "image" | "services"
+  "kind" | "variables" | "path" | "pure" | "mounts" | "shellHook" | "tools" | "setup" | "image" | "services" | "volumes"
 >;
 
 /**
@@ -15,7 +15,7 @@ export type HashedEnvironment = Pick<
 export function environmentHash(environment: HashedEnvironment, places: { workspace?: string; home: string }): string {
   const { workspace = "", home } = places;
   const portable = (text: string) => without(without(text, workspace, "."), home, "~");
-  const { kind, variables, path, pure, mounts, shellHook, tools, setup, image, services } = environment;
+  const { kind, variables, path, pure, mounts, shellHook, tools, setup, image, services, volumes } = environment;
   const content = {
     format: 1,
     kind,
@@ -27,6 +27,7 @@ export function environmentHash(environment: HashedEnvironment, places: { worksp
     ...(setup === undefined ? {} : { setup: setup.map(({ name, argv }) => [name, ...argv.map(portable)]) }),
     ...(image === undefined ? {} : { image }),
     ...(services === undefined ? {} : { services }),
+    ...(volumes === undefined ? {} : { volumes }),
     tools: tools.map(({ name, version }) => [name, version]).toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1)),
   };
   return `sha256:${hash("sha256", canonicalJson(content), "hex")}`;

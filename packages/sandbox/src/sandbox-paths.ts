@@ -73,7 +73,7 @@ export function refuseImage(toolchain: SandboxToolchain | undefined): void {
 
 /** Providers that start nothing beside a sandbox. Throws `unsupported`. */
 export function refuseServices(toolchain: SandboxToolchain | undefined): void {
-  const [service] = toolchain?.services ?? [];
+  const [service] = [...(toolchain?.services ?? []), ...(toolchain?.volumes ?? [])];
   if (service === undefined) return;
   throw new GuildError("unsupported", "this sandbox has no services beside it", { subject: service.name, remedy: "use --sandbox docker" });
 }

@@ -1,4 +1,4 @@
-import type { SandboxService } from "./sandbox.ts";
+import type { SandboxService, SandboxVolume } from "./sandbox.ts";
 
 /** A program that an environment has, or that a project asks for. */
 export interface ToolVersion {
@@ -105,6 +105,8 @@ export interface Environment {
   image?: string;
   /** What runs beside it, started in this order. */
   services?: readonly SandboxService[];
+  /** Directories that it has together with them. */
+  volumes?: readonly SandboxVolume[];
   /** Files that keep what it is made of from being collected; not part of the hash. */
   roots?: readonly string[];
   tools: readonly ToolVersion[];

@@ -61,6 +61,16 @@ export interface SandboxToolchain {
   image?: string;
   /** What runs beside the sandbox, started in this order. A provider without images throws `unsupported`. */
   services?: readonly SandboxService[];
+  /** Directories that the sandbox has together with services; they are its user's. A provider without images throws `unsupported`. */
+  volumes?: readonly SandboxVolume[];
+}
+
+/** A directory that sandbox and services may have together, by name. It begins as the image has it, and is gone with the sandbox. */
+export interface SandboxVolume {
+  name: string;
+  /** Absolute, inside. */
+  at: string;
+  readOnly?: boolean;
 }
 
 /**
@@ -80,6 +90,11 @@ export interface SandboxService {
   directory?: string;
   /** How it is asked whether it is well: `["CMD", …]`, `["CMD-SHELL", line]` or `["NONE"]`. The sandbox waits for it. */
   health?: { test: readonly string[]; intervalSeconds?: number; timeoutSeconds?: number; startSeconds?: number; retries?: number };
+  volumes?: readonly SandboxVolume[];
+  /** Absolute directories that are memory. */
+  temporary?: readonly string[];
+  /** Put in its place before it starts: absolute path inside, text, permission bits. */
+  files?: ReadonlyArray<{ at: string; text: string; mode: number }>;
 }
 
 export interface ExecSpec {

@@ -24,6 +24,7 @@ export function diffEnvironments(from: Environment, to: Environment): string[] {
   if (from.image !== to.image) lines.push("image changed");
   if (JSON.stringify(from.setup ?? []) !== JSON.stringify(to.setup ?? [])) lines.push("what runs when it begins changed");
   if (JSON.stringify(from.services ?? []) !== JSON.stringify(to.services ?? [])) lines.push("services beside it changed");
+  if (JSON.stringify(from.volumes ?? []) !== JSON.stringify(to.volumes ?? [])) lines.push("volumes shared with them changed");
   if (from.pure !== to.pure) lines.push(to.pure ? "the machine's own programs are hidden now" : "the machine's own programs are there now");
   return lines;
 }

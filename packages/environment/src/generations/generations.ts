@@ -12,6 +12,28 @@ const tool = z.strictObject({
   wanted: z.string().optional(),
   wantedBy: z.string().optional(),
 });
+const volume = z.strictObject({ name: z.string(), at: z.string(), readOnly: z.boolean().optional() });
+const service = z.strictObject({
+  name: z.string(),
+  image: z.string(),
+  env: z.record(z.string(), z.string()),
+  command: z.array(z.string()).optional(),
+  entrypoint: z.array(z.string()).optional(),
+  user: z.string().optional(),
+  directory: z.string().optional(),
+  health: z
+    .strictObject({
+      test: z.array(z.string()),
+      intervalSeconds: z.number().optional(),
+      timeoutSeconds: z.number().optional(),
+      startSeconds: z.number().optional(),
+      retries: z.int().optional(),
+    })
+    .optional(),
+  volumes: z.array(volume).optional(),
+  temporary: z.array(z.string()).optional(),
+  files: z.array(z.strictObject({ at: z.string(), text: z.string(), mode: z.int() })).optional(),
+});
 const environmentSchema = z.strictObject({
   kind: z.enum(["nix", "devcontainer", "toolchain", "host"]),
   source: z.string(),
@@ -26,6 +48,8 @@ const environmentSchema = z.strictObject({
   roots: z.array(z.string()).optional(),
   setup: z.array(z.strictObject({ name: z.string(), argv: z.tuple([z.string()], z.string()) })).optional(),
   image: z.string().optional(),
+  services: z.array(service).optional(),
+  volumes: z.array(volume).optional(),
   tools: z.array(tool),
   differences: z.array(z.string()),
 });

@@ -1,6 +1,9 @@
-import { GuildError, type ProjectFiles, type SandboxService } from "@guildhall/core";
+import { GuildError, type ProjectFiles, type SandboxService, type SandboxVolume } from "@guildhall/core";
 
 import { Data } from "../project/read-data.ts";
+import { mergeCompose, parseCompose } from "./compose-merge.ts";
+import { type ComposeVariables, durationOf, interpolated, readVariables, splitWords } from "./compose-text.ts";
+import { type ComposeVolumes, volumesOf } from "./compose-volumes.ts";
 import { type DevcontainerBuild, resolved, trustedText } from "./devcontainer-build.ts";
 
 /** A service that is to run beside a sandbox, before its image is known. */
@@ -14,56 +17,73 @@ export interface ComposeService {
   image: string | undefined;
   build: DevcontainerBuild | undefined;
   variables: Readonly<Record<string, string>>;
+  volumes: readonly SandboxVolume[];
   /** Those that others depend on first. */
   beside: readonly BesideService[];
   /** What it asks for and does not get: one line each. */
   refused: string[];
 }
 
-/** The service of the first Compose file that devcontainer.json names; undefined: it names none. Throws `invalid_argument`, `unsupported`. */
+/**
+ * The service of the Compose files that devcontainer.json names, the later over the earlier; undefined: it names none. Throws `invalid_argument`,
+ * `permission_denied` for a file that nobody has trusted.
+ */
 export async function composeService(data: Data, file: string, files: ProjectFiles): Promise<ComposeService | undefined> {
   const given = data.at("dockerComposeFile");
   const named = given.text === undefined ? given.items.flatMap((one) => one.text ?? []) : [given.text];
-  if (named.length === 0) return undefined;
-  const beside = file.includes("/") ? file.slice(0, file.lastIndexOf("/")) : "";
-  const path = resolved(beside, named[0] ?? "");
-  const text = await trustedText(files, path);
-  const { parse } = await import("yaml");
-  let compose: Data;
-  try {
-    compose = new Data(parse(text, { merge: true, maxAliasCount: 100 }));
-  } catch (error) {
-    throw new GuildError("invalid_argument", `${path} is no YAML: ${error instanceof Error ? (error.message.split("\n")[0] ?? "") : ""}`);
-  }
+  const paths = named.map((one) => resolved(placeOf(file), one));
+  const [first] = paths;
+  if (first === undefined) return undefined;
+  let merged: unknown;
+  for (const path of paths) merged = mergeCompose(merged, await parseCompose(path, await trustedText(files, path)));
+  const compose = new Data(merged);
   const name = data.at("service").text ?? "";
   const service = compose.at("services", name);
   if (name === "" || !service.present) {
-    throw new GuildError("invalid_argument", `${path} has no service ${JSON.stringify(name)}`, {
+    throw new GuildError("invalid_argument", `${paths.join(", ")} has no service ${JSON.stringify(name)}`, {
       remedy: `name one of ${compose.at("services").keys.join(", ")} as service in ${file}`,
     });
   }
-  const place = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
-  const others = besideOf(compose, { name, place, only: data.at("runServices") });
+  // Paths in all of them are relative to the first one's directory, where a .env may lie too.
+  const place = placeOf(first);
+  const project = new ComposeProject(compose, place, files, await fileOfVariables(files, place));
+  const own = await project.common(name, service, true);
+  const others = await project.beside(name, data.at("runServices"));
   return {
-    image: textOf(service.at("image")),
-    build: buildOfService(service.at("build"), place),
-    variables: variablesOf(service.at("environment")),
+    image: project.textOf(service.at("image")),
+    build: project.buildOf(service.at("build")),
+    variables: own.env,
+    volumes: own.volumes,
     beside: others.services,
     refused: [
-      ...(named.length > 1 ? [`only the first Compose file is read, ${path}`] : []),
+      ...own.refused,
+      ...own.temporary.map((at) => `the service ${name} does not get ${at}: memory is at /tmp`),
       ...others.refused,
       ...leftOf(name, service, TAKEN),
     ],
   };
 }
 
+async function fileOfVariables(files: ProjectFiles, place: string): Promise<ComposeVariables> {
+  try {
+    return readVariables(await trustedText(files, `${place}/.env`), {});
+  } catch {
+    return {}; // there is none that was trusted
+  }
+}
+
+function placeOf(path: string): string {
+  return path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
+}
+
 /** What of the sandbox's service is taken, or has no meaning where nothing but a shell is started. */
-const TAKEN = new Set(
-  "image build environment command entrypoint working_dir init tty stdin_open depends_on restart networks network_mode".split(" "),
-);
+const TAKEN = new Set([
+  ..."image build environment env_file volumes tmpfs command entrypoint working_dir init tty stdin_open".split(" "),
+  ..."depends_on restart networks network_mode labels container_name hostname".split(" "),
+]);
 /** What of a service beside it is taken, or has no meaning in a network that is the sandbox's own. */
 const TAKEN_BESIDE = new Set([
-  ..."image build environment command entrypoint user working_dir healthcheck depends_on".split(" "),
+  ..."image build environment env_file volumes tmpfs command entrypoint user working_dir healthcheck depends_on".split(" "),
   ..."init tty stdin_open restart networks ports expose container_name hostname profiles labels stop_grace_period".split(" "),
 ]);
 
@@ -72,122 +92,157 @@ function leftOf(name: string, service: Data, taken: ReadonlySet<string>): string
   return left.length === 0 ? [] : [`not taken of the service ${name}: ${left.join(", ")}`];
 }
 
-/** Services beside the one of a name: all, or those that `runServices` names and what they depend on. */
-function besideOf(compose: Data, { name, place, only }: { name: string; place: string; only: Data }) {
-  const all = new Map(compose.at("services").entries);
-  const wanted = only.present
-    ? [...only.items.flatMap((one) => one.text ?? []), ...dependsOn(all.get(name))]
-    : [...all].flatMap(([one, service]) => (service.at("profiles").items.length === 0 ? [one] : []));
-  const order: string[] = [];
-  const visit = (one: string, above: readonly string[]): void => {
-    if (one === name || order.includes(one) || above.includes(one) || !all.has(one)) return;
-    for (const first of dependsOn(all.get(one))) visit(first, [...above, one]);
-    order.push(one);
-  };
-  for (const one of wanted) visit(one, []);
-  const left = [...all.keys()].filter((one) => one !== name && !order.includes(one));
-  const refused = left.length === 0 ? [] : [`services that nobody asks for are not started: ${left.join(", ")}`];
-  const services = order.flatMap((one) => {
-    const service = all.get(one) ?? new Data(undefined);
-    if (!/^[A-Za-z0-9][\w.-]{0,60}$/.test(one)) {
-      refused.push(`the service ${JSON.stringify(one).slice(0, 40)} is not started: no host can have that name`);
-      return [];
-    }
-    refused.push(...leftOf(one, service, TAKEN_BESIDE));
-    return [besideService(one, service, place)];
-  });
-  return { services, refused };
-}
+/** A Compose project as its files have it together. */
+class ComposeProject {
+  readonly #compose: Data;
+  readonly #place: string;
+  readonly #files: ProjectFiles;
+  readonly #variables: ComposeVariables;
 
-function besideService(name: string, service: Data, place: string): BesideService {
-  const command = wordsOf(service.at("command"));
-  const entrypoint = wordsOf(service.at("entrypoint"));
-  const user = textOf(service.at("user"));
-  const directory = textOf(service.at("working_dir"));
-  const health = healthOf(service.at("healthcheck"));
-  return {
-    name,
-    image: textOf(service.at("image")),
-    build: buildOfService(service.at("build"), place),
-    env: variablesOf(service.at("environment")),
-    ...(command === undefined ? {} : { command }),
-    ...(entrypoint === undefined ? {} : { entrypoint }),
-    ...(user === undefined ? {} : { user }),
-    ...(directory === undefined ? {} : { directory }),
-    ...(health === undefined ? {} : { health }),
-  };
+  constructor(compose: Data, place: string, files: ProjectFiles, variables: ComposeVariables) {
+    this.#compose = compose;
+    this.#place = place;
+    this.#files = files;
+    this.#variables = variables;
+  }
+
+  /** What the sandbox's own service and those beside it have alike. */
+  async common(name: string, service: Data, own: boolean): Promise<ComposeVolumes & { env: Record<string, string> }> {
+    const text = (data: Data): string => this.textOf(data) ?? "";
+    const where = { name, own, declared: this.#compose.at("volumes"), place: this.#place, text, files: this.#files };
+    const volumes = await volumesOf(service, where);
+    const { env, refused } = await this.#environmentFiles(name, service.at("env_file"));
+    return { ...volumes, env: { ...env, ...this.#tableOf(service.at("environment")) }, refused: [...volumes.refused, ...refused] };
+  }
+
+  /** Services beside the one of a name: all, or those that `runServices` names and what they depend on. */
+  async beside(name: string, only: Data): Promise<{ services: BesideService[]; refused: string[] }> {
+    const all = new Map(this.#compose.at("services").entries);
+    const wanted = only.present
+      ? [...only.items.flatMap((one) => one.text ?? []), ...dependsOn(all.get(name))]
+      : [...all].flatMap(([one, service]) => (service.at("profiles").items.length === 0 ? [one] : []));
+    const order: string[] = [];
+    const visit = (one: string, above: readonly string[]): void => {
+      if (one === name || order.includes(one) || above.includes(one) || !all.has(one)) return;
+      for (const first of dependsOn(all.get(one))) visit(first, [...above, one]);
+      order.push(one);
+    };
+    for (const one of wanted) visit(one, []);
+    const left = [...all.keys()].filter((one) => one !== name && !order.includes(one));
+    const refused = left.length === 0 ? [] : [`services that nobody asks for are not started: ${left.join(", ")}`];
+    const services: BesideService[] = [];
+    for (const one of order) {
+      const service = all.get(one) ?? new Data(undefined);
+      if (!/^[A-Za-z0-9][\w.-]{0,60}$/.test(one)) {
+        refused.push(`the service ${JSON.stringify(one).slice(0, 40)} is not started: no host can have that name`);
+        continue;
+      }
+      const { env, volumes, temporary, files, refused: lines } = await this.common(one, service, false);
+      refused.push(...lines, ...leftOf(one, service, TAKEN_BESIDE));
+      services.push({
+        ...this.#program(one, service),
+        env,
+        ...(volumes.length === 0 ? {} : { volumes }),
+        ...(temporary.length === 0 ? {} : { temporary }),
+        ...(files.length === 0 ? {} : { files }),
+      });
+    }
+    return { services, refused };
+  }
+
+  textOf(data: Data): string | undefined {
+    return data.text === undefined ? undefined : interpolated(data.text, this.#variables);
+  }
+
+  buildOf(build: Data): DevcontainerBuild | undefined {
+    if (!build.present) return undefined;
+    const context = resolved(this.#place, this.textOf(build) ?? this.textOf(build.at("context")) ?? ".");
+    return {
+      context,
+      dockerfile: resolved(context, this.textOf(build.at("dockerfile")) ?? "Dockerfile"),
+      args: this.#tableOf(build.at("args")),
+      target: this.textOf(build.at("target")),
+    };
+  }
+
+  #program(name: string, service: Data): Omit<BesideService, "env"> {
+    const command = this.#wordsOf(service.at("command"));
+    const entrypoint = this.#wordsOf(service.at("entrypoint"));
+    const user = this.textOf(service.at("user"));
+    const directory = this.textOf(service.at("working_dir"));
+    const health = this.#healthOf(service.at("healthcheck"));
+    return {
+      name,
+      image: this.textOf(service.at("image")),
+      build: this.buildOf(service.at("build")),
+      ...(command === undefined ? {} : { command }),
+      ...(entrypoint === undefined ? {} : { entrypoint }),
+      ...(user === undefined ? {} : { user }),
+      ...(directory === undefined ? {} : { directory }),
+      ...(health === undefined ? {} : { health }),
+    };
+  }
+
+  /** `env_file`: a path, or several, each with whether it must be there and how it is read. A later one comes first, `environment` before them all. */
+  async #environmentFiles(name: string, given: Data): Promise<{ env: Record<string, string>; refused: string[] }> {
+    const env: Record<string, string> = {};
+    const refused: string[] = [];
+    for (const one of given.items.length > 0 ? given.items : given.present ? [given] : []) {
+      const path = this.textOf(one) ?? this.textOf(one.at("path")) ?? "";
+      try {
+        const text = await trustedText(this.#files, resolved(this.#place, path));
+        Object.assign(env, readVariables(text, this.#variables, one.at("format").text === "raw"));
+      } catch (error) {
+        const own = GuildError.from(error);
+        if (own.code === "not_found" && one.at("required").value === false) continue;
+        refused.push(`the service ${name} goes without the variables of ${path}: ${own.line}`);
+      }
+    }
+    return { env, refused };
+  }
+
+  #healthOf(check: Data): SandboxService["health"] {
+    const test = check.at("test").text === undefined ? check.at("test").items.flatMap((one) => this.textOf(one) ?? []) : undefined;
+    if (check.at("disable").value === true) return { test: ["NONE"] };
+    if (!check.at("test").present) return undefined;
+    const seconds = (key: string): number | undefined => durationOf(this.textOf(check.at(key)));
+    const [intervalSeconds, timeoutSeconds, startSeconds] = ["interval", "timeout", "start_period"].map(seconds);
+    const retries = Number(this.textOf(check.at("retries")));
+    return {
+      test: test ?? ["CMD-SHELL", this.textOf(check.at("test")) ?? "true"],
+      ...(intervalSeconds === undefined ? {} : { intervalSeconds }),
+      ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+      ...(startSeconds === undefined ? {} : { startSeconds }),
+      ...(Number.isInteger(retries) ? { retries } : {}),
+    };
+  }
+
+  /** A list of words, or a line that a shell would take for them. */
+  #wordsOf(given: Data): string[] | undefined {
+    if (!given.present || given.value === null) return undefined;
+    if (given.text === undefined) return given.items.flatMap((one) => this.textOf(one) ?? []);
+    return splitWords(interpolated(given.text, this.#variables));
+  }
+
+  /** A table, or a list of `NAME=value`. A name without a value would be the caller's own variable: it is that of `.env`, or none. */
+  #tableOf(data: Data): Record<string, string> {
+    const pairs = data.items.map((one) => /^([^=]+)(?:=(.*))?$/s.exec(one.text ?? ""));
+    const listed = pairs.flatMap((pair) => (pair === null ? [] : [[pair[1] ?? "", pair[2]] as const]));
+    const table = data.entries.flatMap(([name, { value }]) =>
+      ["string", "number", "boolean"].includes(typeof value) || value === null
+        ? [[name, value === null ? undefined : String(value)] as const]
+        : [],
+    );
+    return Object.fromEntries(
+      [...table, ...listed].flatMap(([name, value]) => {
+        const text = value === undefined ? this.#variables[name] : interpolated(value, this.#variables);
+        return text === undefined || !/^[A-Za-z_]\w*$/.test(name) ? [] : [[name, text]];
+      }),
+    );
+  }
 }
 
 function dependsOn(service: Data | undefined): string[] {
   const asked = service?.at("depends_on") ?? new Data(undefined);
   return asked.items.length > 0 ? asked.items.flatMap((one) => one.text ?? []) : asked.keys;
-}
-
-function healthOf(check: Data): SandboxService["health"] {
-  const test = check.at("test").text === undefined ? check.at("test").items.flatMap((one) => textOf(one) ?? []) : undefined;
-  if (check.at("disable").value === true) return { test: ["NONE"] };
-  if (!check.at("test").present) return undefined;
-  const seconds = (key: string): number | undefined => durationOf(check.at(key).text);
-  const [intervalSeconds, timeoutSeconds, startSeconds] = ["interval", "timeout", "start_period"].map(seconds);
-  const retries = Number(check.at("retries").text);
-  return {
-    test: test ?? ["CMD-SHELL", textOf(check.at("test")) ?? "true"],
-    ...(intervalSeconds === undefined ? {} : { intervalSeconds }),
-    ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
-    ...(startSeconds === undefined ? {} : { startSeconds }),
-    ...(Number.isInteger(retries) ? { retries } : {}),
-  };
-}
-
-/** `1m30s`, in seconds. */
-function durationOf(text: string | undefined): number | undefined {
-  const units: Record<string, number> = { us: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600 };
-  const parts = [...(text ?? "").matchAll(/(\d+(?:\.\d+)?)(us|ms|s|m|h)/g)];
-  return parts.length === 0 ? undefined : parts.reduce((sum, [, value, unit = "s"]) => sum + Number(value) * (units[unit] ?? 1), 0);
-}
-
-/** A list of words, or a line that a shell would take for them. */
-function wordsOf(given: Data): string[] | undefined {
-  if (!given.present || given.value === null) return undefined;
-  if (given.text === undefined) return given.items.flatMap((one) => textOf(one) ?? []);
-  const words = interpolated(given.text).match(/(?:[^\s"'\\]|\\.|"(?:\\.|[^"\\])*"|'[^']*')+/g) ?? [];
-  return words.map((word) =>
-    word.replaceAll(/"((?:\\.|[^"\\])*)"|'([^']*)'|\\(.)/g, (_, double?: string, single?: string, bare?: string) =>
-      double === undefined ? (single ?? bare ?? "") : double.replaceAll(/\\(["\\$`])/g, "$1"),
-    ),
-  );
-}
-
-function buildOfService(build: Data, beside: string): DevcontainerBuild | undefined {
-  if (!build.present) return undefined;
-  const context = resolved(beside, build.text ?? build.at("context").text ?? ".");
-  return {
-    context,
-    dockerfile: resolved(context, build.at("dockerfile").text ?? "Dockerfile"),
-    args: variablesOf(build.at("args")),
-    target: build.at("target").text,
-  };
-}
-
-/** A table, or a list of `NAME=value`. */
-function variablesOf(data: Data): Record<string, string> {
-  const pairs = data.items.flatMap((one) => /^([A-Za-z_]\w*)=(.*)$/s.exec(one.text ?? "")?.slice(1, 3) ?? []);
-  const listed = Object.fromEntries(pairs.flatMap((name, at) => (at % 2 === 0 ? [[name, interpolated(pairs[at + 1] ?? "")]] : [])));
-  const table = data.entries.flatMap(([name, { value }]) =>
-    ["string", "number", "boolean"].includes(typeof value) && /^[A-Za-z_]\w*$/.test(name)
-      ? [[name, interpolated(String(value))] as const]
-      : [],
-  );
-  return { ...Object.fromEntries(table), ...listed };
-}
-
-function textOf(data: Data): string | undefined {
-  return data.text === undefined ? undefined : interpolated(data.text);
-}
-
-/** Compose's own variables: nobody's environment is read, so their defaults; `$$` is a dollar. */
-function interpolated(text: string): string {
-  return text.replaceAll(/\$(?:\$|\{(\w+)(?::?-([^}]*)|[^}]*)?\}|(\w+))/g, (all, _name?: string, other: string = "") =>
-    all === "$$" ? "$" : other,
-  );
 }

@@ -12,7 +12,7 @@ export interface DevcontainerBuild {
 }
 
 /** The only directory whose files go into a build: what lies in it was trusted with devcontainer.json. */
-const TRUSTED = ".devcontainer";
+export const TRUSTED = ".devcontainer";
 
 /** `build`, or the older `dockerFile`, of devcontainer.json; undefined: it builds nothing by itself. */
 export function buildOf(data: Data, file: string): DevcontainerBuild | undefined {

@@ -166,12 +166,12 @@ describe("a devcontainer.json whose image is built", () => {
         env: { POSTGRES_PASSWORD: "none" },
         health: { test: ["CMD-SHELL", "pg_isready"], intervalSeconds: 90, timeoutSeconds: 0.5, retries: 3 },
         image: "sha256:pg:16",
+        volumes: [{ name: "data", at: "/var/lib" }],
       },
       { name: "web", env: {}, command: ["serve", '--as "me"', "a b", "${X}"], image: "sha256:web:1" },
     ]);
     assert.deepEqual(beside.differences, [
       "services that nobody asks for are not started: tools",
-      "not taken of the service db: volumes",
       "the service gone of .devcontainer/devcontainer.json is not started: the Docker engine has no image none:1 — docker pull none:1",
     ]);
     const chosen = await resolve(withFiles({ ...asked, runServices: [] }, { "compose.yaml": many }));
@@ -179,6 +179,11 @@ describe("a devcontainer.json whose image is built", () => {
       chosen.services?.map(({ name }) => name),
       ["db", "web"],
     );
+    const own = 'services: { app: { image: "a:1", volumes: ["x:/srv/project/node_modules", "y:/y"] } }';
+    const elsewhere = { ...withFiles(asked, { "compose.yaml": own }), workspace: "/srv/project" };
+    const { volumes, differences } = await resolve(elsewhere);
+    assert.deepEqual(volumes, [{ name: "y", at: "/y" }]);
+    assert.match(differences.join("\n"), /the volume x is not at .*node_modules: the project's own directory stands there/);
     await assert.rejects(resolve(withFiles({ ...asked, service: "no" }, { "compose.yaml": compose })), /has no service "no"/);
     await assert.rejects(resolve(withFiles(asked, { "compose.yaml": "a: [" })), /compose\.yaml is no YAML/);
   });

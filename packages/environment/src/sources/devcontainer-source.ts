@@ -69,6 +69,9 @@ export function devcontainerSource({ images, platform, registry }: DevcontainerO
         Object.entries(wanted.variables).map(([variable, value]) => [variable, substituted(value, workspace, env)]),
       );
       const { services, missing } = await servicesOf(wanted, { images, platform }, files, progress);
+      // What is the project's own directory is nobody else's.
+      const over = wanted.volumes.filter(({ at }) => `${at}/`.startsWith(`${workspace}/`) || `${workspace}/`.startsWith(`${at}/`));
+      const volumes = wanted.volumes.filter((one) => !over.includes(one));
       const own = (env["PATH"] ?? "").split(":");
       return {
         kind: "devcontainer",
@@ -81,9 +84,11 @@ export function devcontainerSource({ images, platform, registry }: DevcontainerO
         setup: wanted.lifecycle,
         image: name,
         ...(services.length === 0 ? {} : { services }),
+        ...(volumes.length === 0 ? {} : { volumes }),
         differences: [
           ...wanted.refused,
           ...missing,
+          ...over.map((one) => `the volume ${one.name} is not at ${one.at}: the project's own directory stands there`),
           ...(left.length === 0 ? [] : [`features of registries that environment.feature_registries does not name: ${left.join(", ")}`]),
         ],
       };

@@ -1,4 +1,4 @@
-import { GuildError, type ProjectFiles, type SetupCommand } from "@guildhall/core";
+import { GuildError, type ProjectFiles, type SandboxVolume, type SetupCommand } from "@guildhall/core";
 
 import { Data, withoutComments } from "../project/read-data.ts";
 import { type BesideService, composeService } from "./compose-file.ts";
@@ -15,8 +15,9 @@ export interface Devcontainer {
   /** `linux/arm64`, where it names one. */
   platform: string | undefined;
   features: ReadonlyArray<{ id: string; options: Readonly<Record<string, string>> }>;
-  /** Services of its Compose file that run beside it. */
+  /** Services of its Compose files that run beside it, and what it has together with them. */
   beside: readonly BesideService[];
+  volumes: readonly SandboxVolume[];
   /** In the order in which they run. */
   lifecycle: SetupCommand[];
   /** Not yet substituted. */
@@ -57,6 +58,7 @@ export async function readDevcontainer(files: ProjectFiles): Promise<Devcontaine
       platform: /--platform[= ](\S+)/.exec(asked.join(" "))?.[1],
       features: data.at("features").entries.map(([id, options]) => ({ id, options: optionsOf(options) })),
       beside: service?.beside ?? [],
+      volumes: service?.volumes ?? [],
       lifecycle: LIFECYCLE.flatMap((name) => commandsOf(name, data.at(name))),
       variables: Object.fromEntries(Object.entries(given).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))),
       refused: [

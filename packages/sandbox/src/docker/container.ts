@@ -7,6 +7,7 @@ import { HOME, mountedSystemFiles } from "../bubblewrap/system-files.ts";
 import { BUNDLE_FILE, WAY_OUT_MOUNT } from "../network/way-out.ts";
 import { TOOLKIT_MOUNT } from "../toolkit.ts";
 import type { SandboxImage } from "./image.ts";
+import type { VolumeMount } from "./volumes.ts";
 
 /** Where the init of a container finds the socket at which it reports. */
 const CONNECT_MOUNT = "/run/guildhall-connect";
@@ -30,6 +31,8 @@ export interface ContainerPlan {
   wayOut: string | undefined;
   /** File for /etc/hosts, where others run beside it. */
   hosts: string | undefined;
+  /** What it has together with its services. */
+  volumes: readonly VolumeMount[];
   /** Mounted read-only. */
   toolchain: ReadonlyArray<{ source: string; at: string }>;
   /** What the engine mounts of the workspace, parents first; empty where it is mounted afterwards. */
@@ -100,6 +103,7 @@ export function containerRequest(plan: ContainerPlan): Record<string, unknown> {
         bind(plan.connectDirectory, CONNECT_MOUNT),
         ...(plan.wayOut === undefined ? [] : wayOutMounts(plan.wayOut, plan.image.bare)),
         ...(plan.hosts === undefined ? [] : [bind(plan.hosts, "/etc/hosts")]),
+        ...plan.volumes,
         ...plan.toolchain.map(({ source, at }) => bind(source, at)),
         // A mount within what is read-only would not be: it is left out.
         ...plan.workspace.map(({ source, at, readOnly }) => bind(source, at, { readOnly, alone: readOnly })),

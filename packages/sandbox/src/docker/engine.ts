@@ -43,6 +43,10 @@ export class DockerEngine {
     return this.#call("POST", path, options);
   }
 
+  put(path: string, options: EngineRequest): Promise<unknown> {
+    return this.#call("PUT", path, options);
+  }
+
   delete(path: string): Promise<unknown> {
     return this.#call("DELETE", path, {});
   }
@@ -52,6 +56,13 @@ export class DockerEngine {
     const { status, text } = await this.#exchange("POST", path, options);
     if (status >= 400) throw refusal(status, text, `POST ${path.split("?")[0]}`);
     return text;
+  }
+
+  /** Whether the engine has what a path names. */
+  async has(path: string): Promise<boolean> {
+    const { status, text } = await this.#exchange("HEAD", path, {});
+    if (status >= 400 && status !== 404) throw refusal(status, text, `HEAD ${path.split("?")[0]}`);
+    return status < 400;
   }
 
   /** The text of an answer that is no object. */

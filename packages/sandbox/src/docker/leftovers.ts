@@ -10,7 +10,7 @@ export function sandboxLabels(id: string, stateDir: string): Record<string, stri
   return { [`${LABEL}.sandbox`]: id, [`${LABEL}.state`]: stateMark(stateDir), [`${LABEL}.owner`]: ownerMark() };
 }
 
-/** Removes containers of this state directory whose process has gone; their inits have killed everything in them. */
+/** Removes containers, and their volumes, of this state directory whose process has gone; their inits have killed everything in them. */
 export async function removeLeftovers(engine: DockerEngine, stateDir: string): Promise<void> {
   const filters = encodeURIComponent(JSON.stringify({ label: [`${LABEL}.state=${stateMark(stateDir)}`] }));
   const found = (await engine.get(`/containers/json?all=1&filters=${filters}`)) as Array<{ Id: string; Labels: Record<string, string> }>;
@@ -19,6 +19,14 @@ export async function removeLeftovers(engine: DockerEngine, stateDir: string): P
     if (isAlive(labels[`${LABEL}.owner`] ?? "") !== false) continue;
     // It may be on its way out by itself.
     await engine.delete(`/containers/${id}?force=1&v=1`).catch(() => undefined);
+  }
+  const volumes = (await engine.get(`/volumes?filters=${filters}`)) as {
+    Volumes?: Array<{ Name: string; Labels: Record<string, string> }> | null;
+  };
+  for (const { Name: name, Labels: labels } of volumes.Volumes ?? []) {
+    // One that a container still has on its way out goes the next time.
+    if (!isAlive(labels[`${LABEL}.owner`] ?? ""))
+      await engine.delete(`/volumes/${encodeURIComponent(name)}?force=1`).catch(() => undefined);
   }
 }
 

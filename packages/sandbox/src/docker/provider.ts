@@ -3,7 +3,14 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
+import {
+  GuildError,
+  type CapabilityReport,
+  type Sandbox,
+  type SandboxProvider,
+  type SandboxSpec,
+  type SandboxVolume,
+} from "@guildhall/core";
 
 import { makeSystemFiles } from "../bubblewrap/system-files.ts";
 import { SandboxGroup } from "../cgroup/group.ts";
@@ -26,6 +33,7 @@ import { sandboxImage, type SandboxImage } from "./image.ts";
 import { removeLeftovers, sandboxLabels } from "./leftovers.ts";
 import { probeDocker } from "./probe.ts";
 import { hostsOf, Services } from "./services.ts";
+import { SandboxVolumes } from "./volumes.ts";
 
 const run = promisify(execFile);
 
@@ -104,16 +112,21 @@ export class DockerProvider implements SandboxProvider {
     let listener: InitListener | undefined;
     let container: Container | undefined;
     let beside: Services | undefined;
-    const services = spec.toolchain?.services ?? [];
+    const { services = [], volumes: shared = [] } = spec.toolchain ?? {};
+    const labels = sandboxLabels(spec.id, this.#stateDir);
+    const all = [...shared, ...services.flatMap((one) => one.volumes ?? [])];
+    const volumes = new SandboxVolumes(ready.engine, spec.id, labels, all);
     const free = async (): Promise<void> => {
       await beside?.remove();
+      await volumes.remove();
       await listener?.close();
       await held.release();
     };
     try {
       listener = await InitListener.open(this.#stateDir);
       const placed = asRoot && !copied;
-      const labels = sandboxLabels(spec.id, this.#stateDir);
+      refuseOver(shared, workspace.path);
+      await volumes.make({ image: image.name, volumes: shared, owner: ids });
       const hosts = services.length === 0 ? undefined : join(listener.directory, "hosts");
       if (hosts !== undefined) await writeFile(hosts, hostsOf(services), { mode: 0o644 });
       const request = containerRequest({
@@ -128,6 +141,7 @@ export class DockerProvider implements SandboxProvider {
         connectDirectory: listener.directory,
         wayOut: spec.wayOut?.directory,
         hosts,
+        volumes: volumes.mounts(shared),
         toolchain: spec.toolchain?.mounts ?? [],
         workspace: placed ? [] : boundByEngine(source.path, held, inside),
       });
@@ -145,7 +159,7 @@ export class DockerProvider implements SandboxProvider {
       await connection.ready();
       if (hosts !== undefined) {
         const { swapLimit } = ready.facts;
-        const plan = { beside: container.id, labels, limits, swapLimit, runtime: ready.runtime, hosts };
+        const plan = { beside: container.id, labels, limits, swapLimit, runtime: ready.runtime, hosts, volumes };
         beside = new Services(ready.engine, plan);
       }
       const { stop } = container;
@@ -242,6 +256,15 @@ function boundByEngine(
   const guards = held.guard.paths.map(({ path, mount }) => ({ source: within(path), at: inside(path), readOnly: mount === "read" }));
   return [...roots.map(({ at, source }) => ({ source, at: inside(at), readOnly: false })), ...guards];
 }
+
+/** The sandbox's own places stay its own. Throws `invalid_argument`. */
+function refuseOver(volumes: readonly SandboxVolume[], workspace: string): void {
+  const over = volumes.find(({ at }) => OWN.some((place) => isWithin(at, place)) || isWithin(at, workspace) || isWithin(workspace, at));
+  if (over === undefined) return;
+  throw new GuildError("invalid_argument", `a volume cannot stand at ${over.at} in a sandbox`, { subject: over.name });
+}
+
+const OWN = ["/proc", "/sys", "/dev", "/etc", "/tmp", "/run/guildhall"];
 
 function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(`${directory}/`);

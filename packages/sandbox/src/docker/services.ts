@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { GuildError, type SandboxService } from "@guildhall/core";
 
 import type { DockerEngine } from "./engine.ts";
+import { putFiles, type SandboxVolumes } from "./volumes.ts";
 
 /** How long a service may take to say that it is well, and how often it is asked while it starts. */
 const HEALTH_PATIENCE_MS = 60_000;
@@ -25,6 +26,7 @@ export interface ServicePlan {
   runtime: string;
   /** File that names the sandbox's neighbours, for /etc/hosts. */
   hosts: string;
+  volumes: Pick<SandboxVolumes, "mounts">;
 }
 
 /** `/etc/hosts` of a sandbox and its services: all of them are one machine, and have its loopback alone. */
@@ -34,7 +36,8 @@ export function hostsOf(services: readonly SandboxService[]): string {
 
 /**
  * Services beside a sandbox, each a container in the sandbox's own network and among its processes: nobody else reaches them, they reach nobody else, and
- * the kernel ends them with the sandbox's init, whatever becomes of us. They get no mount, few capabilities, and the sandbox's limits once more each.
+ * the kernel ends them with the sandbox's init, whatever becomes of us. They get no mount of the machine, few capabilities, and the sandbox's limits once
+ * more each.
  */
 export class Services {
   /** A line on each: that it runs, or why not. */
@@ -70,6 +73,8 @@ export class Services {
       body: serviceRequest(service, this.#plan),
     })) as { Id: string };
     this.#containers.push(made.Id);
+    const { files = [] } = service;
+    if (files.length > 0) await putFiles(this.#engine, made.Id, files);
     await this.#engine.post(`/containers/${made.Id}/start`);
     await sleep(SETTLE_MS);
     for (let waited = 0; ; waited += HEALTH_LOOK_MS) {
@@ -96,7 +101,8 @@ export class Services {
 
 function serviceRequest(service: SandboxService, plan: ServicePlan): Record<string, unknown> {
   const { limits } = plan;
-  const { health } = service;
+  const { health, temporary = [] } = service;
+  const memory = `rw,exec,nosuid,nodev,size=${Math.max(2 ** 20, Math.floor(limits.memoryBytes / 2))}`;
   const nanoseconds = (seconds: number): number => Math.round(seconds * 1e9);
   return {
     Image: service.image,
@@ -132,7 +138,9 @@ function serviceRequest(service: SandboxService, plan: ServicePlan): Record<stri
       ...(plan.swapLimit ? { MemorySwap: limits.memoryBytes } : {}),
       PidsLimit: limits.processes,
       Ulimits: [{ Name: "core", Soft: 0, Hard: 0 }],
+      Tmpfs: Object.fromEntries(temporary.map((at) => [at, memory])),
       Mounts: [
+        ...plan.volumes.mounts(service.volumes),
         {
           Type: "bind",
           Source: plan.hosts,

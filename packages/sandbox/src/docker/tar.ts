@@ -1,9 +1,11 @@
 /** A directory (`mode`), a file (`content`) or a symbolic link (`link`); names of at most a hundred bytes. */
-export type TarEntry = { name: string; mode: number; content?: Buffer } | { name: string; link: string };
+export type TarEntry =
+  | { name: string; mode: number; content?: Buffer; owner?: { uid: number; gid: number } }
+  | { name: string; link: string };
 
 const BLOCK = 512;
 
-/** A tar archive (POSIX ustar), owned by root, the same bytes for the same entries. */
+/** A tar archive (POSIX ustar), owned by root where nobody else is named, the same bytes for the same entries. */
 export function tar(entries: readonly TarEntry[]): Buffer {
   return Buffer.concat([...entries.flatMap((entry) => [header(entry), ...blocks(entry)]), Buffer.alloc(2 * BLOCK)]);
 }
@@ -17,11 +19,12 @@ function header(entry: TarEntry): Buffer {
   const block = Buffer.alloc(BLOCK);
   const link = "link" in entry;
   const content = "content" in entry ? entry.content : undefined;
+  const { uid, gid } = ("owner" in entry ? entry.owner : undefined) ?? { uid: 0, gid: 0 };
   block.write(entry.name, 0, 100, "utf8");
   for (const [at, width, value] of [
     [100, 8, link ? 0o777 : entry.mode],
-    [108, 8, 0],
-    [116, 8, 0],
+    [108, 8, uid],
+    [116, 8, gid],
     [124, 12, content?.length ?? 0],
     [136, 12, 0],
   ] as const) {
