@@ -24,9 +24,9 @@ export async function removeLeftovers(engine: DockerEngine, stateDir: string): P
     Volumes?: Array<{ Name: string; Labels: Record<string, string> }> | null;
   };
   for (const { Name: name, Labels: labels } of volumes.Volumes ?? []) {
+    if (isAlive(labels[`${LABEL}.owner`] ?? "")) continue;
     // One that a container still has on its way out goes the next time.
-    if (!isAlive(labels[`${LABEL}.owner`] ?? ""))
-      await engine.delete(`/volumes/${encodeURIComponent(name)}?force=1`).catch(() => undefined);
+    await engine.delete(`/volumes/${encodeURIComponent(name)}?force=1`).catch(() => undefined);
   }
 }
 

@@ -58,9 +58,9 @@ export class SandboxVolumes {
 
   /** After the last container that had one. One that is still in use goes with the next start's leftovers. */
   async remove(): Promise<void> {
-    await Promise.all(
-      this.#names.map((name) => this.#engine.delete(`/volumes/${encodeURIComponent(this.#prefix + name)}?force=1`).catch(() => undefined)),
-    );
+    const remove = (name: string) => this.#engine.delete(`/volumes/${encodeURIComponent(this.#prefix + name)}?force=1`);
+    // Whatever is left goes with the next start's leftovers.
+    await Promise.all(this.#names.map((name) => remove(name).catch(() => undefined)));
   }
 }
 
