@@ -1,13 +1,20 @@
 import { GuildError } from "@guildhall/core";
 
 import type { Diagnostic } from "./language-server.ts";
-import type { ServerSource } from "./language-servers.ts";
+import { lacking, type ServerSource } from "./language-servers.ts";
 import { diagnosticLines } from "./lsp-tool.ts";
 
 /** How long an edit's observation waits for what the language server says, milliseconds; the first time it has to start. */
 const PATIENCE_MS = 4_000;
 const FIRST_PATIENCE_MS = 15_000;
 const MOST_LINES = 12;
+
+interface Compared {
+  fresh: Diagnostic[];
+  gone: number;
+  /** Why this is not all that could be known. */
+  lack: GuildError | undefined;
+}
 
 /** What edits change in the diagnostics of their files. */
 export class EditDiagnostics {
@@ -41,7 +48,8 @@ export class EditDiagnostics {
       const found = await Promise.race([comparing, late.promise]);
       if (found === "late") return this.#once("the language server was not ready in time; ask it with lsp diagnostics");
       this.#asked = true;
-      return described(shown, found);
+      const lines = [described(shown, found), found.lack === undefined ? undefined : this.#once(found.lack.line)];
+      return lines.some((line) => line !== undefined) ? lines.filter((line) => line !== undefined).join("\n") : undefined;
     } catch (error) {
       const own = GuildError.from(error);
       return own.code === "not_found" || own.code === "unsupported" ? undefined : this.#once(own.line);
@@ -50,8 +58,9 @@ export class EditDiagnostics {
     }
   }
 
-  async #compare(path: string, before: string | undefined, after: string): Promise<{ fresh: Diagnostic[]; gone: number }> {
-    const { server, languageId, holder } = await this.#servers.of(path);
+  async #compare(path: string, before: string | undefined, after: string): Promise<Compared> {
+    const served = await this.#servers.of(path);
+    const { server, languageId, holder } = served;
     const ask = async (text: string): Promise<Diagnostic[]> => {
       const known = this.#known.get(path);
       if (known?.text === text) return known.found;
@@ -72,7 +81,7 @@ export class EditDiagnostics {
       return left === 0 && one.severity !== "hint";
     });
     const gone = old.filter((one) => one.severity !== "hint" && (has.get(keyOf(one, before ?? "")) ?? 0) === 0).length;
-    return { fresh, gone };
+    return { fresh, gone, lack: lacking(served, "diagnostics") };
   }
 
   #once(what: string): string | undefined {
@@ -82,7 +91,7 @@ export class EditDiagnostics {
   }
 }
 
-function described(path: string, { fresh, gone }: { fresh: Diagnostic[]; gone: number }): string | undefined {
+function described(path: string, { fresh, gone }: Compared): string | undefined {
   if (fresh.length === 0)
     return gone === 0 ? undefined : `[language server: ${gone} problem${gone === 1 ? "" : "s"} of ${path} gone with this edit, none new]`;
   const lines = diagnosticLines(path, fresh.slice(0, MOST_LINES));

@@ -121,6 +121,33 @@ describe("a language server that is not as it should be", () => {
     assert.equal(await new EditDiagnostics(servers).of("/w/x.odd", "x.odd", "", "y"), undefined);
   });
 
+  it("works through a program that is not here: it says so, where it would seem to know of nothing", async (test) => {
+    const body = `${INITIALIZED.replace("hoverProvider: true", "hoverProvider: true, diagnosticProvider: {}, documentFormattingProvider: true")}
+      else if (m.id !== undefined) send({ id: m.id, result: m.method === "textDocument/diagnostic" ? { items: [] } : null });`;
+    const needs = [
+      { program: "no-such-checker", operations: ["diagnostics"], remedy: "install it" },
+      { program: "no-such-formatter", operations: ["format"], remedy: "install that" },
+      { program: "node", operations: ["hover"], remedy: "it is here" },
+    ];
+    const { write, ask, servers } = world(test, { kinds: scripted(body).map((kind) => ({ ...kind, needs })) });
+    const path = write("x.odd", "a\n");
+    const lacks = "the odd language server answers diagnostics through no-such-checker, which is not here — install it";
+    assert.deepEqual(await ask({ operation: "diagnostics", path: "x.odd" }), { status: "error", output: lacks });
+    assert.match((await ask({ operation: "format", path: "x.odd" })).output, /answers format through no-such-formatter, which is not here/);
+    assert.equal((await ask({ operation: "hover", path: "x.odd", line: 1 })).output, "nothing is known about this place");
+    const diagnostics = new EditDiagnostics(servers);
+    assert.equal(await diagnostics.of(path, "x.odd", "a\n", "b\n"), `[no diagnostics for this edit: ${lacks}]`);
+    assert.equal(await diagnostics.of(path, "x.odd", "b\n", "c\n"), undefined);
+    const nothing = world(test, {
+      kinds: scripted(body).map((kind) => ({ ...kind, needs: [{ program: "no-such-base", remedy: "get it" }] })),
+    });
+    nothing.write("x.odd", "a\n");
+    assert.match(
+      (await nothing.ask({ operation: "hover", path: "x.odd", line: 1 })).output,
+      /works through no-such-base, which is not here — get it/,
+    );
+  });
+
   it("cannot do what is asked: it is told, instead of an empty answer", async (test) => {
     const { write, ask } = world(test, { kinds: scripted(INITIALIZED) });
     write("x.odd", "a\n");

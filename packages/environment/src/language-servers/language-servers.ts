@@ -3,7 +3,7 @@ import { GuildError, type Sandbox } from "@guildhall/core";
 import { OWN_PROCESS } from "../state/inside-watch.ts";
 import { type FileChange, FileChanges } from "./file-changes.ts";
 import { LanguageServer } from "./language-server.ts";
-import { kindOf, type ServerKind, serverKinds } from "./server-kinds.ts";
+import { kindOf, type ServerKind, serverKinds, type ServerNeed } from "./server-kinds.ts";
 
 export interface LanguageServersOptions {
   sandbox: Promise<Sandbox>;
@@ -24,6 +24,18 @@ export interface ServedFile {
   name: string;
   /** For whom documents are opened. */
   holder: object;
+  /** What it works through and is not here. */
+  lacks: readonly ServerNeed[];
+}
+
+/** Why a server cannot answer an operation that it has no words for; undefined: it can. */
+export function lacking({ name, lacks }: Pick<ServedFile, "name" | "lacks">, operation: string): GuildError | undefined {
+  const need = lacks.find(({ operations }) => operations === undefined || operations.includes(operation));
+  if (need === undefined) return undefined;
+  const what = operation.replace("_", " ");
+  return new GuildError("unavailable", `the ${name} language server answers ${what} through ${need.program}, which is not here`, {
+    remedy: need.remedy,
+  });
 }
 
 /** Whoever has language servers for the files of one session. */
@@ -62,6 +74,7 @@ export class LanguageServers implements ServerSource {
   readonly #kinds: readonly ServerKind[];
   readonly #kept = new Map<string, Kept>();
   readonly #broken = new Map<string, GuildError>();
+  readonly #lacks = new Map<string, readonly ServerNeed[]>();
   #changes: FileChanges | undefined;
 
   constructor(options: LanguageServersOptions) {
@@ -85,7 +98,7 @@ export class LanguageServers implements ServerSource {
     this.#touch(kind.name);
     const news = this.#kept.get(kind.name)?.news.splice(0) ?? [];
     if (news.length > 0) await server.filesChanged(news, path, readText((await this.#options.sandbox).files));
-    return { server, languageId, name: kind.name, holder: this };
+    return { server, languageId, name: kind.name, holder: this, lacks: this.#lacks.get(kind.name) ?? [] };
   }
 
   /** Closes the documents that only this holder has open. */
@@ -177,7 +190,8 @@ export class LanguageServers implements ServerSource {
 
   /** The project's own program comes before those of the search path and Guildhall's. */
   async #find(sandbox: Sandbox, kind: ServerKind): Promise<readonly [string, ...string[]]> {
-    const names = kind.commands.map(([name]) => name);
+    const { needs = [] } = kind;
+    const names = [...kind.commands.map(([name]) => name), ...needs.map(({ program }) => program)];
     const script =
       'for name; do for place in "node_modules/.bin/$name" ".venv/bin/$name"; do [ -x "$place" ] && echo "$name $PWD/$place"; done; command -v -- "$name" >/dev/null && echo "$name $(command -v -- "$name")"; done; :';
     const execution = await sandbox.exec({ argv: [BASH, "-c", script, "find", ...names], limits: { wallSeconds: 20 } });
@@ -195,7 +209,16 @@ export class LanguageServers implements ServerSource {
     );
     for (const [name, ...args] of kind.commands) {
       const path = found.get(name) ?? this.#options.programs[name];
-      if (path !== undefined) return [path, ...args];
+      if (path === undefined) continue;
+      const lacks = needs.filter(({ program }) => !found.has(program));
+      const [basic] = lacks.filter(({ operations }) => operations === undefined);
+      if (basic !== undefined) {
+        throw new GuildError("not_found", `the language server for ${kind.name} works through ${basic.program}, which is not here`, {
+          remedy: basic.remedy,
+        });
+      }
+      this.#lacks.set(kind.name, lacks);
+      return [path, ...args];
     }
     throw new GuildError("not_found", `there is no language server for ${kind.name} here`, { remedy: kind.remedy });
   }

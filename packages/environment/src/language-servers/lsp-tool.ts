@@ -6,7 +6,7 @@ import { z } from "zod";
 
 import { Data } from "../project/read-data.ts";
 import type { Diagnostic, LanguageServer } from "./language-server.ts";
-import type { ServerSource } from "./language-servers.ts";
+import { lacking, type ServerSource } from "./language-servers.ts";
 import { uriOf } from "./open-documents.ts";
 import { applyEdits, editsOf, type TextEdit, textEditOf } from "./text-edits.ts";
 
@@ -54,6 +54,8 @@ const CAPABILITY: Readonly<Record<(typeof OPERATIONS)[number], string | undefine
   signature: "signatureHelpProvider",
 };
 
+const NO_PROBLEMS = "no problems";
+
 /** How long a server may take to look at a file that it is first asked about, milliseconds. */
 const LOOK_MS = 10_000;
 const REQUEST_MS = 30_000;
@@ -96,13 +98,19 @@ async function answer(servers: ServerSource, sandbox: Sandbox, input: Input): Pr
   if (capability !== undefined && !served.server.can(capability)) {
     throw new GuildError("unsupported", `the ${served.name} language server cannot answer ${operation}`);
   }
+  const lack = lacking(served, operation);
+  if (lack !== undefined && operation !== "diagnostics") throw lack;
   return await served.server.exclusive(path, async () => {
     await served.server.sync(path, text, served.languageId, served.holder);
     // What is asked before it has looked has answers that look like “none”.
     if (operation !== "diagnostics" && !(await served.server.hasLooked(path, LOOK_MS))) {
       throw new GuildError("unavailable", `the ${served.name} language server has not looked at this file yet`, { remedy: "ask again" });
     }
-    return await ready({ servers, sandbox, server: served.server }, input, path, text);
+    const answered = await ready({ servers, sandbox, server: served.server }, input, path, text);
+    if (lack === undefined) return answered;
+    // What it finds by itself is not all that there is.
+    if (answered === NO_PROBLEMS) throw lack;
+    return `${answered}\n[more is not known: ${lack.line}]`;
   });
 }
 
@@ -115,7 +123,7 @@ async function ready(world: World, input: Input, path: string, text: string): Pr
   const place = () => ({ ...document, position: positionOf(text, input) });
   switch (operation) {
     case "diagnostics":
-      return listed(diagnosticLines(input.path, await server.diagnostics(path, REQUEST_MS)), "no problems");
+      return listed(diagnosticLines(input.path, await server.diagnostics(path, REQUEST_MS)), NO_PROBLEMS);
     case "definition":
       return await locations(world, await ask("textDocument/definition", place()), "no definition is known");
     case "references":

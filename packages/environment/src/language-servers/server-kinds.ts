@@ -1,3 +1,12 @@
+/** A program through which a server works, and without which what it answers would look like “none”. */
+export interface ServerNeed {
+  program: string;
+  /** Operations of the tool `lsp` that need it; undefined: all do, and the server is not started. */
+  operations?: readonly string[];
+  /** How a person gets it. */
+  remedy: string;
+}
+
 /** A language server that Guildhall knows how to run. */
 export interface ServerKind {
   /** `typescript`, `python`, … */
@@ -9,6 +18,7 @@ export interface ServerKind {
   /** How a person gets it. */
   remedy: string;
   settings?: Readonly<Record<string, unknown>>;
+  needs?: readonly ServerNeed[];
   /** Where in a home directory the language's packages get installed, if not in the project: where that is there, no other sandbox sees the same. */
   homes?: readonly string[];
 }
@@ -51,6 +61,7 @@ export const serverKinds: readonly ServerKind[] = [
     extensions: { go: "go" },
     commands: [["gopls"]],
     remedy: "go install golang.org/x/tools/gopls@latest",
+    needs: [{ program: "go", remedy: "install Go in the environment" }],
     homes: ["go/pkg/mod"],
   },
   {
@@ -58,6 +69,7 @@ export const serverKinds: readonly ServerKind[] = [
     extensions: { rs: "rust" },
     commands: [["rust-analyzer"]],
     remedy: "rustup component add rust-analyzer",
+    needs: [{ program: "cargo", remedy: "install Rust in the environment" }],
     homes: [".cargo/registry"],
   },
   { name: "c", extensions: cpp, commands: [["clangd", "--background-index=false"]], remedy: "Debian: apt-get install clangd" },
@@ -66,6 +78,10 @@ export const serverKinds: readonly ServerKind[] = [
     extensions: { sh: "shellscript", bash: "shellscript" },
     commands: [["bash-language-server", "start"]],
     remedy: "npm install --global bash-language-server",
+    needs: [
+      { program: "shellcheck", operations: ["diagnostics", "code_actions"], remedy: "Debian: apt-get install shellcheck" },
+      { program: "shfmt", operations: ["format"], remedy: "Debian: apt-get install shfmt" },
+    ],
   },
   {
     name: "yaml",

@@ -50,7 +50,7 @@ export function mergeCompose(under: unknown, over: unknown, key = ""): unknown {
   if (!Array.isArray(under) || !Array.isArray(over)) return bare(over);
   if (key !== "volumes") return [...(under as unknown[]), ...(over as unknown[])];
   const places = new Set(over.map(targetOf));
-  return [...under.filter((one) => !places.has(targetOf(one))), ...(over as unknown[])];
+  return [...(under as unknown[]).filter((one) => !places.has(targetOf(one))), ...(over as unknown[])];
 }
 
 function mergeTables(under: Table, over: Table): Table {

@@ -80,7 +80,7 @@ async function copied(path: string, at: string, files: ProjectFiles): Promise<Co
   return all.map((one) => ({
     at: one.path === "" ? at : `${at.replace(/\/$/, "")}/${one.path}`,
     text: one.text,
-    mode: /\.sh$/.test(one.path === "" ? path : one.path) || one.text.startsWith("#!") ? 0o755 : 0o644,
+    mode: (one.path === "" ? path : one.path).endsWith(".sh") || one.text.startsWith("#!") ? 0o755 : 0o644,
   }));
 }
 

@@ -19,6 +19,11 @@ interface Call {
   body: unknown;
 }
 
+function bodyOf<T>(call: Call | undefined): T {
+  assert.ok(call !== undefined);
+  return call.body as T;
+}
+
 /**
  * An engine that answers as Docker's does (API 1.41: status 201 with an Id for what is made, 204 for what is done, an object with `message` for a
  * refusal, logs with eight bytes before each piece), for containers named after their service.
@@ -97,7 +102,7 @@ describe("services beside a sandbox, as the engine is asked for them", () => {
     assert.deepEqual(services.told, ["Service db runs, at db on its own port."]);
     const [made] = calls;
     assert.equal(made?.what, "POST /containers/create?name=guildhall-s1-db");
-    const { HostConfig: host, ...asked } = made?.body as Record<string, unknown> & { HostConfig: Record<string, unknown> };
+    const { HostConfig: host, ...asked } = bodyOf<Record<string, unknown> & { HostConfig: Record<string, unknown> }>(made);
     assert.deepEqual(asked, {
       Image: "db:1",
       Env: ["A=1"],
@@ -167,7 +172,7 @@ describe("services beside a sandbox, as the engine is asked for them", () => {
     const order = calls.map(({ what }) => what.split("?")[0]);
     const [put, start] = ["PUT /containers/db/archive", "POST /containers/db/start"].map((what) => order.indexOf(what));
     assert.ok(put !== undefined && start !== undefined && put > 0 && put < start, order.join("\n"));
-    const archive = (calls[put]?.body as Buffer).toString("latin1");
+    const archive = bodyOf<Buffer>(calls[put]).toString("latin1");
     const names = [...archive.matchAll(/([\w./]+)\0+0000(644|755)\0/g)].map(([, name, mode]) => `${name} ${mode}`);
     assert.deepEqual(names, ["init.d/ 755", "init.d/one.sql 644", "usr/x.sh 755"]);
   });
@@ -194,8 +199,8 @@ describe("services beside a sandbox, as the engine is asked for them", () => {
       [never, put, gone],
       ["POST /containers/create?name=guildhall-s1-volumes", "PUT /containers/volumes/archive?path=/", "DELETE /containers/volumes?force=1"],
     );
-    assert.match((calls[2]?.body as Buffer).toString("latin1"), /^mine\/\0+0000755\x000000007\x000000010\0/);
-    const { Mounts: mounts } = (calls[4]?.body as { HostConfig: { Mounts: unknown[] } }).HostConfig;
+    assert.match(bodyOf<Buffer>(calls[2]).toString("latin1"), /^mine\/\0+0000755\x000000007\x000000010\0/);
+    const { Mounts: mounts } = bodyOf<{ HostConfig: { Mounts: unknown[] } }>(calls[4]).HostConfig;
     assert.deepEqual(mounts.slice(0, 2), [
       { Type: "volume", Source: "guildhall-s1-data", Target: "/var/db", ReadOnly: false },
       { Type: "volume", Source: "guildhall-s1-data", Target: "/copy", ReadOnly: true },
