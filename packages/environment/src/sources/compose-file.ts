@@ -228,9 +228,9 @@ class ComposeProject {
   #tableOf(data: Data): Record<string, string> {
     const pairs = data.items.map((one) => /^([^=]+)(?:=(.*))?$/s.exec(one.text ?? ""));
     const listed = pairs.flatMap((pair) => (pair === null ? [] : [[pair[1] ?? "", pair[2]] as const]));
-    const table = data.entries.flatMap(([name, { value }]) => {
-      if (value === null) return [[name, undefined] as const];
-      return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? [[name, String(value)] as const] : [];
+    const table = data.entries.flatMap(([name, { value }]): Array<readonly [string, string | undefined]> => {
+      if (value === null) return [[name, undefined]];
+      return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? [[name, String(value)]] : [];
     });
     return Object.fromEntries(
       [...table, ...listed].flatMap(([name, value]) => {
