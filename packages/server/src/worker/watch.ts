@@ -82,6 +82,8 @@ export async function* watchSession(
   } finally {
     leave();
     ended.abort();
+    // What waits to be taken by somebody who has gone would keep the pump for ever.
+    box.close();
     // Whatever ended it was told through the mailbox.
     await pump.catch(() => undefined);
   }
@@ -110,6 +112,8 @@ function createMailbox(): {
   deltas(deltas: Delta[]): void;
   rested(): void;
   end(error?: unknown): void;
+  /** Nobody takes anything any more: who waits for that is let go. */
+  close(): void;
   items(): AsyncIterable<Mail>;
 } {
   let mail: Mail = { events: [], deltas: [], rested: false };
@@ -133,6 +137,10 @@ function createMailbox(): {
     end(error) {
       end = error === undefined ? {} : { error: GuildError.from(error) };
       arrived.resolve();
+    },
+    close() {
+      end ??= {};
+      taken.resolve();
     },
     async *items() {
       for (;;) {
