@@ -1,3 +1,4 @@
+import { canonicalJson } from "@guildhall/core";
 import type { ElicitRequestFormParams, ElicitResult } from "@modelcontextprotocol/client";
 
 import { bounded, oneLine } from "../foreign/line.ts";
@@ -34,30 +35,41 @@ export function describeElicitation(request: ElicitationRequest): string {
 
 /**
  * Answers of the person to what servers asked. A question that nobody has answered yet is cancelled and remembered; the agent puts it to the
- * person, hands the answer in, and calls the tool again. Each answer serves once.
+ * person, hands the answer in, and calls the tool again. Each answer serves once, and for exactly the question that it was given to.
  */
 export class ElicitationDesk {
   readonly #asked = new Map<string, ElicitationRequest>();
-  readonly #answers = new Map<string, ElicitResult>();
+  readonly #told = new WeakSet<ElicitationRequest>();
+  readonly #answers = new Map<string, { question: string; answer: ElicitResult }>();
 
   /** For the connection. */
   readonly elicit = async (request: ElicitationRequest): Promise<ElicitResult> => {
-    const answer = this.#answers.get(request.server);
+    const given = this.#answers.get(request.server);
     this.#answers.delete(request.server);
-    if (answer !== undefined) return answer;
+    if (given?.question === questionOf(request)) return given.answer;
     this.#asked.set(request.server, request);
     return { action: "cancel" };
   };
 
-  /** What the server has asked and nobody has answered. */
-  open(server: string): ElicitationRequest | undefined {
-    return this.#asked.get(server);
+  /** What the server has asked, nobody has answered and was not told of before. */
+  news(server: string): ElicitationRequest | undefined {
+    const request = this.#asked.get(server);
+    if (request === undefined || this.#told.has(request)) return undefined;
+    this.#told.add(request);
+    return request;
   }
 
-  /** False: the server has asked nothing. */
+  /** To the question that stands last. False: the server has asked nothing. */
   answer(server: string, answer: ElicitResult): boolean {
-    if (!this.#asked.delete(server)) return false;
-    this.#answers.set(server, answer);
+    const request = this.#asked.get(server);
+    if (request === undefined) return false;
+    this.#asked.delete(server);
+    this.#answers.set(server, { question: questionOf(request), answer });
     return true;
   }
+}
+
+/** Everything that a person has seen of a question. */
+function questionOf({ message, schema }: ElicitationRequest): string {
+  return canonicalJson({ message, schema });
 }

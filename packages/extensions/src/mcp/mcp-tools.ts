@@ -90,9 +90,9 @@ function toTool(one: McpTool, name: string, schema: Tool["schema"], { connection
 
 /** Tells the model of a question that the server asked meanwhile and nobody answered, and of what it wants to have written. */
 function withQuestion(before: ToolResult, server: string, desk: ElicitationDesk, sampling: SamplingDesk | undefined): ToolResult {
-  const wanted = sampling?.open(server);
+  const wanted = sampling?.news(server);
   const result = wanted === undefined ? before : { ...before, output: `${before.output}\n${wanted}` };
-  const question = desk.open(server);
+  const question = desk.news(server);
   if (question === undefined) return result;
   const how = "[Nobody has answered. Ask the person; then hand the answer in with mcp_answer and call the tool again.]";
   return { ...result, output: `${result.output}\n${describeElicitation(question)}\n${how}` };

@@ -115,6 +115,12 @@ describe("an MCP server in a sandbox", () => {
     assert.ok(good.desk.answer("test", { action: "accept", content: { colour: "red" } }));
     assert.deepEqual(JSON.parse((await good.call("ask")).output), { action: "accept", content: { colour: "red", shade: "dark" } });
     assert.equal(good.desk.answer("test", { action: "accept" }), false, "an answer serves once");
+    assert.match((await good.call("ask")).output, /asks the person/);
+    assert.doesNotMatch((await good.call("add", { a: 1, b: 1 })).output, /asks the person/, "a question is told once");
+    const schema = { type: "object" as const, properties: {} };
+    assert.ok(good.desk.answer("test", { action: "accept", content: { colour: "red" } }));
+    const other = await good.desk.elicit({ server: "test", message: "May I delete it?", schema });
+    assert.deepEqual(other, { action: "cancel" }, "what was said to one question answers no other");
   });
 
   it("says when a structured result breaks its own schema", async () => {

@@ -33,6 +33,7 @@ const MOST_TIMES = 20;
 export class SamplingDesk {
   readonly #sampler: Sampler;
   readonly #asked = new Map<string, SamplingRequest>();
+  readonly #told = new WeakSet<SamplingRequest>();
   readonly #answers = new Map<string, CreateMessageResult>();
   #times = 0;
 
@@ -50,10 +51,11 @@ export class SamplingDesk {
     throw new GuildError("failed_precondition", "the person has to agree first", { subject: server });
   }
 
-  /** What the server wants to have written, for the model to see; undefined: nothing. */
-  open(server: string): string | undefined {
+  /** What the server wants to have written, for the model to see; undefined: nothing that it has not been told of. */
+  news(server: string): string | undefined {
     const request = this.#asked.get(server);
-    if (request === undefined) return undefined;
+    if (request === undefined || this.#told.has(request)) return undefined;
+    this.#told.add(request);
     const said = `${server} wants a model to write up to ${request.maxTokens} tokens (request ${request.id}):\n${bounded(textOf(request), 2_000)}`;
     return `${said}\n[To let it, call mcp_sample with this request, then the tool again. It may cost money, and the server reads the answer.]`;
   }
