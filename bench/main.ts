@@ -21,12 +21,20 @@ const all = [
   "context",
   "environment",
   "knowledge/retrieval",
+  "knowledge/collections",
   "knowledge/local",
   "knowledge/global",
   "knowledge/co-change",
   "knowledge/use",
 ];
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : all;
+// A folder stands for all in it: `npm run bench -- knowledge`.
+const wanted =
+  process.argv.length > 2
+    ? process.argv.slice(2).flatMap((name) => {
+        const within = all.filter((one) => one.startsWith(`${name}/`));
+        return within.length > 0 ? within : [name];
+      })
+    : all;
 for (const name of wanted) {
   const file = join(import.meta.dirname, `${name}.ts`);
   if (!existsSync(file)) {

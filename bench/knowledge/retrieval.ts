@@ -1,24 +1,11 @@
-/**
- * Session memory and retrieval: query times, embedding, durable writes; with `KNOWLEDGE_DATA=<folder>` also the tables of every collection in it
- * (`<name>.docs.jsonl[.gz]`, `<name>.queries.jsonl`, `<name>.qrels.tsv`), and `KNOWLEDGE_CACHE=<folder>` keeps their embeddings.
- */
-import { readdirSync } from "node:fs";
+/** Session memory and retrieval: query times, recall of the vectors against exact ones, embedding, durable writes. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { Embedder, VectorIndex } from "@guildhall/core";
 import { seededRandom } from "@guildhall/core/testing";
-import {
-  type ArmReport,
-  cachedEmbedder,
-  HybridIndex,
-  openExactIndex,
-  openVectorIndex,
-  openVectorStore,
-  runEval,
-  useLiteEmbedder,
-} from "@guildhall/knowledge";
+import { cachedEmbedder, HybridIndex, openExactIndex, openVectorIndex, openVectorStore, useLiteEmbedder } from "@guildhall/knowledge";
 
 import { percentile, table } from "../table.ts";
 
@@ -33,8 +20,6 @@ for (const [count, goals] of [
 }
 await embedding();
 await writes();
-const { KNOWLEDGE_DATA: data, KNOWLEDGE_CACHE: cache } = process.env;
-if (data !== undefined) await collections(data, cache);
 
 /** Words fall as in language (Zipf); vectors lie in clusters, as embeddings do. */
 async function queries(count: number, goals: readonly [string, string]): Promise<void> {
@@ -146,37 +131,6 @@ async function writes(): Promise<void> {
   );
   await embedder.close();
   await rm(directory, { recursive: true });
-}
-
-async function collections(directory: string, cached: string | undefined): Promise<void> {
-  const inner = useLiteEmbedder();
-  const own = cached ?? (await mkdtemp(join(tmpdir(), "guild-bench-")));
-  const embedder = cachedEmbedder(inner, { store: await openVectorStore(own, inner.model), entries: 50_000 });
-  const files = readdirSync(directory);
-  for (const docs of files) {
-    const name = /^(.+)\.docs\.jsonl(\.gz)?$/.exec(docs)?.[1];
-    if (name === undefined) continue;
-    const path = (file: string): string => join(directory, file);
-    const options = {
-      docs: path(docs),
-      queries: path(`${name}.queries.jsonl`),
-      qrels: path(`${name}.qrels.tsv`),
-      embedder,
-      vectors: await open(inner.model),
-    };
-    const reports = await runEval(options, () => undefined);
-    console.log(table(`${name}: ${reports[0]?.queries} queries, k 10`, reports.flatMap(rows)));
-  }
-  await embedder.close();
-  if (cached === undefined) await rm(own, { recursive: true });
-}
-
-function rows({ arm, recall, ndcg, mrr, p50_ms, p99_ms }: ArmReport): Array<{ name: string; value: number; unit: string }> {
-  return Object.entries({ recall, ndcg, mrr, p50_ms, p99_ms }).map(([name, value]) => ({
-    name: `${arm} ${name.replace("_ms", "")}`,
-    value,
-    unit: name.endsWith("_ms") ? "ms" : "",
-  }));
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Knowledge, Operation } from "@guildhall/protocol";
 
 import { likenessOf, relate, type Relation } from "./likeness.ts";
-import { areNear, NearWords, wordHashes, type WordSet } from "./near-words.ts";
+import { areNear, NearWords, type WordSet } from "./near-words.ts";
 
 /** Two valid versions that cannot both stand, or need not. */
 export interface Clash {
@@ -161,7 +161,7 @@ function contradictionOf({ contradiction, reason }: Verdict): Relation | undefin
 
 function entryOf(item: string, operation: string, knowledge: Knowledge, key: string): Entry {
   const { text } = knowledge;
-  return { item, operation, scope: scopeKey(knowledge), key, text, words: wordHashes(likenessOf({ text }).words), look: 0, dropped: false };
+  return { item, operation, scope: scopeKey(knowledge), key, text, words: likenessOf({ text }).hashes, look: 0, dropped: false };
 }
 
 function ruled(x: Entry, y: Entry): Relation | undefined {

@@ -20,6 +20,8 @@ export class Ledger {
   readonly #ofReplica = new Map<string, Operation[]>();
   readonly #ofItem = new Map<string, Operation[]>();
   readonly #items = new Map<string, Item>();
+  /** Those that were of use to somebody: few of all. */
+  readonly #used = new Map<string, Item>();
   readonly #clashes = new ClashFinder();
   readonly #settlements = new Map<string, Operation>();
   /** The last judgement of each two versions. */
@@ -51,6 +53,11 @@ export class Ledger {
 
   items(): Iterable<Item> {
     return this.#items.values();
+  }
+
+  /** Items that anybody has used, was shown or dismissed. */
+  used(): Iterable<Item> {
+    return this.#used.values();
   }
 
   item(id: string): Item | undefined {
@@ -227,6 +234,7 @@ export class Ledger {
     const item = foldItem(id, this.#ofItem.get(id) ?? []);
     if (item === undefined) return;
     this.#items.set(id, item);
+    if (item.uses.length > 0) this.#used.set(id, item);
     this.#clashes.set(id, this.#valid(item) ? presentPut(item) : undefined);
   }
 }

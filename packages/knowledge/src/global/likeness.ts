@@ -1,13 +1,15 @@
 import type { Knowledge } from "@guildhall/protocol";
 
 import { tokenize } from "../lexical/tokenize.ts";
-import { LEAST_SHARE } from "./near-words.ts";
+import { LEAST_SHARE, wordHashes } from "./near-words.ts";
 
 /** What two facts are compared by. */
 export interface Likeness {
   text: string;
   /** Stems of what it says, without the exact parts. */
   words: ReadonlySet<string>;
+  /** The same as `wordHashes`. */
+  hashes: readonly number[];
   /** Those that stand before the verb: what it is about. */
   subject: ReadonlySet<string>;
   /** Numbers, paths, identifiers, quoted text: a difference there is one of facts. Those of the subject, and those behind. */
@@ -40,7 +42,7 @@ function makeLikeness(text: string): Likeness {
   const subject = wordsOf(head);
   const words = new Set([...subject, ...wordsOf(tail)]);
   const negations = [...plain.toLowerCase().matchAll(NEGATION)].length;
-  return { text, words, subject, named, values, negated: negations % 2 === 1 };
+  return { text, words, hashes: wordHashes(words), subject, named, values, negated: negations % 2 === 1 };
 }
 
 /** How two facts of one scope stand to each other. */

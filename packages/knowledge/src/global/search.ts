@@ -1,7 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { create } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Clock, type Embedder, GuildError, type VectorIndex } from "@guildhall/core";
 import { type FoundKnowledge, FoundKnowledgeSchema, type Knowledge, KnowledgeState, type Scope } from "@guildhall/protocol";
 
@@ -114,12 +113,13 @@ export class GlobalSearch {
     const documents: RetrievalDocument[] = [];
     const gone: string[] = [];
     for (const id of ids) {
-      const knowledge = ledger.read(id);
-      if (knowledge === undefined || GONE.has(knowledge.state)) {
-        if (this.#index.get(id) !== undefined) gone.push(id);
+      const known = this.#index.get(id);
+      // Looked at, not read: no copy is made of each.
+      const knowledge = ledger.isValid(id) ? ledger.peek(id) : undefined;
+      if (knowledge === undefined) {
+        if (known !== undefined) gone.push(id);
         continue;
       }
-      const known = this.#index.get(id);
       if (known?.text !== knowledge.text || known.title !== titleOf(knowledge)) documents.push(documentOf(knowledge));
     }
     this.#index.add(documents);
@@ -141,7 +141,7 @@ export class GlobalSearch {
       ...(signal === undefined ? {} : { signal }),
     });
     const answers = query.related === true ? hits : relevant(hits);
-    this.#collaborative ??= new Collaborative(ledger.items(), now);
+    this.#collaborative ??= new Collaborative(ledger.used(), now);
     const others = this.#collaborative.scores(
       answers.map((hit) => hit.id),
       query,
@@ -205,12 +205,5 @@ function titleOf({ title, key, tags }: Knowledge): string {
 }
 
 function documentOf(knowledge: Knowledge): RetrievalDocument {
-  const title = titleOf(knowledge);
-  const { recordedFrom } = knowledge;
-  return {
-    id: knowledge.id,
-    text: knowledge.text,
-    title,
-    ...(recordedFrom === undefined ? {} : { at: timestampMs(recordedFrom) }),
-  };
+  return { id: knowledge.id, text: knowledge.text, title: titleOf(knowledge) };
 }
