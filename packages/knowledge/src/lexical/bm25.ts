@@ -1,6 +1,6 @@
 import { oneLetterApart } from "./one-letter-apart.ts";
 import { Postings } from "./postings.ts";
-import { best } from "./top.ts";
+import { Top } from "./top.ts";
 
 /** Terms among which a misspelt one is looked for: it costs a look at each, and more terms hold the misspelling as well. */
 const MOST_SPELLED = 100_000;
@@ -117,9 +117,16 @@ export class Bm25Index {
     }
     const touched: number[] = [];
     for (const { term, times } of distinct(query)) this.#score(term, times, touched);
-    const hits = best(this.#found(touched, accept), limit, (x, y) => y.score - x.score || (x.id < y.id ? -1 : 1));
+    const top = new Top<Hit>(limit, (x, y) => y.score - x.score || (x.id < y.id ? -1 : 1));
+    for (const ordinal of touched) {
+      const score = this.#scores[ordinal] ?? 0;
+      // Most are not among the best whatever the filter says, which costs more than all the rest.
+      if (score < (top.last?.score ?? 0)) continue;
+      const id = this.#ids[ordinal];
+      if (id !== undefined && (accept === undefined || accept(id))) top.offer({ id, score });
+    }
     for (const ordinal of touched) this.#scores[ordinal] = 0;
-    return hits;
+    return top.sorted();
   }
 
   /**
@@ -132,13 +139,6 @@ export class Bm25Index {
     let most = 1;
     for (const [other, { live }] of this.#postings) if (live > most && oneLetterApart(term, other)) [meant, most] = [other, live];
     return meant;
-  }
-
-  *#found(touched: readonly number[], accept: ((id: string) => boolean) | undefined): Generator<Hit> {
-    for (const ordinal of touched) {
-      const id = this.#ids[ordinal];
-      if (id !== undefined && (accept === undefined || accept(id))) yield { id, score: this.#scores[ordinal] ?? 0 };
-    }
   }
 
   /** Adds one word's part; of what may stand for it the best counts, so that synonyms side by side do not add up. */

@@ -1,18 +1,35 @@
-/** The first `limit` of the items in the order of `compare`, without sorting them all. */
-export function best<T>(items: Iterable<T>, limit: number, compare: (x: T, y: T) => number): T[] {
-  if (limit <= 0) return [];
-  // A heap whose root is the last of the kept.
-  const heap: T[] = [];
-  for (const item of items) {
-    if (heap.length < limit) {
-      heap.push(item);
-      rise(heap, compare);
-    } else if (compare(item, heap[0] as T) < 0) {
-      heap[0] = item;
-      sink(heap, compare);
+/** The first `limit` of the items that are offered, in the order of `compare`, without sorting them all. */
+export class Top<T> {
+  readonly #limit: number;
+  readonly #compare: (x: T, y: T) => number;
+  /** A heap whose root is the last of the kept. */
+  readonly #heap: T[] = [];
+
+  constructor(limit: number, compare: (x: T, y: T) => number) {
+    this.#limit = limit;
+    this.#compare = compare;
+  }
+
+  /** What must be beaten; undefined while there is room. */
+  get last(): T | undefined {
+    return this.#heap.length < this.#limit ? undefined : this.#heap[0];
+  }
+
+  offer(item: T): void {
+    if (this.#limit <= 0) return;
+    if (this.#heap.length < this.#limit) {
+      this.#heap.push(item);
+      rise(this.#heap, this.#compare);
+    } else if (this.#compare(item, this.#heap[0] as T) < 0) {
+      this.#heap[0] = item;
+      sink(this.#heap, this.#compare);
     }
   }
-  return heap.toSorted(compare);
+
+  /** The first is first. */
+  sorted(): T[] {
+    return this.#heap.toSorted(this.#compare);
+  }
 }
 
 function rise<T>(heap: T[], compare: (x: T, y: T) => number): void {
