@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
@@ -19,6 +19,7 @@ import { findHierarchies, type Hierarchies } from "./cgroup/hierarchies.ts";
 import { diskOptions, withDefaults } from "./default-limits.ts";
 import { CONNECTION_FD, startInit } from "./init-process.ts";
 import { InitSandbox } from "./init-sandbox.ts";
+import { isAlive, ownerMark } from "./owner-mark.ts";
 import { checkedWorkspace, refuseImage, refuseSource, searchPath } from "./sandbox-paths.ts";
 import { findToolkit, TOOLKIT_MOUNT, TOOLKIT_REMEDY } from "./toolkit.ts";
 
@@ -30,6 +31,7 @@ export class HostProvider implements SandboxProvider {
   readonly name = "host";
   readonly #toolkitDir: string | undefined;
   readonly #sandboxes = new Set<Sandbox>();
+  #swept: Promise<void> | undefined;
 
   constructor(options: { toolkitDir?: string } = {}) {
     this.#toolkitDir = options.toolkitDir;
@@ -68,7 +70,8 @@ export class HostProvider implements SandboxProvider {
     const hierarchies = findHierarchies();
     refuseUnenforceable(spec.limits ?? {}, hierarchies);
     refuseMounts(spec.toolchain);
-    const home = await mkdtemp(join(tmpdir(), `guildhall-${spec.id}-`));
+    await (this.#swept ??= sweepHomes());
+    const home = await mkdtemp(join(tmpdir(), homesOf(ownerMark())));
     let group: SandboxGroup | undefined;
     const free = async (): Promise<void> => {
       await group?.remove();
@@ -124,6 +127,21 @@ export class HostProvider implements SandboxProvider {
 
   async close(): Promise<void> {
     await Promise.all([...this.#sandboxes].map((sandbox) => sandbox.dispose()));
+  }
+}
+
+/** Names of one process's homes: its mark, in what a path can hold everywhere. */
+function homesOf(mark: string): string {
+  return `guildhall-home-${mark.replace("pid:[", "").replace("]", "").replaceAll("/", "-")}-`;
+}
+
+/** Removes homes that processes which were killed have left. */
+async function sweepHomes(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [, space, pid, start] = /^guildhall-home-(\d+)-(\d+)-(\d+)-/.exec(name) ?? [];
+    if (space === undefined || isAlive(`pid:[${space}]/${pid}/${start}`) !== false) continue;
+    // It may be another user's: then it is not ours to remove.
+    await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

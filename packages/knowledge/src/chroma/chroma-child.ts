@@ -13,6 +13,8 @@ if (isMainThread) {
   const server = new Worker(new URL(import.meta.url), { workerData: { binding, directory }, stdout: true });
   server.on("error", () => process.exit(1));
   server.on("exit", () => process.exit(1));
+  // Whoever started us is gone. The thread does not let itself be ended, and what Chroma has acknowledged is written.
+  process.stdin.on("close", () => process.kill(process.pid, "SIGKILL")).resume();
   createServer((near) => {
     const far = connect(PORT, "127.0.0.1");
     near.on("error", () => far.destroy());

@@ -61,9 +61,15 @@ export function chromaServer(options: ChromaServerOptions): ChromaServer {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await rm(socket, { force: true });
     const program = fileURLToPath(new URL("./chroma-child.ts", import.meta.url));
-    const box = ["--unshare-net", "--unshare-ipc", "--die-with-parent", "--dev-bind", "/", "/"];
-    const started = spawn("bwrap", [...box, process.execPath, program, binding, directory, socket], { stdio: "ignore" });
+    // Not to die with us: bubblewrap's own child waits for its parent, and would do so for ever. It ends itself when its input is closed.
+    const box = ["--unshare-net", "--unshare-ipc", "--dev-bind", "/", "/"];
+    const started = spawn("bwrap", [...box, process.execPath, program, binding, directory, socket], {
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true,
+    });
     started.unref();
+    (started.stdin as unknown as { unref(): void }).unref(); // a pipe of a child is a socket
+    started.stdin.on("error", () => undefined); // told by its end
     child = started;
     const gone = once(started, "exit").then(
       () => "it ended",
@@ -113,7 +119,7 @@ export function chromaServer(options: ChromaServerOptions): ChromaServer {
     child = undefined;
     if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return;
     const gone = once(ending, "exit");
-    ending.kill("SIGKILL");
+    killWhole(ending);
     await gone;
   }
 
@@ -164,4 +170,13 @@ export function chromaServer(options: ChromaServerOptions): ChromaServer {
       await rm(socket, { force: true });
     },
   };
+}
+
+/** Bubblewrap, and what it has started. */
+function killWhole({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }

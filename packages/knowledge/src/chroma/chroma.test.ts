@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +11,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { type Embedder, type EmbeddingModel, GuildError } from "@guildhall/core";
-import { vectorIndexContract } from "@guildhall/core/testing";
+import { seededRandom, vectorIndexContract } from "@guildhall/core/testing";
 
 import { HybridIndex } from "../retrieval/hybrid-index.ts";
 import { chromaClient } from "./chroma-client.ts";
@@ -53,6 +55,30 @@ describe("Chroma as a child of ours", () => {
     assert.equal(hit?.id, "a");
     assert.notEqual(server.pid, pid);
     assert.match(one.kind, /^chroma 1\./);
+  });
+
+  it("ends with whoever started it, at whatever moment that is killed", async (t) => {
+    const random = seededRandom();
+    t.diagnostic(`seed ${random.seed}`);
+    const directory = join(root, "orphaned");
+    const program = `
+      import { chromaServer } from ${JSON.stringify(new URL("./chroma-server.ts", import.meta.url).href)};
+      const [, runtimeDir] = process.argv;
+      const server = chromaServer({ directory: runtimeDir + "/data", runtimeDir, warn: () => undefined });
+      process.stdout.write("begun");
+      await server.client().version();
+      process.stdout.write("there");`;
+    await mkdir(directory);
+    for (const wait of ["there", random.below(60), random.below(60)]) {
+      const owner = spawn(process.execPath, ["--input-type=module", "-e", program, directory], { stdio: ["ignore", "pipe", "inherit"] });
+      let said = "";
+      owner.stdout.on("data", (text: Buffer) => (said += text.toString()));
+      while (!said.includes(typeof wait === "string" ? wait : "begun")) await sleep(5);
+      if (typeof wait === "number") await sleep(wait);
+      owner.kill("SIGKILL");
+      await once(owner, "exit");
+      while ((await running(directory)).length > 0) await sleep(20);
+    }
   });
 
   it("is filled with what changed alone when it is opened again, and whole when its vectors are gone or were another model's", async () => {
@@ -149,3 +175,11 @@ describe("a Chroma server by its URL", () => {
     await assert.rejects(chromaClient({ url }).count("c"), (error) => GuildError.is(error, "unavailable"));
   });
 });
+
+/** Processes that were started with a path below this directory. */
+async function running(directory: string): Promise<string[]> {
+  const lines = await Promise.all(
+    (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")), // ended meanwhile
+  );
+  return lines.filter((line) => line.includes(`${directory}/`));
+}
