@@ -69,7 +69,7 @@ describe("what the workshop knows", () => {
   };
 
   it("comes from finished sessions, with evidence, and helps the next one; what is secret or personal goes nowhere", async () => {
-    verifies("C2", "C6", "C11", "C12");
+    verifies("C2", "C6", "C8", "C11", "C12");
     writeFileSync(join(workspace, "db.conf"), "port = 6543\n");
     await work(learning, "Make the uploads work.");
     const fact = await found("staging database port");
@@ -87,8 +87,8 @@ describe("what the workshop knows", () => {
 
     // A validation that passed after the fact was used confirms it.
     const uses = async () => ((await one("why", String(fact["id"])))["parts"] as Line[]).find((part) => part["name"] === "use")?.["text"];
-    for (let attempt = 0; attempt < 100 && (await uses()) !== "1 uses"; attempt += 1) await sleep(200);
-    assert.equal(await uses(), "1 uses");
+    for (let attempt = 0; attempt < 100 && (await uses()) !== "1 uses, 1 confirmed"; attempt += 1) await sleep(200);
+    assert.equal(await uses(), "1 uses, 1 confirmed");
 
     const renewed = await found("token renewed ninety days registry");
     assert.match(String(renewed["text"]), /\[secret\].*\[mail\]|\*\*\*.*\[mail\]/);
@@ -98,6 +98,31 @@ describe("what the workshop knows", () => {
     assert.ok(Number(report["redacted"]) > 0);
     assert.ok((report["entries"] as Line[]).some((entry) => entry["reason"] === "person:mail"));
     assert.doesNotMatch(JSON.stringify(report), /ghp_abc|lovelace/);
+  });
+
+  it("ranks what was of use to sessions that used what this person did before what was not", async () => {
+    verifies("C8");
+    const add = async (text: string): Promise<string> => String((await one("add", text))["id"]);
+    const gateway = await add("The gateway of the harbour listens on port 7101.");
+    const together = await add("The crane of the harbour wants crane_mode=slow9.");
+    const alone = await add("The ferry of the harbour wants ferry_mode=fast8.");
+    const working = `
+steps:
+  - calls: [{ tool: recall, args: { query: "harbour gateway port, crane" } }]
+  - calls: [{ tool: bash, args: { command: "test 7101 != crane_mode=slow9" } }]
+  - calls: [{ tool: finish, args: { summary: "over" } }]
+`;
+    const parts = async (id: string): Promise<Line[]> =>
+      (((await know("search", "what the harbour wants", "--why")).find((line) => line["id"] === id) ?? {})["parts"] ?? []) as Line[];
+    const others = async (id: string): Promise<number> =>
+      Number((await parts(id)).find((part) => part["name"] === "similar users")?.["value"] ?? 0);
+    await know("feedback", gateway, "used");
+    assert.equal(await others(together), 0);
+    for (const goal of ["Look at the harbour.", "Look at the harbour again."]) await work(working, goal);
+    for (let attempt = 0; attempt < 60 && (await others(together)) === 0; attempt += 1) await sleep(200);
+    assert.ok((await others(together)) > 0, JSON.stringify(await parts(together)));
+    assert.equal(await others(alone), 0);
+    assert.equal((await know("search", "what the harbour wants"))[0]?.["id"], together);
   });
 
   it("keeps every version: history, differences, as it was, and back again; what rests on a changed file is doubtful", async () => {

@@ -1,3 +1,5 @@
+import { FeedbackKind } from "@guildhall/protocol";
+
 import type { Item, Use } from "./item.ts";
 import { weights } from "./worth.ts";
 
@@ -52,7 +54,8 @@ export class Collaborative {
 
   #take(item: string, use: Use, now: number): void {
     const weight = (weights[use.kind] ?? 0) * 2 ** (-Math.max(0, now - use.at) / HALF_LIFE);
-    if (use.session === "" || weight === 0) return;
+    // A cosine does not see how much: what was only shown beside another would be as like it as what was used with it.
+    if (use.session === "" || weight === 0 || use.kind === FeedbackKind.RETRIEVED) return;
     add(this.#sessions, use.session, item, weight);
     add(this.#items, item, use.session, weight);
     for (const group of groupsOf(use)) {

@@ -38,7 +38,7 @@ export function worthOf(item: Item, knowledge: Knowledge, now: number): Worth {
   const doubt = knowledge.state === KnowledgeState.DOUBTFUL ? 1 : 0;
   const parts = [
     { name: "recency", value: 0.3 * recency, text: `last written or used ${days(age)} ago, halves in ${days(HALF_LIFE)}` },
-    { name: "use", value: 0.3 * use, text: `${item.uses.filter((one) => counts(one.kind)).length} uses` },
+    { name: "use", value: 0.3 * use, text: usesOf(item) },
     { name: "confidence", value: 0.25 * Math.min(1, Math.max(0, knowledge.confidence)), text: `${knowledge.confidence}` },
     { name: "evidence", value: 0.15 * evidence, text: `${knowledge.evidence.length} pieces` },
     { name: "dismissed", value: -0.1 * Math.min(3, dismissed), text: `${dismissed} times` },
@@ -66,6 +66,12 @@ export const weights: Partial<Record<FeedbackKind, number>> = {
 
 function counts(kind: FeedbackKind): boolean {
   return kind === FeedbackKind.USED || kind === FeedbackKind.CONFIRMED;
+}
+
+function usesOf({ uses }: Item): string {
+  const confirmed = uses.filter((one) => one.kind === FeedbackKind.CONFIRMED).length;
+  const all = `${uses.filter((one) => counts(one.kind)).length} uses`;
+  return confirmed === 0 ? all : `${all}, ${confirmed} confirmed`;
 }
 
 export function confirmations(item: Item): number {

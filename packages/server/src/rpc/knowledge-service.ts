@@ -47,7 +47,7 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
         scopes,
         tags,
         role,
-        session: await knowledge.pseudonym(request.sessionId),
+        session: await knowledge.pseudonym(request.sessionId === "" ? actor : request.sessionId),
         ...(withDoubtful ? {} : { withDoubtful: true }),
         ...(asOf === undefined ? {} : { asOf: timestampMs(asOf) }),
         signal: context.signal,
