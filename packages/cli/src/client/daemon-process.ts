@@ -71,7 +71,9 @@ function failureOf(failure: Failure, fallback: string): GuildError {
 
 /** Runs the daemon's program in the foreground with these options and this terminal; resolves to its exit code. */
 export async function runDaemonProgram(context: Context, options: string[]): Promise<number> {
-  const child = spawn(process.execPath, [...nodeOptions, fileURLToPath(daemonEntry()), ...options], {
+  // A service of its own has work to do: with so little room it would collect garbage instead.
+  const own = options.includes("--serve") ? [] : nodeOptions;
+  const child = spawn(process.execPath, [...own, fileURLToPath(daemonEntry()), ...options], {
     env: { ...context.env },
     stdio: "inherit",
   });

@@ -58,8 +58,16 @@ export interface Budgets {
    * Throws `resource_exhausted` saying which budget and how much is left. `name`: to be its id, for whoever may have to ask again because no answer
    * came; the same name reserves once.
    */
-  reserve(session: { tenant: string; session: string; epoch: number }, wanted: Partial<Spending>, name?: string): Promise<{ id: string }>;
-  settle(reservation: { id: string }, spent: Partial<Spending>): Promise<void>;
+  reserve(session: { tenant: string; session: string; epoch: number }, wanted: Partial<Spending>, name?: string): Promise<Reservation>;
+  /** A second settling changes nothing. */
+  settle(reservation: Reservation, spent: Partial<Spending>): Promise<void>;
+}
+
+export interface Reservation {
+  /** Empty: nothing limits the session. */
+  id: string;
+  /** It was asked for more than once: one of those requests may come when it is settled, and must reserve nothing then. */
+  askedAgain?: boolean;
 }
 
 /** Credentials at rest. Values never enter events, prompts or output. */

@@ -67,14 +67,19 @@ export function workerService(open: () => Promise<Dispatcher>, local: boolean): 
         outbox.end();
       };
       context.signal.addEventListener("abort", gone, { once: true });
+      let waiting = 0;
       const listening = (async () => {
         let work = Promise.resolve();
         for (let next = await iterator.next(); next.done !== true && !deaf; next = await iterator.next()) {
           const message = next.value;
           // A sign of life waits for nothing: not for the database, which the end of another task waits for.
           if (message.kind.case === "heartbeat" || message.kind.case === "deltas") await pool.heard(member, message);
-          else work = work.then(() => pool.heard(member, message));
-          work.catch(gone);
+          else {
+            // A worker that tells faster than anything can be done about it is not listened to any more.
+            if (++waiting > MOST_WAITING) return;
+            work = work.then(() => pool.heard(member, message));
+            work.then(() => (waiting -= 1), gone);
+          }
         }
         await work;
       })();
@@ -85,9 +90,14 @@ export function workerService(open: () => Promise<Dispatcher>, local: boolean): 
       } finally {
         gone();
       }
+      if (waiting > MOST_WAITING)
+        throw new GuildError("resource_exhausted", `${MOST_WAITING} messages of the worker wait to be heard`, { remedy: "join again" });
     },
   };
 }
+
+/** Messages of one worker: far more than it has to say of all its tasks at once. */
+const MOST_WAITING = 4_096;
 
 /** Budgets above sessions, for people. */
 export function budgetService(ledger: BudgetLedger, tenant: string): ServiceImpl<typeof BudgetService> {
@@ -105,9 +115,9 @@ export function ledgerService(ledger: Budgets): ServiceImpl<typeof LedgerService
       const { steps = 0, tokens = 0, costUsd = 0, seconds = 0 } = wanted ?? {};
       return await ledger.reserve({ tenant: session.tenant, session: session.session, epoch }, { steps, tokens, costUsd, seconds }, id);
     },
-    async settle({ id, spent }) {
+    async settle({ id, askedAgain, spent }) {
       const { steps = 0, tokens = 0, costUsd = 0, seconds = 0 } = spent ?? {};
-      await ledger.settle({ id }, { steps, tokens, costUsd, seconds });
+      await ledger.settle({ id, askedAgain }, { steps, tokens, costUsd, seconds });
       return {};
     },
   };

@@ -50,6 +50,28 @@ describe("signs of life", () => {
     await joined;
   });
 
+  it("are not listened to any more where a worker says more than can be done about it", async () => {
+    const blocked = Promise.withResolvers<void>();
+    let heard = 0;
+    const pool = { join: async () => ({}), disconnected: () => undefined, heard: () => ((heard += 1), blocked.promise) };
+    const transport = createRouterTransport(({ service }) =>
+      service(
+        WorkerService,
+        workerService(async () => pool as unknown as Dispatcher, false),
+      ),
+    );
+    let said = 0;
+    const endless = async function* (): AsyncGenerator<MessageInitShape<typeof JoinRequestSchema>> {
+      yield { kind: { case: "hello", value: {} } };
+      for (; said < 100_000; said++) yield { kind: { case: "answer", value: { taskId: "a" } } };
+    };
+    await assert.rejects(async () => {
+      for await (const answer of createClient(WorkerService, transport).join(endless())) assert.fail(answer.kind.case);
+    });
+    assert.ok(said < 10_000 && heard === 1, `${said} said, ${heard} heard`);
+    blocked.resolve();
+  });
+
   it("are not missed by who did not run", () => {
     const missed = missedTime(2_000);
     missed(1_000);

@@ -1,4 +1,12 @@
-import type { DescMessage, DescMethodStreaming, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethodStreaming,
+  type DescMethodUnary,
+  type DescService,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 
 import { fromStatus } from "../rpc/from-status.ts";
@@ -65,10 +73,23 @@ async function* many(
   context: HandlerContext,
 ): AsyncIterable<MessageShape<DescMessage>> {
   try {
-    yield* (await transport.stream(method, context.signal, context.timeoutMs(), undefined, requests)).message;
+    const asked = speaksBinary(context) ? unread(method) : method;
+    const { message } = await transport.stream(asked, context.signal, context.timeoutMs(), undefined, requests);
+    if (asked === method) yield* message;
+    else for await (const { $unknown: fields } of message) yield Object.assign(create(method.output), { $unknown: fields });
   } catch (error) {
     throw said(error, address);
   }
+}
+
+/** Whether messages go out as they came in, so that nobody here has to understand them. */
+function speaksBinary({ requestHeader }: HandlerContext): boolean {
+  return /^application\/(?:grpc|grpc-web|connect)(?:\+proto)?$/.test(requestHeader.get("content-type") ?? "");
+}
+
+/** The method as one that answers with nothing that we know: what came stays as its bytes. */
+function unread(method: DescMethodStreaming): DescMethodStreaming {
+  return { ...method, output: EmptySchema };
 }
 
 async function* only<T>(message: T): AsyncIterable<T> {

@@ -66,15 +66,17 @@ function remoteBudgets(transport: Transport, peer: string): Budgets {
       if (free.has(session)) return { id: "" };
       // Asked again under its name: of one that was made and not heard of there is no second.
       const name = `rsv_${randomUUID()}`;
-      const { id } = await patiently(() =>
-        client.reserve({ session: { tenant, session }, epoch, wanted, id: name }, { timeoutMs: 15_000 }).catch(failed),
-      );
+      let asked = 0;
+      const { id } = await patiently(() => {
+        asked += 1;
+        return client.reserve({ session: { tenant, session }, epoch, wanted, id: name }, { timeoutMs: 15_000 }).catch(failed);
+      });
       if (free.size > mostRemembered) free.clear();
       if (id === "") free.add(session);
-      return { id };
+      return { id, askedAgain: asked > 1 };
     },
-    async settle({ id }, spent) {
-      if (id !== "") await patiently(() => client.settle({ id, spent }, { timeoutMs: 15_000 }).catch(failed));
+    async settle({ id, askedAgain = false }, spent) {
+      if (id !== "") await patiently(() => client.settle({ id, spent, askedAgain }, { timeoutMs: 15_000 }).catch(failed));
     },
   };
 }

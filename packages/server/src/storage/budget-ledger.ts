@@ -22,7 +22,8 @@ export interface BudgetLedger extends Budgets {
 /**
  * Reserves before a call and settles after it, so that calls at the same time never promise the same money twice: what is spent passes a limit
  * by one call under way at the most. A reservation whose call nobody settles is gone when its session is taken over, and after `holdMs`; what is
- * settled late counts all the same. `pathOf`: the budget that a session counts against; empty: none.
+ * settled late counts all the same. What was asked for more than once stays under its name for as long when it is settled, holding nothing, so that
+ * a request that was long on its way reserves nothing anew. `pathOf`: the budget that a session counts against; empty: none.
  */
 export function createBudgetLedger(
   database: Database,
@@ -63,21 +64,35 @@ export function createBudgetLedger(
         );
       });
       open.set(id, { tenant, paths: above });
+      // What another orchestrator settles is never asked for here; its row tells the same.
+      for (const oldest of open.keys()) {
+        if (open.size <= MOST_OPEN) break;
+        open.delete(oldest);
+      }
       return { id };
     },
-    async settle({ id }, spending) {
+    async settle({ id, askedAgain = false }, spending) {
       if (id === "") return;
       const known = open.get(id);
       open.delete(id);
       const spent = { ...NOTHING, ...spending };
       await database.transaction(async (client) => {
         const { rows } = await client.query<{ tenant_id: string; path: string }>(
-          "DELETE FROM guildhall.reservation WHERE reservation_id = $1 RETURNING tenant_id, path",
+          askedAgain
+            ? `UPDATE guildhall.reservation SET epoch = ${SETTLED} WHERE reservation_id = $1 AND epoch <> ${SETTLED} RETURNING tenant_id, path`
+            : `DELETE FROM guildhall.reservation WHERE reservation_id = $1 AND epoch <> ${SETTLED} RETURNING tenant_id, path`,
           [id],
         );
         const tenant = rows[0]?.tenant_id ?? known?.tenant;
         // Settled already, or by an orchestrator that we know nothing of.
-        if (tenant === undefined || (rows.length === 0 && known === undefined)) return;
+        if (tenant === undefined) return;
+        if (rows.length === 0) {
+          const settled = await client.query("SELECT 1 FROM guildhall.reservation WHERE tenant_id = $1 AND reservation_id = $2", [
+            tenant,
+            id,
+          ]);
+          if (settled.rows.length > 0) return;
+        }
         const above = known?.paths ?? pathsAbove(rows[0]?.path ?? "");
         await client.query(
           `UPDATE guildhall.budget SET spent_steps = spent_steps + $3, spent_tokens = spent_tokens + $4, spent_cost_usd = spent_cost_usd + $5,
@@ -107,6 +122,11 @@ export function createBudgetLedger(
     },
   };
 }
+
+/** Epoch of a reservation that is settled and only remembered: no lease has it, so that it holds nothing. */
+const SETTLED = -1;
+/** Calls under way that are known by heart. */
+const MOST_OPEN = 10_000;
 
 const NOTHING: Spending = { steps: 0, tokens: 0, costUsd: 0, seconds: 0 };
 

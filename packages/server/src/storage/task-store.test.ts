@@ -156,6 +156,21 @@ describe("budgets in the database", () => {
     assert.deepEqual([after?.reserved.steps, after?.spent.steps], [0, 1]);
   });
 
+  it("hold nothing for a request that comes when its call was settled, through whichever orchestrator", async () => {
+    const { budgets } = temporary.storage;
+    await budgets.set(tenant, "late", amounts({ steps: 5 }));
+    const session = await working("late");
+    const { budgets: other } = await temporary.open();
+    const { id } = await budgets.reserve(session, { steps: 1 }, "rsv_late");
+    await other.settle({ id, askedAgain: true }, { steps: 1 });
+    for (const ledger of [budgets, other]) {
+      assert.equal((await ledger.reserve(session, { steps: 1 }, "rsv_late")).id, id);
+      await ledger.settle({ id, askedAgain: true }, { steps: 1 });
+    }
+    const [after] = await budgets.list(tenant, "late");
+    assert.deepEqual([after?.reserved.steps, after?.spent.steps], [0, 1]);
+  });
+
   it("are never promised twice by calls at the same time", async () => {
     const { budgets } = temporary.storage;
     await budgets.set(tenant, "crowd", amounts({ steps: 10 }));
