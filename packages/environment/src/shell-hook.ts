@@ -1,6 +1,6 @@
 import { GuildError, type Sandbox } from "@guildhall/core";
 
-/** How long a hook may take, seconds. */
+/** How long a hook may take when nothing else is said, seconds. */
 const PATIENCE = 30;
 
 /** Runs the hook where the session works, and prints what is exported then: `name=value`, each ended by a NUL. */
@@ -14,17 +14,19 @@ const OWN = new Set(["_", "SHLVL", "PWD", "OLDPWD", "TERM", "BASHOPTS", "SHELLOP
  * Runs an environment's hook once in the sandbox; what it exports is in the environment of every later command. Resolves to what went wrong,
  * in one line, or nothing: a session can do without its hook.
  *
- * @param known variables that the environment has without it.
+ * @param known variables that the environment has without it. @param seconds how long it may take; 0, or more than usual: as long as usual.
  */
 export async function runShellHook(
   sandbox: Pick<Sandbox, "exec" | "changeEnvironment">,
   hook: string,
   known: Readonly<Record<string, string>>,
+  seconds = PATIENCE,
 ): Promise<string | undefined> {
+  const patience = seconds === 0 ? PATIENCE : Math.min(seconds, PATIENCE);
   try {
     if (sandbox.changeEnvironment === undefined) return "the shell hook was not run: this sandbox's environment cannot be changed";
     const before = await exported(sandbox, ":");
-    const after = await exported(sandbox, hook);
+    const after = await exported(sandbox, hook, patience);
     const changes: Record<string, string | undefined> = {};
     for (const [name, value] of after) if (!OWN.has(name) && before.get(name) !== value) changes[name] = value;
     for (const name of Object.keys(known)) if (!after.has(name)) changes[name] = undefined;
@@ -35,16 +37,16 @@ export async function runShellHook(
   }
 }
 
-async function exported(sandbox: Pick<Sandbox, "exec">, hook: string): Promise<Map<string, string>> {
+async function exported(sandbox: Pick<Sandbox, "exec">, hook: string, patience = PATIENCE): Promise<Map<string, string>> {
   const execution = await sandbox.exec({
     argv: ["/run/guildhall/bin/bash", "-c", SCRIPT, "hook", hook],
-    limits: { wallSeconds: PATIENCE },
+    limits: { wallSeconds: patience },
   });
   const chunks: Uint8Array[] = [];
   try {
     for await (const { stream, bytes } of execution.output) if (stream === "stdout") chunks.push(bytes);
     const { code, limit } = await execution.exit;
-    if (limit === "wall") throw new GuildError("deadline_exceeded", `it was not done after ${PATIENCE} s`);
+    if (limit === "wall") throw new GuildError("deadline_exceeded", `it was not done after ${patience} s`);
     if (code !== 0) throw new GuildError("failed_precondition", `it ended with ${limit ?? `exit code ${code}`}`);
   } finally {
     await execution.close();

@@ -18,6 +18,7 @@ export interface InitSandboxOptions extends ExecutionContext {
   free(): Promise<void>;
   /** `Sandbox.settle`, where there is something to settle; `free` does it once more. */
   settle?(): Promise<SandboxConflict[]>;
+  brought?(): readonly string[];
   /** `Sandbox.disarm`. */
   disarm?: NonNullable<Sandbox["disarm"]>;
   /** `Sandbox.wayOut`. */
@@ -42,6 +43,7 @@ export class InitSandbox implements Sandbox {
   readonly wayOut?: NonNullable<Sandbox["wayOut"]>;
   readonly beside?: readonly string[];
   readonly settle?: () => Promise<SandboxConflict[]>;
+  readonly brought?: () => readonly string[];
   readonly disarm?: NonNullable<Sandbox["disarm"]>;
   readonly #options: InitSandboxOptions;
   readonly #connection: InitConnection;
@@ -65,6 +67,7 @@ export class InitSandbox implements Sandbox {
     if (beside !== undefined) this.beside = beside;
     if (disarm !== undefined) this.disarm = disarm;
     if (options.settle !== undefined) this.settle = options.settle;
+    if (options.brought !== undefined) this.brought = options.brought;
     this.#connection.explainLoss = () => (this.#outlived ? "lease" : undefined);
     this.gone = this.#connection.gone.then(async (reason) => {
       await this.dispose();

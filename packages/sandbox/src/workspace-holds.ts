@@ -26,6 +26,8 @@ export interface HeldWorkspace {
   /** Copies that the sandbox works on, of the workspace and then of each directory of `guard.outside`; empty: it has the trees themselves. */
   copies: readonly ManagedCopy[];
   settle(): Promise<SandboxConflict[]>;
+  /** `Sandbox.brought`, of the workspace. */
+  brought(): readonly string[];
   /** `Sandbox.disarm`; what is not seen that way, in directories that are ignored, is looked for a little later. */
   disarm(places: readonly string[], found: "before" | "since"): Promise<string[]>;
   /**
@@ -130,6 +132,7 @@ export class WorkspaceHolds {
       copies,
       disarm: disarmed,
       settle: async () => (await Promise.all(copies.map((copy) => copy.settle()))).flat(),
+      brought: () => copies[0]?.brought() ?? [],
       endWith: async (sandbox) => {
         opened = sandbox;
         if (replaced === undefined) return;

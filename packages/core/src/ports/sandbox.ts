@@ -271,6 +271,8 @@ export interface Sandbox {
    * changed since the last time. For points at which nothing is being written; `dispose` does it as well. Absent: there is no copy.
    */
   settle?(): Promise<SandboxConflict[]>;
+  /** Relative paths that `settle` has written, or removed, in the original since the last call; nobody else did. Absent: there is no copy. */
+  brought?(): readonly string[];
   /**
    * Takes from repositories below the workspace what git would run or take further configuration from, and puts it aside beside where it was.
    * `places`: relative, `.git` directories and files or git directories of other names; what is no repository is passed over. `found`: they were

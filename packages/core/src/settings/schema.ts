@@ -111,6 +111,10 @@ export const settingsSchema = z.strictObject({
       .array(z.string().regex(/^[\w.-]+(:\d+)?$/, "must be a host, with a port where it needs one"))
       .default([])
       .describe("Registries from which a trusted devcontainer.json may have features fetched: ghcr.io. Empty: none."),
+    nix_program: z
+      .string()
+      .default("nix")
+      .describe("Program that is run as Nix, by name or path: that of Nix itself, of Lix or of Determinate Nix."),
     nix_store: z
       .string()
       .default("")

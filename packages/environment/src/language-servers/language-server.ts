@@ -99,6 +99,11 @@ export class LanguageServer {
     if (this.ended === undefined) await this.#open.forget(holder);
   }
 
+  /** The text of a file that is open, as the server has it; undefined: it is not open. */
+  textOf(path: string): string | undefined {
+    return this.#open.get(uriOf(path))?.text;
+  }
+
   /** Documents that are open. */
   get documents(): number {
     return this.#open.size;

@@ -148,6 +148,35 @@ describe("a language server that is not as it should be", () => {
     );
   });
 
+  it("works on what somebody changes meanwhile: nothing is written over it", async (test) => {
+    const { workspace, write, ask } = world(test, {
+      kinds: scripted(`
+    if (m.method === "initialize") send({ id: m.id, result: { capabilities: { renameProvider: true, documentFormattingProvider: true, diagnosticProvider: {} } } });
+    else if (m.method === "textDocument/rename" || m.method === "textDocument/formatting") {
+      globalThis.asked = (globalThis.asked ?? 0) + 1;
+      const other = m.params.newName === "closed" ? "b.odd" : "a.odd";
+      if (globalThis.asked % 2 === 0 || m.method === "textDocument/formatting") require("node:fs").writeFileSync(other, "a person's\\n");
+      const edits = [{ range: { start: { line: 0, character: 0 }, end: { line: 0, character: 1 } }, newText: "X" }];
+      const uri = m.params.textDocument.uri;
+      send({ id: m.id, result: m.method === "textDocument/formatting" ? edits : { changes: { [uri]: edits, [uri.replace("a.odd", "b.odd")]: edits } } });
+    } else if (m.id !== undefined) send({ id: m.id, result: { items: [] } });`),
+    });
+    const both = (): void => ["a.odd", "b.odd"].forEach((name) => void write(name, "one\n"));
+    const texts = (): string[] => ["a.odd", "b.odd"].map((name) => readFileSync(join(workspace, name), "utf8"));
+    for (const [name, left] of [
+      ["open", ["a person's\n", "one\n"]],
+      ["closed", ["one\n", "a person's\n"]],
+    ] as const) {
+      both();
+      const renamed = await ask({ operation: "rename", path: "a.odd", line: 1, new_name: name });
+      assert.match(renamed.output, /[ab]\.odd was changed while the language server worked on it; nothing was written/);
+      assert.deepEqual(texts(), left);
+    }
+    both();
+    assert.equal((await ask({ operation: "format", path: "a.odd" })).status, "error");
+    assert.deepEqual(texts(), ["a person's\n", "one\n"]);
+  });
+
   it("cannot do what is asked: it is told, instead of an empty answer", async (test) => {
     const { write, ask } = world(test, { kinds: scripted(INITIALIZED) });
     write("x.odd", "a\n");

@@ -75,7 +75,9 @@ export function createLspTool(servers: ServerSource): Tool<typeof schema> {
     repeatable: ({ operation }) => !writes(operation),
     async execute(input, { session }) {
       try {
-        return { status: "ok", output: await answer(servers, session.sandbox, input) };
+        const changed: string[] = [];
+        const output = await answer({ servers, sandbox: session.sandbox, changed }, input);
+        return { status: "ok", output, ...(changed.length === 0 ? {} : { data: { changed } }) };
       } catch (error) {
         const own = GuildError.from(error);
         if (own.code === "internal") throw own;
@@ -89,7 +91,8 @@ function writes(operation: Input["operation"]): boolean {
   return operation === "rename" || operation === "code_actions" || operation === "format";
 }
 
-async function answer(servers: ServerSource, sandbox: Sandbox, input: Input): Promise<string> {
+async function answer(given: Omit<World, "server">, input: Input): Promise<string> {
+  const { servers, sandbox } = given;
   const { operation } = input;
   const path = input.path.startsWith("/") ? input.path : `${sandbox.workspace}/${input.path}`;
   const text = Buffer.from(await sandbox.files.read(path)).toString("utf8");
@@ -106,7 +109,7 @@ async function answer(servers: ServerSource, sandbox: Sandbox, input: Input): Pr
     if (operation !== "diagnostics" && !(await served.server.hasLooked(path, LOOK_MS))) {
       throw new GuildError("unavailable", `the ${served.name} language server has not looked at this file yet`, { remedy: "ask again" });
     }
-    const answered = await ready({ servers, sandbox, server: served.server }, input, path, text);
+    const answered = await ready({ ...given, server: served.server }, input, path, text);
     if (lack === undefined) return answered;
     // What it finds by itself is not all that there is.
     if (answered === NO_PROBLEMS) throw lack;
@@ -143,7 +146,7 @@ async function ready(world: World, input: Input, path: string, text: string): Pr
       return await calls(world, ask, place(), operation);
     case "rename":
       if (input.new_name === undefined) throw new GuildError("invalid_argument", "rename needs new_name");
-      return await apply(world, await ask("textDocument/rename", { ...place(), newName: input.new_name }));
+      return await rename(world, path, () => ask("textDocument/rename", { ...place(), newName: input.new_name }));
     case "code_actions":
       return await codeActions(world, ask, { ...document, text, path }, input);
     case "format": {
@@ -184,6 +187,8 @@ interface World {
   servers: ServerSource;
   sandbox: Sandbox;
   server: LanguageServer;
+  /** Relative paths that were written. */
+  changed: string[];
 }
 type Ask = (method: string, params: Record<string, unknown>) => Promise<Data>;
 
@@ -272,22 +277,49 @@ async function codeActions(
   return await apply(world, full.at("edit"));
 }
 
+/** Asks twice: of files that are not open nobody knows in which state the server has read them, unless they were the same before and after. */
+async function rename(world: World, path: string, ask: () => Promise<Data>): Promise<string> {
+  const known = new Map<string, string>();
+  for (const one of editsOf(await ask()).keys()) {
+    const text = await world.sandbox.files.read(one).catch(() => undefined); // what is wrong with it is told below
+    if (text !== undefined) known.set(one, Buffer.from(text).toString("utf8"));
+  }
+  await world.servers.of(path); // tells it of what was changed beside it
+  return await write(world, editsOf(await ask()), known);
+}
+
 async function apply(world: World, edit: Data): Promise<string> {
   return await write(world, editsOf(edit));
 }
 
-/** Writes edits to files of the workspace, all or, when one cannot be made, none. */
-async function write({ sandbox, server, servers }: World, edits: ReadonlyMap<string, readonly TextEdit[]>): Promise<string> {
+/**
+ * Writes edits to files of the workspace, all or, when one cannot be made, none. What somebody has changed while the server worked on it is left as it is.
+ */
+async function write(
+  { sandbox, server, servers, changed }: World,
+  edits: ReadonlyMap<string, readonly TextEdit[]>,
+  known: ReadonlyMap<string, string> = new Map(),
+): Promise<string> {
   const texts: Array<{ path: string; text: string; count: number }> = [];
   for (const [path, own] of [...edits].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!path.startsWith(`${sandbox.workspace}/`))
       throw new GuildError("permission_denied", `the change reaches beyond the workspace: ${path}`);
     const before = Buffer.from(await sandbox.files.read(path)).toString("utf8");
+    if ((server.textOf(path) ?? before) !== before || (known.get(path) ?? before) !== before) {
+      throw new GuildError(
+        "unavailable",
+        `${shown(path, sandbox)} was changed while the language server worked on it; nothing was written`,
+        {
+          remedy: "look at it and ask again",
+        },
+      );
+    }
     const text = applyEdits(before, own);
     if (text !== before) texts.push({ path, text, count: own.length });
   }
   for (const { path, text } of texts) {
     await sandbox.files.write(path, Buffer.from(text));
+    changed.push(shown(path, sandbox));
     const { languageId, holder } = await servers.of(path);
     await server.sync(path, text, languageId, holder);
   }

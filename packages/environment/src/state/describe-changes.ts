@@ -7,6 +7,8 @@ export interface StateChanges {
   /** More files than could be listed. */
   overflow: boolean;
   branch?: { from: string; to: string };
+  /** Somebody else has committed, pulled or reset: what the branch, the same as before, is at. */
+  commit?: { from: string; to: string };
   opened: readonly number[];
   closed: readonly number[];
   /** Background processes that began and that ended. */
@@ -28,6 +30,10 @@ const MOST_CHARACTERS = 1_600;
 export function describeChanges(changes: StateChanges): string | undefined {
   const lines: string[] = [];
   if (changes.branch !== undefined) lines.push(`- The branch is ${clean(changes.branch.to)} now; it was ${clean(changes.branch.from)}.`);
+  if (changes.commit !== undefined)
+    lines.push(
+      `- Somebody has moved HEAD on the same branch: it is at ${clean(changes.commit.to)} now; it was at ${clean(changes.commit.from)}.`,
+    );
   const seen = new Set(changes.seen);
   if (seen.size > 0) lines.push(...listed("Changed since you looked at it, not by your edits; look again before you change it", [...seen]));
   const others = changes.files.filter((file) => !seen.has(file));

@@ -9,7 +9,12 @@ const PASSED_OVER = new Set(
   ),
 );
 
+/** Files of git's directory that are written when HEAD becomes another: a switched branch, a commit, a pull, a reset. */
+const OF_HEAD = new Set(["HEAD", "index", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD", "packed-refs"]);
+
 export interface WatchOptions {
+  /** Git's own directory of the workspace, absolute, where it is another than `.git`. */
+  git?: string;
   /** Directories watched at most, those near the root first; beyond them `incomplete` says so. Default 16,384. */
   mostDirectories?: number;
   /** Paths remembered at most between two calls of `take`. Default 2,000. */
@@ -30,7 +35,8 @@ export interface Touched {
  */
 export class WorkspaceWatch {
   readonly #root: string;
-  readonly #most: Required<WatchOptions>;
+  readonly #most: Required<Omit<WatchOptions, "git">>;
+  readonly #git: string | undefined;
   readonly #watchers = new Map<string, FSWatcher>();
   #touched = new Map<string, number>();
   #overflow = false;
@@ -43,7 +49,9 @@ export class WorkspaceWatch {
   /** `root`: a real path. */
   constructor(root: string, options: WatchOptions = {}) {
     this.#root = root;
-    this.#most = { mostDirectories: 16_384, mostPaths: 2_000, ...options };
+    const { git, ...most } = options;
+    this.#git = git;
+    this.#most = { mostDirectories: 16_384, mostPaths: 2_000, ...most };
     this.ready = this.#begin();
     this.ready.catch(() => undefined); // told to who awaits it
   }
@@ -100,7 +108,7 @@ export class WorkspaceWatch {
       this.incomplete = true;
       return false;
     }
-    const full = join(this.#root, directory);
+    const full = directory === ".git" && this.#git !== undefined ? this.#git : join(this.#root, directory);
     try {
       if ((await realpath(full)) !== full || !(await lstat(full)).isDirectory() || this.#closed) return false;
       const watcher = watch(full, { persistent: false }, (_, name) => this.#onEvent(directory, name));
@@ -118,8 +126,9 @@ export class WorkspaceWatch {
 
   #onEvent(directory: string, name: string | null): void {
     if (name === null || this.#closed) return void (this.#overflow = true);
-    if (directory === ".git" && name !== "HEAD") return;
-    const path = directory === "" ? name : `${directory}/${name}`;
+    if (directory === ".git" && !OF_HEAD.has(name)) return;
+    // Whatever of it was touched, it is HEAD that may be another.
+    const path = directory === "" ? name : directory === ".git" ? ".git/HEAD" : `${directory}/${name}`;
     if (PASSED_OVER.has(name)) return;
     if (!this.#touched.has(path) && this.#touched.size >= this.#most.mostPaths) this.#overflow = true;
     else this.#touched.set(path, performance.now());

@@ -199,7 +199,7 @@ export class BubblewrapProvider implements SandboxProvider {
         measure: (seen) => own.measure(seen),
         explain: (status) => own.explain(status),
         disarm: (places, found) => held.disarm(places, found),
-        ...(copied ? { settle: held.settle } : {}),
+        ...(copied ? { settle: held.settle, brought: held.brought } : {}),
       });
       this.#sandboxes.add(sandbox);
       await held.endWith(sandbox);

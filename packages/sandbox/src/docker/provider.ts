@@ -180,7 +180,7 @@ export class DockerProvider implements SandboxProvider {
         ...(group === undefined ? {} : { measure: (seen) => group.measure(seen), explain: (status) => group.explain(status) }),
         disarm: (places, found) => held.disarm(places, found),
         ...(beside === undefined ? {} : { beside: beside.told }),
-        ...(copied ? { settle: held.settle } : {}),
+        ...(copied ? { settle: held.settle, brought: held.brought } : {}),
       });
       this.#sandboxes.add(sandbox);
       // Its lease is renewed meanwhile.

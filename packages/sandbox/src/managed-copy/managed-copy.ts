@@ -28,6 +28,7 @@ export class ManagedCopy {
   readonly #options: ManagedCopyOptions;
   readonly #base: Map<string, Base>;
   #rounds = 0;
+  #brought: string[] = [];
   #settling: Promise<unknown> = Promise.resolve();
 
   private constructor(options: ManagedCopyOptions, base: Map<string, Base>) {
@@ -82,6 +83,11 @@ export class ManagedCopy {
     return settled;
   }
 
+  /** Relative paths of the original that rounds have written or removed since the last call; of very many, the last. */
+  brought(): readonly string[] {
+    return this.#brought.splice(0);
+  }
+
   /** Removes the copy, but nothing that a conflict has kept. */
   async remove(): Promise<void> {
     const { directory } = this.#options;
@@ -102,6 +108,7 @@ export class ManagedCopy {
         const keep = join(directory, `conflicts-${process.pid}-${++this.#rounds}`);
         const round = new Round({ original: there, copy: here, owners, guarded: this.#options.guarded, base: this.#base, keep, quiet });
         const changed = await round.run();
+        if (!quiet) this.#brought = [...this.#brought, ...round.brought].slice(-MOST_BROUGHT);
         if (changed || quiet) await this.#write();
         return round.conflicts;
       } finally {
@@ -121,6 +128,7 @@ export class ManagedCopy {
   }
 }
 
+const MOST_BROUGHT = 20_000;
 const MANIFEST = "manifest.json";
 const STAGING = "staging";
 

@@ -44,6 +44,8 @@ interface Change {
 /** One time of bringing two trees together. */
 export class Round {
   readonly conflicts: SandboxConflict[] = [];
+  /** What the original got of the copy. */
+  readonly brought: string[] = [];
   readonly #options: RoundOptions;
   /** What was settled together with a directory above. */
   readonly #done: string[] = [];
@@ -97,6 +99,7 @@ export class Round {
     const side = change.by === "copy" ? "original" : "copy";
     const entry = change[side];
     if (entry !== undefined && (await this.#isStill(change, side)) && !(await this.#options[side].remove(change.path, entry.kind))) return;
+    if (side === "original" && entry !== undefined) this.brought.push(shown(change.path));
     this.#options.base.delete(change.path);
   }
 
@@ -114,6 +117,7 @@ export class Round {
     }
     const taken = await this.#options[to].take(path, this.#options[from], source.kind, owners);
     const put = taken === undefined ? undefined : await this.#options[to].look(path);
+    if (taken !== undefined && to === "original") this.brought.push(shown(path));
     if (taken === undefined || put === undefined) return; // changed meanwhile: the next time
     base.set(path, { kind: taken.kind, content: taken.content, ...both(from, taken, put, this.#options.quiet) });
   }

@@ -44,6 +44,7 @@ class EnvironmentPart implements SessionPart {
   readonly #environments: Environments;
   readonly #context: PartContext;
   readonly #strict: () => boolean;
+  readonly #seconds: () => number;
   #applied: Environment;
   #hooked: Promise<string | undefined>;
   #compared = false;
@@ -53,6 +54,7 @@ class EnvironmentPart implements SessionPart {
     this.#environments = environments;
     this.#context = context;
     this.#strict = options.strict;
+    this.#seconds = options.setupSeconds;
     this.#applied = environment;
     this.#hooked = context.sandbox.then((sandbox) => begin(sandbox, environment, options.setupSeconds()));
     this.#hooked.catch(() => undefined); // told before the first step
@@ -116,7 +118,7 @@ class EnvironmentPart implements SessionPart {
       };
     }
     sandbox.changeEnvironment({ ...changesOf(from, to), PATH: await searchPath(sandbox, from, to) });
-    const problem = await runHook(sandbox, to);
+    const problem = await runHook(sandbox, to, this.#seconds());
     const text = told(`The environment is generation ${to.generation} (${short(to.hash)}) from now on, in open shells too`, difference);
     return { kind: "environment", text: problem === undefined ? text : `${text}\n${problem}`, environmentHash: to.hash };
   }
@@ -124,7 +126,7 @@ class EnvironmentPart implements SessionPart {
 
 /** The hook and what runs after it: what the agent is to know of them. */
 async function begin(sandbox: Sandbox, environment: Environment, seconds: number): Promise<string | undefined> {
-  const problem = await runHook(sandbox, environment);
+  const problem = await runHook(sandbox, environment, seconds);
   const { setup = [] } = environment;
   const { beside = [] } = sandbox;
   if (setup.length + beside.length === 0) return problem;
@@ -138,10 +140,10 @@ async function begin(sandbox: Sandbox, environment: Environment, seconds: number
   ].join("\n");
 }
 
-async function runHook(sandbox: Sandbox, { shellHook, variables }: Environment): Promise<string | undefined> {
+async function runHook(sandbox: Sandbox, { shellHook, variables }: Environment, seconds: number): Promise<string | undefined> {
   if (shellHook === "") return undefined;
   const { runShellHook } = await import("@guildhall/environment");
-  return await runShellHook(sandbox, shellHook, variables);
+  return await runShellHook(sandbox, shellHook, variables, seconds);
 }
 
 function changesOf(from: Environment, to: Environment): Record<string, string | undefined> {

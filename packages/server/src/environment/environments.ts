@@ -7,7 +7,7 @@ import type { FeatureRegistry, Generation, Generations, NixSetup, SandboxImages 
 
 import { availableServers, findServers, type FoundServer } from "./found-servers.ts";
 import { nixSetup } from "./nix-setup.ts";
-import { gitLine, platform } from "./platform.ts";
+import { platform } from "./platform.ts";
 import { ToolProbe } from "./tool-probe.ts";
 
 export interface EnvironmentsOptions {
@@ -102,12 +102,14 @@ export class Environments {
       awarenessBlock,
       chooseEnvironment,
       completeEnvironment,
+      describeGitHead,
       detectProject,
       devcontainerSource,
       hostFiles,
       hostSource,
       nixSource,
       ociFeatures,
+      readGitHead,
       serverKinds,
       toolchainSource,
       toolNames,
@@ -116,19 +118,18 @@ export class Environments {
     const { home, settings, stateDir } = this.#options;
     const provider = this.#providerOf(place);
     const files = hostFiles(workspace);
-    const branch = gitLine(files); // never rejects: what cannot be read is not there
     const facts = await detectProject(files);
     const project = this.project(place);
     const generations = await this.generations();
     const current = generations.current(project);
     const told = async (environment: Environment): Promise<KnownEnvironment> => {
       const languageServers = findServers(serverKinds, facts, environment, workspace);
-      const git = await branch;
+      const head = readGitHead(workspace);
       const around = {
         platform: platform(),
         languageServers: availableServers(languageServers),
         ports: [],
-        ...(git === undefined ? {} : { git }),
+        ...(head === undefined ? {} : { git: describeGitHead(head) }),
       };
       return { environment, facts, languageServers, awareness: awarenessBlock(environment, facts, around) };
     };

@@ -19,7 +19,7 @@ export function nixSetup(options: { settings: Settings["environment"]; dataDir: 
   const directory = given !== "" ? given : uid === 0 ? "/var/lib/guildhall-nix" : join(dataDir, "nix");
   const daemon = given === "" && statSync(DAEMON_SOCKET, { throwIfNoEntry: false })?.isSocket() === true;
   return {
-    command: ["nix"],
+    command: [settings.nix_program === "" ? "nix" : settings.nix_program],
     directory,
     storeRoot: daemon ? undefined : join(directory, "root"),
     user: uid === 0 ? BUILDER : undefined,

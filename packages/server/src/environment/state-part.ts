@@ -1,7 +1,15 @@
 import { lstat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 
-import { GuildError, type PartAction, type PartNotice, type ProjectFacts, type SessionPart } from "@guildhall/core";
+import {
+  GuildError,
+  type PartAction,
+  type PartNotice,
+  type ProjectFacts,
+  type Sandbox,
+  type SessionPart,
+  type ToolResult,
+} from "@guildhall/core";
 import type * as environment from "@guildhall/environment";
 
 import type { PartContext, PartFactory } from "../parts/session-parts.ts";
@@ -32,7 +40,6 @@ class StatePart implements SessionPart {
   readonly #context: PartContext;
   readonly #watch: InstanceType<Library["WorkspaceWatch"]>;
   readonly #install: Record<string, string>;
-  readonly #files: ReturnType<Library["hostFiles"]>;
   #ready = false;
   #running = 0;
   /** Touched while no action ran, and while one did. */
@@ -44,9 +51,12 @@ class StatePart implements SessionPart {
   /** Of those, the ones that somebody else has changed since. */
   readonly #stale = new Set<string>();
   readonly #written = new Set<string>();
-  #branch: string | undefined;
+  /** Of a workspace that is worked on as a copy: what the copy has brought to it, and nobody else. */
+  readonly #brought = new Set<string>();
+  #sandbox: Sandbox | undefined;
+  #head: environment.GitHead | undefined;
   #inside: environment.InsideWatch | undefined;
-  /** Files that the agent knows and nobody watches: how they were when it saw them. */
+  /** Files that the agent knows: how they were when it saw them. */
   readonly #stamps = new Map<string, string>();
   /** Said once: what is not watched. */
   readonly #unsaid: string[] = [];
@@ -58,8 +68,9 @@ class StatePart implements SessionPart {
   constructor(library: Library, context: PartContext, facts: ProjectFacts) {
     this.#library = library;
     this.#context = context;
-    this.#watch = new library.WorkspaceWatch(context.workspace);
-    this.#files = library.hostFiles(context.workspace);
+    const git = library.gitDirectory(context.workspace);
+    this.#watch = new library.WorkspaceWatch(context.workspace, git === undefined ? {} : { git });
+    this.#head = library.readGitHead(context.workspace);
     this.#install = Object.fromEntries(
       facts.ecosystems.flatMap(({ lockFile, commands }) => {
         const command = commands.find(({ purpose }) => purpose === "install")?.command;
@@ -68,10 +79,12 @@ class StatePart implements SessionPart {
     );
     // What listens and runs before the first action is nothing new.
     context.sandbox
-      .then(async (sandbox) => (this.#inside = await library.InsideWatch.begin(sandbox, () => spaceOf(context.workspace))))
+      .then(async (sandbox) => {
+        this.#sandbox = sandbox;
+        this.#inside = await library.InsideWatch.begin(sandbox, () => spaceOf(context.workspace));
+      })
       .catch((error: unknown) => this.#blind(error));
-    const begun = this.#readBranch().then((branch) => (this.#branch = branch));
-    Promise.all([this.#watch.ready, begun]).then(
+    this.#watch.ready.then(
       () => {
         this.#ready = true;
         if (this.#watch.incomplete) this.#unsaid.push(UNWATCHED(this.#watch.size));
@@ -82,7 +95,10 @@ class StatePart implements SessionPart {
 
   async beforeStep(): Promise<PartNotice[]> {
     await this.#collect(this.#outside);
-    const [branch, inside] = await Promise.all([this.#branchChange(), this.#lookInside()]);
+    const head = this.#headChange();
+    const inside = await this.#lookInside();
+    // Of more than can be listed, the files that matter are compared one by one.
+    if (this.#overflow) for (const path of this.#known) if (await this.#isOther(path)) this.#outside.add(path);
     const during = [...this.#during].filter((path) => this.#known.has(path) && !this.#written.has(path));
     const files = [...this.#outside].filter((path) => path !== ".git/HEAD");
     for (const path of [...during, ...files]) if (this.#known.has(path)) this.#stale.add(path);
@@ -90,7 +106,7 @@ class StatePart implements SessionPart {
       files,
       seen: [...during, ...files.filter((path) => this.#known.has(path))],
       overflow: this.#overflow,
-      ...(branch === undefined ? {} : { branch }),
+      ...head,
       ...inside,
       pressure: [...this.#unsaid.splice(0), ...inside.pressure],
       install: this.#install,
@@ -98,6 +114,7 @@ class StatePart implements SessionPart {
     this.#outside.clear();
     this.#during.clear();
     this.#written.clear();
+    this.#brought.clear();
     this.#overflow = false;
     return text === undefined ? [] : [{ kind: "environment", text }];
   }
@@ -121,7 +138,7 @@ class StatePart implements SessionPart {
     return undefined;
   }
 
-  async afterAction(action: PartAction): Promise<undefined> {
+  async afterAction(action: PartAction, result: ToolResult): Promise<undefined> {
     this.#running = Math.max(0, this.#running - 1);
     if (this.#running === 0) this.#ranMs += performance.now() - this.#runningSince;
     const { paths, write } = this.#targets(action);
@@ -129,7 +146,13 @@ class StatePart implements SessionPart {
       this.#known.add(path);
       this.#stale.delete(path);
       if (write) this.#written.add(path);
-      if (!this.#watch.watches(path)) this.#stamps.set(path, await this.#stampOf(path));
+      this.#stamps.set(path, await this.#stampOf(path));
+    }
+    // What the agent's own tools have written besides is no news; what it had not looked at again before stays so.
+    for (const path of this.#own(this.#library.writtenPaths(action, result, this.#context.workspace))) {
+      if (this.#stale.has(path)) continue;
+      this.#written.add(path);
+      if (this.#known.has(path)) this.#stamps.set(path, await this.#stampOf(path));
     }
     if (this.#running === 0) await this.#collect(this.#during);
   }
@@ -153,12 +176,18 @@ class StatePart implements SessionPart {
     this.#unsaid.push(`Ports and processes cannot be watched: ${GuildError.from(error).line.slice(0, 200)}`);
   }
 
+  /** Of the file that the agent sees: where it works on a copy, of that. */
   async #stampOf(path: string): Promise<string> {
-    const stat = await lstat(join(this.#context.workspace, path)).catch(() => undefined); // not there, or not ours to see
+    const full = join(this.#context.workspace, path);
+    if (this.#sandbox?.settle !== undefined) {
+      const inside = await this.#sandbox.files.stat(full, { follow: false }).catch(() => undefined); // not there
+      return inside === undefined ? "" : `${inside.inode} ${inside.size} ${inside.mtimeMs}`;
+    }
+    const stat = await lstat(full).catch(() => undefined); // not there, or not ours to see
     return stat === undefined ? "" : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
   }
 
-  /** A known file that nobody watches is another than it was. */
+  /** A known file is another than it was, whether or not anybody has told. */
   async #isOther(path: string): Promise<boolean> {
     const known = this.#stamps.get(path);
     return known !== undefined && known !== (await this.#stampOf(path));
@@ -171,28 +200,38 @@ class StatePart implements SessionPart {
   async #collect(into: Set<string>): Promise<void> {
     if (!this.#ready) return;
     const { paths, overflow } = await this.#watch.take();
-    for (const path of paths.keys()) into.add(path);
+    for (const path of this.#sandbox?.brought?.() ?? []) this.#brought.add(path);
+    for (const path of paths.keys()) if (!this.#brought.has(path)) into.add(path);
     this.#overflow ||= overflow;
   }
 
   #targets(action: PartAction): { paths: string[]; write: boolean } {
     const { workspace } = this.#context;
     const { paths, write } = this.#library.touchedPaths(action, workspace);
-    return { paths: paths.filter((path) => path.startsWith(`${workspace}/`)).map((path) => path.slice(workspace.length + 1)), write };
+    return { paths: this.#own(paths), write };
   }
 
-  async #readBranch(): Promise<string | undefined> {
-    const head = (await this.#files.read(".git/HEAD"))?.trim();
-    return head === undefined ? undefined : (/^ref: refs\/heads\/(.+)$/.exec(head)?.[1] ?? `no branch (${head.slice(0, 12)})`);
+  /** Those of the workspace, relative to it. */
+  #own(paths: readonly string[]): string[] {
+    const { workspace } = this.#context;
+    return paths.filter((path) => path.startsWith(`${workspace}/`)).map((path) => path.slice(workspace.length + 1));
   }
 
-  async #branchChange(): Promise<{ from: string; to: string } | undefined> {
-    if (!this.#outside.has(".git/HEAD") && !this.#during.has(".git/HEAD")) return undefined;
-    const from = this.#branch;
-    const to = await this.#readBranch();
-    this.#branch = to;
-    return from === undefined || to === undefined || from === to ? undefined : { from, to };
+  /** A switched branch is told whoever switched it; a commit only when it is nobody's who works here. */
+  #headChange(): Pick<environment.StateChanges, "branch" | "commit"> {
+    const [outside, during] = [this.#outside.has(".git/HEAD"), this.#during.has(".git/HEAD")];
+    if (!outside && !during) return {};
+    const [from, to] = [this.#head, this.#library.readGitHead(this.#context.workspace)];
+    this.#head = to;
+    if (from === undefined || to === undefined) return {};
+    if (from.branch !== to.branch) return { branch: { from: nameOf(from), to: nameOf(to) } };
+    if (!outside || during || from.commit === to.commit || to.commit === undefined) return {};
+    return { commit: { from: from.commit?.slice(0, 12) ?? "no commit", to: to.commit.slice(0, 12) } };
   }
+}
+
+function nameOf({ branch, commit }: environment.GitHead): string {
+  return branch ?? `no branch (${commit?.slice(0, 12) ?? ""})`;
 }
 
 async function spaceOf(workspace: string): Promise<environment.DiskSpace> {

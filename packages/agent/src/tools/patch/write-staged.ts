@@ -1,4 +1,4 @@
-import type { FileStat, SandboxFiles } from "@guildhall/core";
+import { type FileStat, GuildError, type SandboxFiles } from "@guildhall/core";
 
 import { missingParents, remember } from "../edit/change.ts";
 import type { EditHistory } from "../edit/edit-history.ts";
@@ -21,6 +21,7 @@ export async function writeStaged(files: SandboxFiles, history: EditHistory, sta
   try {
     for (const { path, before, after } of staged) {
       if (before === undefined && after === undefined) continue;
+      if (before !== undefined) await refuseChanged(files, path, before.stat);
       const former = before && { bytes: before.bytes, mode: before.stat.mode };
       if (after === undefined) {
         await files.remove(path.real);
@@ -43,6 +44,15 @@ export async function writeStaged(files: SandboxFiles, history: EditHistory, sta
     throw error;
   }
   for (const note of done) note();
+}
+
+/** What somebody else has written since it was read is not written over. */
+async function refuseChanged(files: SandboxFiles, path: WorkspacePath, then: FileStat): Promise<void> {
+  const now = await statIfThere(files, path.real);
+  if (now?.mtimeMs === then.mtimeMs && now.size === then.size && now.inode === then.inode) return;
+  throw new GuildError("failed_precondition", `${path.shown} was changed from outside meanwhile; nothing was written`, {
+    remedy: "view it, then decide again",
+  });
 }
 
 async function removeNew(files: SandboxFiles, path: string, madeDirectories: readonly string[]): Promise<void> {
