@@ -99,6 +99,19 @@ const SAMPLES: ReadonlyArray<readonly [string, string, string[]]> = [
     ["junit a.py:4:0 error  A.bad: 1 < 2"],
   ],
   [
+    "Node's test runner",
+    "▶ sums\n  ✖ adds (1.1ms)\n  ✔ fine (0.1ms)\n✖ sums (2.2ms)\nℹ fail 2\n\n✖ failing tests:\n\ntest at t.test.mjs:3:26\n✖ adds (1.099862ms)\n  AssertionError [ERR_ASSERTION]: 2 == 3\n      at TestContext.<anonymous> (file:///w/t.test.mjs:3:50)\n\ntest at t.test.mjs:4:1\n✖ throws (0.1ms)\n  TypeError: oh\n      at x\n\ntest at t.test.mjs:5:1\n⚠ hooked (0.08ms) # TODO\n  Error: later\n",
+    ["node t.test.mjs:3:26 error  adds: 2 == 3", "node t.test.mjs:4:1 error  throws: oh"],
+  ],
+  [
+    "MSBuild", // after its documentation: no dotnet can be had where these tests are written
+    "  Determining projects to restore...\n/w/App/Program.cs(3,9): error CS0103: The name 'x' does not exist in the current context [/w/App/App.csproj]\n/w/App/A.cs(7,13): warning CS0219: The variable 'y' is assigned [/w/App/App.csproj::TargetFramework=net8.0]\nBuild FAILED.\n    1 Error(s)\n",
+    [
+      "msbuild /w/App/Program.cs:3:9 error CS0103 The name 'x' does not exist in the current context",
+      "msbuild /w/App/A.cs:7:13 warning CS0219 The variable 'y' is assigned",
+    ],
+  ],
+  [
     "TAP",
     "TAP version 13\nok 1 - fine\nnot ok 2 - adds\n  ---\n  location: '/w/a.test.js:3:1'\n  error: 'Expected 3'\n  ...\nnot ok 3 - later # TODO not yet\n",
     ["tap /w/a.test.js:3:1 error  adds: Expected 3"],

@@ -16,7 +16,7 @@ const MOST = 500;
 
 /**
  * Problems in what build tools, linters and test runners print: TypeScript, ESLint (stylish, unix and JSON), pytest, JUnit XML, Go, Cargo,
- * gcc and clang, Maven and Gradle, TAP. Each format is recognised by itself, so that the output of a script that runs several of them is read whole; lines by which npm and shells say what they run are none.
+ * gcc and clang, Maven and Gradle, MSBuild, Node's test runner, TAP. Each format is recognised by itself, so that the output of a script that runs several of them is read whole; lines by which npm and shells say what they run are none.
  */
 export function parseProblems(output: string): Problem[] {
   const text = output
@@ -211,7 +211,24 @@ const tap: Parser = (text) =>
       return problem("tap", file, line, column, "error", [name.trim(), why].filter(Boolean).join(": "));
     });
 
-const PARSERS: readonly Parser[] = [typescript, eslint, eslintJson, pytest, go, cargo, gcc, java, junit, tap];
+/** Node's own test runner, as it writes for people: its last part, where each failed test has its place. */
+const node: Parser = (text) => {
+  const at = text.indexOf("✖ failing tests:");
+  if (at === -1) return [];
+  return [...text.slice(at).matchAll(/^test at (\S+):(\d+):(\d+)\n✖ (.+?)(?: \([\d.]+m?s\))?\n\s*(.*)$/gm)].map(
+    ([, file = "", line = "", column = "", name = "", why = ""]) =>
+      problem("node", file, line, column, "error", [name, why.replace(/^\w*Error(?: \[\w+\])?: (?=.)/, "")].filter(Boolean).join(": ")),
+  );
+};
+
+/** MSBuild's `Program.cs(3,9): error CS0103: … [/w/App.csproj]`. */
+const msbuild: Parser = (text) =>
+  [...text.matchAll(/^\s*(\S[^\n(]*?)\((\d+),(\d+)\): (error|warning) ((?!TS)[A-Z]+\d+): (.*?)(?: \[[^\]\n]+proj[^\]\n]*\])?$/gm)].map(
+    ([, file = "", line = "", column = "", severity = "", code, message = ""]) =>
+      problem("msbuild", file, line, column, severity, message, code),
+  );
+
+const PARSERS: readonly Parser[] = [typescript, msbuild, node, eslint, eslintJson, pytest, go, cargo, gcc, java, junit, tap];
 
 function attribute(text: string, name: string): string {
   return entities(new RegExp(`\\b${name}="([^"]*)"`).exec(text)?.[1] ?? "");

@@ -159,7 +159,9 @@ function explained(lines: readonly string[]): GuildError {
   if (/No space left on device|disk full|database or disk is full/i.test(all)) {
     return storeFull();
   }
-  const start = lines.findIndex((line) => line.startsWith("error:"));
+  // Newer ones begin with where they were, and come to what is wrong last.
+  const [first, told] = ["error:", "error: "].map((word) => lines.findIndex((line) => line.startsWith(word)));
+  const start = told === undefined || told === -1 ? (first ?? -1) : told;
   const said = lines
     .slice(Math.max(0, start), Math.max(0, start) + 4)
     .map((line) => line.replace(/^error:\s*/, ""))
