@@ -6,13 +6,16 @@ import { after, before, describe, it } from "node:test";
 import { Home, jsonLines } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 
+/** Bytes of a result that has no end in sight; a sample in the gate. */
+const MANY = process.env["GUILD_TEST_FULL"] === undefined ? 100_000_000 : 1_000_000_000;
+
 /** What no call may bring down: each is answered in bounds, and the calls after it go on in the same sandbox. */
 const CALLS: Array<[name: string, args: string, answer: RegExp]> = [
   ["bash", '{"command": "ls", "__proto__": {"admin": true}}', /__proto__/],
   ["http", '{"url": "https://a.example.com", "headers": {"__proto__": "x"}}', /__proto__/],
   ["edit", '{"command": "view", "path": "out/passwd"}', /outside the workspace/],
   ["fetch", '{"url": "http://localhost:1/", "save_to": "out/x"}', /nothing in the sandbox answers|outside/],
-  ["bash", '{"command": "head -c 1000000000 /dev/zero | tr \'\\\\0\' x", "timeout_s": 120}', /characters left out/],
+  ["bash", `{"command": "head -c ${MANY} /dev/zero | tr '\\\\0' x", "timeout_s": 120}`, /characters left out/],
   ["bash", '{"command": "sleep 1000", "timeout_s": 0.2}', /still running/],
   ["bash", '{"input": "C-c"}', /exit code 130/],
   ["python", '{"code": "while True: pass", "timeout_s": 0.5}', /interrupted after/],

@@ -37,10 +37,10 @@ await describeInProviders("process, ports, system", (provider) => {
     assert.match((await act(bench, { action: "list" })).output, /^p1 +ended, SIGTERM/);
   });
 
-  test("wait for a port that opens later, for the end, and in vain", async () => {
+  test("wait for a port that opens later, for the end, and in vain", { timeout: 60_000 }, async () => {
     verifies("D7");
     await using bench = await openToolBench(provider);
-    const later = await act(bench, { action: "start", command: "sleep 0.3; echo over; exit 3", pattern: "never", timeout_s: 20 });
+    const later = await act(bench, { action: "start", command: "sleep 0.3; echo over; exit 3", pattern: "never", timeout_s: 900 });
     assert.deepEqual([later.status, later.data["outcome"], later.data["exit_code"]], ["error", "ended", 3], later.output);
     assert.match(later.output, /^over/);
     await act(bench, { action: "start", command: "sleep 0.2; exit 4", timeout_s: 0.01 });

@@ -98,11 +98,13 @@ export function extensionService(deps: ExtensionServiceDeps): ServiceImpl<typeof
       try {
         let last = "";
         while (!context.signal.aborted) {
+          // Before the look, so that a call which ends while this is read is not missed.
+          const called = box.called();
           const tools = box.tools();
           const now = tools.map(({ name }) => name).join(" ");
           if (now !== last) yield { toolboxId: box.id, tools };
           last = now;
-          await Promise.race([box.called(), ended]);
+          await Promise.race([called, ended]);
         }
       } finally {
         await box.close();

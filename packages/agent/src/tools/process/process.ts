@@ -123,6 +123,7 @@ async function wait(shell: ShellSession, name: string, input: ProcessInput, cont
   let printed = before;
   for (;;) {
     context.signal.throwIfAborted();
+    const { count } = one.process.changes;
     const last = one.process.ended !== undefined;
     if (!(last && one.told)) {
       const { output } = await shell.feedBackground(name, "", {
@@ -138,7 +139,7 @@ async function wait(shell: ShellSession, name: string, input: ProcessInput, cont
     if (last) return describe(one, printed, waits ? "ended" : "met");
     const left = deadline - performance.now();
     if (left <= 0) return describe(one, printed, "timed_out", `[still waiting after ${seconds} s]`);
-    await one.process.changes.wait(Math.min(left, input.port === undefined ? left : PORT_MS), context.signal);
+    await one.process.changes.wait(Math.min(left, input.port === undefined ? left : PORT_MS), context.signal, count);
   }
 }
 
