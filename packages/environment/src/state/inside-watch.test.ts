@@ -15,6 +15,7 @@ function world(processes: Record<number, [name: string, parent: number, environ?
     const [, pid = "", what] = /^\/proc\/(\d+)\/(\w+)$/.exec(path) ?? [];
     const one = state.processes[Number(pid)];
     if (one === undefined) throw new GuildError("not_found", "gone");
+    if (what === "cmdline") return Buffer.from("/x/ld-linux-x86-64.so.2\0--library-path\0/lib\0--argv0\0socat\0/x/libexec/socat\0-\0");
     return Buffer.from(what === "stat" ? `${pid} (${one[0]}) S ${one[1]} 0 ${one[3] ?? pid}` : (one[2] ?? ""));
   };
   const list = async () => ["self", "net", ...Object.keys(state.processes)].map((name) => ({ name, kind: "directory" as const }));
@@ -43,15 +44,16 @@ describe("a look into a sandbox", () => {
       8: ["node", 7, "GUILD_OWN_PROCESS=language-server\0"],
       9: ["daemon", 2, "", 3],
       10: ["chromium", 2, "", 4],
+      11: ["ld-linux-x86-64", 3],
     };
     const first = await watch.look();
     assert.deepEqual(
       [first.opened, first.closed, first.began, first.ended],
-      [[8080], [22], ["vite (dev) (process 6)", "daemon (process 9)"], []],
+      [[8080], [22], ["vite (dev) (process 6)", "daemon (process 9)", "socat (process 11)"], []],
     );
     assert.deepEqual((await watch.look()).began, []);
     state.processes = { ...ROOTS };
-    assert.deepEqual((await watch.look()).ended, ["vite (dev) (process 6)", "daemon (process 9)"]);
+    assert.deepEqual((await watch.look()).ended, ["vite (dev) (process 6)", "daemon (process 9)", "socat (process 11)"]);
   });
 
   it("tells what is short once, and again after it was not", async () => {

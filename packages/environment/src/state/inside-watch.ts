@@ -107,7 +107,14 @@ export class InsideWatch {
       (starter.name.startsWith("guild-") && leader?.name !== "bash") ||
       (starter.own && starter.name !== "bash" && !starter.name.startsWith("guild-")) ||
       `\0${environ}`.includes(`\0${OWN_PROCESS}=`);
-    return { name, own };
+    return { name: own || !name.startsWith("ld-") ? name : await this.#loaded(pid, name), own };
+  }
+
+  /** What a program's loader, called by itself, has been told to run: its options come in pairs. */
+  async #loaded(pid: number, name: string): Promise<string> {
+    const words = (await this.#read(`/proc/${pid}/cmdline`)).split("\0").slice(1);
+    while (words[0]?.startsWith("--") === true) words.splice(0, 2);
+    return words[0]?.split("/").at(-1) || name;
   }
 
   async #pressure(): Promise<string[]> {

@@ -55,6 +55,8 @@ class StatePart implements SessionPart {
   readonly #brought = new Set<string>();
   #sandbox: Sandbox | undefined;
   #head: environment.GitHead | undefined;
+  /** An action since the last step may have moved it. */
+  #usedGit = false;
   #inside: environment.InsideWatch | undefined;
   /** Files that the agent knows: how they were when it saw them. */
   readonly #stamps = new Map<string, string>();
@@ -115,6 +117,7 @@ class StatePart implements SessionPart {
     this.#during.clear();
     this.#written.clear();
     this.#brought.clear();
+    this.#usedGit = false;
     this.#overflow = false;
     return text === undefined ? [] : [{ kind: "environment", text }];
   }
@@ -135,6 +138,7 @@ class StatePart implements SessionPart {
     }
     if (this.#running === 0) this.#runningSince = performance.now();
     this.#running += 1;
+    this.#usedGit ||= mentionsGit(action);
     return undefined;
   }
 
@@ -217,7 +221,7 @@ class StatePart implements SessionPart {
     return paths.filter((path) => path.startsWith(`${workspace}/`)).map((path) => path.slice(workspace.length + 1));
   }
 
-  /** A switched branch is told whoever switched it; a commit only when it is nobody's who works here. */
+  /** A switched branch is told whoever switched it; a commit only when no action can have made it. */
   #headChange(): Pick<environment.StateChanges, "branch" | "commit"> {
     const [outside, during] = [this.#outside.has(".git/HEAD"), this.#during.has(".git/HEAD")];
     if (!outside && !during) return {};
@@ -225,9 +229,16 @@ class StatePart implements SessionPart {
     this.#head = to;
     if (from === undefined || to === undefined) return {};
     if (from.branch !== to.branch) return { branch: { from: nameOf(from), to: nameOf(to) } };
-    if (!outside || during || from.commit === to.commit || to.commit === undefined) return {};
+    if ((during && this.#usedGit) || from.commit === to.commit || to.commit === undefined) return {};
     return { commit: { from: from.commit?.slice(0, 12) ?? "no commit", to: to.commit.slice(0, 12) } };
   }
+}
+
+/** Whatever runs commands has them somewhere in its input; scripts that commit by themselves are told of, which does no harm. */
+function mentionsGit({ input }: PartAction): boolean {
+  return (
+    typeof input === "object" && input !== null && Object.values(input).some((value) => typeof value === "string" && /\bgit\b/.test(value))
+  );
 }
 
 function nameOf({ branch, commit }: environment.GitHead): string {

@@ -106,6 +106,16 @@ describe("a flake's shell", () => {
     assert.notEqual(second.variables["GREET_VERSION"], first.variables["GREET_VERSION"]);
   });
 
+  it("is built anew for another store, which has nothing of the first", async () => {
+    const one = project({ version: "7.5.0" });
+    await source({}, "stores.json").resolve(request(one));
+    const other = directory("other-store");
+    const found = await source({ directory: other, storeRoot: join(other, "root") }, "stores.json").resolve(request(one));
+    const [root = ""] = found.roots ?? [];
+    assert.ok(root.startsWith(other), root);
+    assert.ok(existsSync((found.variables["GREET_VERSION"] ?? "").replace("/nix/store", join(other, "root/nix/store"))));
+  });
+
   it("outlives a garbage collection, by its root", async () => {
     const found = await source({}, "root.json").resolve(request(project({ version: "8.0.0" })));
     await runNix(setup, ["store", "gc"], { signal: new AbortController().signal, progress: () => undefined });

@@ -67,7 +67,9 @@ async function resolveShell({ setup }: NixSourceOptions, cache: NixCache, entry:
     const what = flake
       ? [`path:${copy.directory}`, ...locked, ...given]
       : ["--file", join(copy.directory, entry), "--option", "restrict-eval", "true", "-I", copy.directory];
-    const derivation = flake ? await derivationOf(setup, what, run) : "";
+    const found = flake ? await derivationOf(setup, what, run) : "";
+    // What one store has built, another has not.
+    const derivation = found === "" || setup.storeRoot === undefined ? found : `${setup.storeRoot} ${found}`;
     const same = derivation === "" ? undefined : cache.byDerivation(derivation);
     if (same !== undefined) {
       cache.keep(stamp, derivation, same);
