@@ -152,6 +152,21 @@ steps:
     assert.equal((await one("restore", id))["state"], "valid");
   });
 
+  it("looks at the files that a fact rests on where no session has ever worked, also after a restart", async () => {
+    verifies("C7");
+    const fresh = mkdtempSync(join(home.directory, "fresh-"));
+    const here = async (...args: string[]): Promise<Line> =>
+      jsonLines((await home.guild(["knowledge", ...args, "--json"], { cwd: fresh })).stdout)[0] ?? {};
+    writeFileSync(join(fresh, "gate.conf"), "port = 1111\n");
+    const id = String((await here("add", "The gate of the museum listens on port 1111.", "--evidence", "gate.conf"))["id"]);
+    assert.equal((await here("show", id))["state"], "valid");
+    writeFileSync(join(fresh, "gate.conf"), "port = 2222\n");
+    assert.equal((await here("show", id))["state"], "doubtful");
+    await home.guild(["down"]);
+    assert.equal((await here("search", "gate museum"))["state"], "doubtful");
+    assert.match(JSON.stringify(await here("why", id)), /what it rests on has changed/);
+  });
+
   it("says what each item is worth and why, and what use and people's word change of it", async () => {
     verifies("C8", "C13");
     const id = String((await one("add", "The linter wants British English in every comment."))["id"]);

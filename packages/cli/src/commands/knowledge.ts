@@ -60,7 +60,7 @@ export async function add(context: Context, given: string, options: AddOptions):
       ...time("validFrom", options.validFrom),
       ...time("validTo", options.validTo),
     };
-    const { items, merged } = await knowledge.addKnowledge({ items: [item] });
+    const { items, merged } = await knowledge.addKnowledge({ items: [item], workspace: workspaceOf(context, options.workspace) });
     const [stored] = items;
     if (stored === undefined) throw new GuildError("internal", "the daemon stored nothing");
     tell(context, options, stored, merged[0] === undefined ? "stored" : "said already, as");
@@ -97,6 +97,7 @@ export function search(
       limit: options.limit,
       tags: options.tag,
       scopes,
+      workspace: workspaceOf(context, options.workspace),
       ...time("asOf", options.asOf),
     });
     if (degraded !== "") context.stderr.write(`guild: not all took part: ${degraded}\n`);
@@ -121,7 +122,12 @@ export function search(
 /** `guild knowledge show` and `as-of`. */
 export function show(context: Context, id: string, options: JsonOption & { version?: number; asOf?: string }): Promise<number> {
   return withConnection(context, async ({ knowledge }) => {
-    const { item } = await knowledge.getKnowledge({ id, version: options.version ?? 0, ...time("asOf", options.asOf) });
+    const { item } = await knowledge.getKnowledge({
+      id,
+      version: options.version ?? 0,
+      workspace: context.cwd,
+      ...time("asOf", options.asOf),
+    });
     if (item === undefined) throw new GuildError("internal", "the daemon answered without an item");
     if (options.json === true) context.stdout.write(`${JSON.stringify(knowledgeJson(item))}\n`);
     else for (const text of describeKnowledge(item, createStyle(context.color))) context.stdout.write(`${text}\n`);
@@ -199,7 +205,7 @@ export function feedback(context: Context, id: string, kind: string, options: Sc
 /** `guild knowledge why`. */
 export function why(context: Context, id: string, options: JsonOption): Promise<number> {
   return withConnection(context, async ({ knowledge }) => {
-    const { score, parts, fate } = await knowledge.explainKnowledge({ id });
+    const { score, parts, fate } = await knowledge.explainKnowledge({ id, workspace: context.cwd });
     if (options.json === true) {
       const told = parts.map(({ name, value, text }) => ({ name, value, text }));
       context.stdout.write(`${JSON.stringify({ id, type: "worth", score, parts: told, fate })}\n`);

@@ -35,7 +35,6 @@ export interface GlobalQuery extends Asker {
   tags?: readonly string[];
   /** Milliseconds. */
   asOf?: number;
-  withDoubtful?: boolean;
   /** Whatever is nearest, though it would be no answer to a question. */
   related?: boolean;
   /** By words alone, without waiting for the text encoder. */
@@ -162,7 +161,6 @@ export class GlobalSearch {
     const knowledge = ledger.read(hit.id, query.asOf === undefined ? {} : { asOf: query.asOf });
     if (item === undefined || knowledge === undefined) return undefined;
     const doubtful = query.asOf === undefined && ((await doubt?.(knowledge)) ?? false);
-    if (doubtful && query.withDoubtful === false) return undefined;
     if (doubtful) knowledge.state = KnowledgeState.DOUBTFUL;
     const worth = worthOf(item, knowledge, now);
     const factor = (1 + WORTH * worth.score) * (1 + OTHERS * others) * (doubtful ? DOUBTED : 1);

@@ -134,6 +134,11 @@ export class GlobalKnowledge {
     return createHash("sha256").update(`${replica.name}\0${session}`).digest("hex").slice(0, 16);
   }
 
+  /** A directory whose project's files can be looked at; empty: none. */
+  async lies(workspace: string): Promise<void> {
+    if (workspace !== "") await this.#deps.evidence.learn(workspace);
+  }
+
   /** The name of the project that a directory is. What was learned there under the name of its path is taken along, once a start. */
   async project(workspace: string): Promise<ProjectIdentity> {
     const identity = await this.#deps.evidence.learn(workspace);

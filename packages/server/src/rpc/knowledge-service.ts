@@ -30,7 +30,8 @@ const MOST = 100;
 export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceDeps): ServiceImpl<typeof KnowledgeService> {
   const replica = () => knowledge.replica();
   return {
-    async addKnowledge({ items, operationId, sessionId }) {
+    async addKnowledge({ items, operationId, sessionId, workspace }) {
+      await knowledge.lies(workspace);
       const [first] = items;
       const project = first?.scope?.kind === ScopeKind.PROJECT ? first.scope.id : "";
       const by = sessionId === "" ? { actor } : { actor: `session:${sessionId}`, session: sessionId, project };
@@ -39,7 +40,8 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
     },
     async searchKnowledge(request, context) {
       const { search } = await knowledge.open();
-      const { query, scopes, tags, withDoubtful, role, asOf } = request;
+      const { query, scopes, tags, role, asOf } = request;
+      await knowledge.lies(request.workspace);
       const limit = Math.min(request.limit === 0 ? 10 : request.limit, MOST);
       return await search.find({
         query,
@@ -48,12 +50,12 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
         tags,
         role,
         session: await knowledge.pseudonym(request.sessionId === "" ? actor : request.sessionId),
-        ...(withDoubtful ? {} : { withDoubtful: true }),
         ...(asOf === undefined ? {} : { asOf: timestampMs(asOf) }),
         signal: context.signal,
       });
     },
-    async getKnowledge({ id, version, asOf }) {
+    async getKnowledge({ id, version, asOf, workspace }) {
+      await knowledge.lies(workspace);
       const item = (await replica()).read(id, { version, ...(asOf === undefined ? {} : { asOf: timestampMs(asOf) }) });
       if (version === 0 && asOf === undefined && (await keeper.isDoubtful(item))) item.state = KnowledgeState.DOUBTFUL;
       return { item };
@@ -81,7 +83,8 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
       await (await replica()).feedback(ids, kind, { actor, session, role, project });
       return {};
     },
-    async explainKnowledge({ id }) {
+    async explainKnowledge({ id, workspace }) {
+      await knowledge.lies(workspace);
       return await keeper.explain(id);
     },
     async getKnowledgeStats() {
