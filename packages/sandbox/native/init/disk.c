@@ -6,7 +6,7 @@
  * Two counts. The file system's own is cheap and knows everything, but others write and free there too. Our own (own.c) is what the processes of the
  * sandbox have had written: while it is below the limit, nothing of what others do counts. When it is above, or the file system has grown by more
  * than the limit, the workspace is looked through, and what it has grown by decides, however much others have freed. So is what has no name but is
- * held open (nameless.c). Processes that come and go between two looks leave no count: that there were such makes the next look come sooner.
+ * held open or mapped (nameless.c, mapped.c). Processes that come and go between two looks leave no count: that there were such makes the next look come sooner.
  */
 #include "init.h"
 

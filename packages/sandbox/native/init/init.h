@@ -228,7 +228,7 @@ void memory_turn(uint64_t now);
 /* ---- own.c: what the sandbox itself has written, and what the workspace holds ---- */
 struct own_use {
   uint64_t bytes, files;
-  uint64_t closed; /* directories that could not be looked into, and descriptors that nobody holds */
+  uint64_t closed; /* directories that could not be looked into, descriptors that nobody holds, mapped files of unknown size */
   uint64_t hidden; /* processes that could not be looked into: nobody knows what they wrote */
 };
 uint64_t own_written(void); /* since the first call or before; never too little but for processes that nobody waits for and that live between two calls */
@@ -237,6 +237,10 @@ uint64_t own_last_process(void); /* its id: another one says that processes were
 
 /* ---- nameless.c: what processes hold of it without a name ---- */
 void nameless_held(struct own_use *);
+
+/* ---- mapped.c: the same of what a process runs or has mapped; `fresh`: not counted before ---- */
+void mapped_begin(void); /* of one look at all */
+void mapped_held(pid_t, dev_t, bool (*fresh)(ino_t, struct own_use *), struct own_use *);
 
 /* ---- disk.c ---- */
 void disk_start(void);

@@ -1,6 +1,7 @@
 /*
  * Files of the workspace's file system that have no name any more, or never had one: they live as long as somebody holds them. Of what a process
- * holds tell its descriptors. One that hides them is ended; of descriptors that are under way between two processes nothing is known.
+ * holds tell its descriptors, and then what it runs or has mapped. One that hides them is ended; of descriptors that are under way between two
+ * processes nothing is known.
  */
 #include "init.h"
 
@@ -44,6 +45,13 @@ static bool known(ino_t inode) {
   }
 }
 
+/* True: it was not counted before, and is from now on. */
+static bool fresh(ino_t inode, struct own_use *use) {
+  if (seen_count < SEEN / 2) return !known(inode);
+  use->closed++;
+  return false;
+}
+
 /* True: it hid at the last look already. */
 static bool still_hides(pid_t pid) {
   unsigned now = looks & 1, last = now ^ 1;
@@ -83,17 +91,20 @@ static void add_held(pid_t pid, void *context) {
     }
     if (S_ISSOCK(stat.st_mode) && has_parked(pid, entry->d_name)) search->parked = true;
     if (!S_ISREG(stat.st_mode) || stat.st_nlink != 0 || stat.st_dev != search->device) continue;
-    if (seen_count >= SEEN / 2) search->use->closed++;
-    else if (!known(stat.st_ino)) {
-      search->use->bytes += (uint64_t)stat.st_blocks * 512;
-      search->use->files++;
-    }
+    if (!fresh(stat.st_ino, search->use)) continue;
+    search->use->bytes += (uint64_t)stat.st_blocks * 512;
+    search->use->files++;
   }
   if (directory != NULL) closedir(directory);
   if (!hidden || process_is_ours(pid) || !still_hides(pid)) return;
   search->use->hidden++;
   /* By running a program that it may not read: nothing but our count is to be gained by that. */
   if (options.pid_one) kill(pid, SIGKILL);
+}
+
+static void add_mapped(pid_t pid, void *context) {
+  struct search *search = context;
+  mapped_held(pid, search->device, fresh, search->use);
 }
 
 void nameless_held(struct own_use *use) {
@@ -105,6 +116,9 @@ void nameless_held(struct own_use *use) {
   memset(seen, 0, sizeof seen);
   seen_count = 0;
   tree_visit(getpid(), add_held, &search);
+  /* Descriptors tell more, so they come first. */
+  mapped_begin();
+  tree_visit(getpid(), add_mapped, &search);
   looks_with_parked = search.parked ? looks_with_parked + 1 : 0;
   if (looks_with_parked >= PARKED_LOOKS) use->closed++;
 }
