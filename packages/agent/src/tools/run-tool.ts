@@ -13,6 +13,7 @@ import { Risk, type ToolCall } from "@guildhall/protocol";
 
 import { boundText } from "./bounded-text.ts";
 import { closest } from "./closest.ts";
+import { hiddenTools } from "./offer-tools.ts";
 import { readArguments } from "./tool-arguments.ts";
 
 /** A call as the model wrote it. */
@@ -43,10 +44,16 @@ export function prepareCall(
 ): { prepared: PreparedCall } | { refused: ToolResult } {
   const tool = registry.get(call.tool);
   if (tool === undefined) {
-    const names = registry.list().map((one) => one.name);
-    const near = closest(call.tool, names);
+    const all = registry.list();
+    const near = closest(
+      call.tool,
+      all.map(({ name }) => name),
+    );
     const hint = near === undefined ? "" : ` Did you mean ${near}?`;
-    return refused(`There is no tool ${JSON.stringify(call.tool)}.${hint} Tools: ${names.join(", ")}.`);
+    // Those that are found by search are told of there, however many they are.
+    const hidden = hiddenTools(all);
+    const shown = all.filter((one) => !hidden.has(one)).map(({ name }) => name);
+    return refused(`There is no tool ${JSON.stringify(call.tool.slice(0, 100))}.${hint} Tools: ${shown.join(", ")}.`);
   }
   const read = readArguments(tool, call.arguments);
   if (!read.ok) return refused(`The call of ${tool.name} was not run: ${read.problem}`);

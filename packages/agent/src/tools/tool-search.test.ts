@@ -110,6 +110,14 @@ describe("many tools", () => {
     );
   });
 
+  it("are not all named to a model that calls one there is not", async () => {
+    const tools = new ToolSet([...createBuiltInTools({ workspace: "/w" }), ...foreign(500)]);
+    const call = { callId: "c", tool: "merge_branch_9", arguments: "{}" };
+    const { output } = await runTool(tools, call, new FakeToolSession().context());
+    assert.match(output, /There is no tool "merge_branch_9"\. Did you mean merge_branch_\d\? Tools: bash, .*tool_search\./);
+    assert.ok(output.length < 300, `${output.length}`);
+  });
+
   it("come and go: what is gone is neither found nor offered", () => {
     const tools = new ToolSet(foreign(100));
     assert.equal(offerTools(tools, ["merge_branch_0"]).length, 2);
