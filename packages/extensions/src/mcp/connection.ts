@@ -51,7 +51,7 @@ const MOST_FAILURES = 3;
 /** Pages of a list, and tools of one server. */
 const MOST_PAGES = 16;
 const MOST_TOOLS = 1_000;
-/** A server that is asked how new it is and does not answer is an old one, milliseconds. */
+/** A program that is asked how new it is and does not answer is an old one, milliseconds. At an address it may only be slow to wake. */
 const PROBE_MS = 5_000;
 /** One that has not answered a call in time must at least answer this fast, milliseconds. */
 const ALIVE_MS = 5_000;
@@ -176,7 +176,7 @@ export class McpConnection {
         ...(workspace === undefined ? {} : { roots: {} }),
         ...(sample === undefined ? {} : { sampling: {} }),
       },
-      versionNegotiation: { mode, probe: { timeoutMs: Math.min(timeoutMs, PROBE_MS) } },
+      versionNegotiation: { mode, probe: { timeoutMs: link.pipe ? Math.min(timeoutMs, PROBE_MS) : timeoutMs } },
       listMaxPages: MOST_PAGES,
       listChanged: { tools: { autoRefresh: false, debounceMs: 0, onChanged: () => this.#refresh(client) } },
       jsonSchemaValidator: unchecked,

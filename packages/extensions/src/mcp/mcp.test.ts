@@ -27,7 +27,7 @@ interface Bench {
   desk: ElicitationDesk;
 }
 
-function bench(manner: string, timeoutMs = 20_000, patience: { timeoutMs?: number } = {}): Bench {
+function bench(manner: string, timeoutMs = 20_000, patience: { timeoutMs?: number } = {}, pipe = true): Bench {
   const desk = new ElicitationDesk();
   const session = new FakeToolSession();
   let wake = Promise.withResolvers<void>();
@@ -40,7 +40,7 @@ function bench(manner: string, timeoutMs = 20_000, patience: { timeoutMs?: numbe
     workspace: "/work space",
     version: "0",
     link: {
-      pipe: true,
+      pipe,
       open: async () => {
         const transport = new SandboxTransport({
           sandbox: processSandbox().sandbox,
@@ -193,6 +193,14 @@ describe("an MCP server that is no good", () => {
   it("does not wait for one that hangs", async () => {
     await assert.rejects(bench("hangs", 300).connection.connect(), /did not answer within 0.3 s/);
   });
+
+  if (process.env["GUILD_TEST_FULL"] !== undefined) {
+    it("waits as long as it may for one at an address, which may have to wake up first", async () => {
+      const { connection } = bench("wakes", 60_000, {}, false);
+      await connection.connect();
+      assert.ok(connection.tools.length > 0);
+    });
+  }
 
   it("ends one that writes what is no message", async () => {
     await assert.rejects(bench("garbage").connection.connect(), /no message of the protocol: Welcome to my server!/);

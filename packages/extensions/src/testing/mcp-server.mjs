@@ -48,6 +48,7 @@ if (manner === "dies") {
 }
 if (manner === "garbage") process.stdout.write("Welcome to my server!\n");
 
+const wakes = new Promise((resolve) => void setTimeout(resolve, manner === "wakes" ? 6_000 : 0));
 const waiting = new Map();
 let asked = 0;
 const ask = (method, params) =>
@@ -110,6 +111,7 @@ createInterface({ input: process.stdin }).on("line", async (line) => {
   const { id, method, params, result, error } = JSON.parse(line);
   if (method === undefined) return void waiting.get(id)?.(result ?? { refused: error?.message });
   if (id === undefined || manner === "hangs") return;
+  await wakes;
   if (method === "initialize") {
     const { protocolVersion } = params;
     return send({
