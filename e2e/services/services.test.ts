@@ -153,6 +153,8 @@ describe("five services as processes of their own", () => {
     await bad(/in a circle: a → b → a/, "task", "graph", circle);
     const many = system.home.write("many.json", JSON.stringify(Array.from({ length: 10_000 }, (_, n) => ({ name: `t${n}`, goal: "x" }))));
     await bad(/a graph of 10000 tasks is too large/, "task", "graph", many);
+    const fat = system.home.write("fat.json", JSON.stringify([{ name: "fat", goal: "x".repeat(65 << 20) }]));
+    await bad(/one message holds more than is taken.* — send less at once/, "task", "graph", fat);
     await bad(/no worker can ever take this task: .* CPUs of 5000/, "task", "submit", "x", "--workspace", here, "--cpu", "5000");
     await bad(
       /no worker can ever take this task: .*labelled zone=moon/,

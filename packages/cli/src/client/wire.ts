@@ -242,6 +242,9 @@ function fromStatusJson({ code, message = "", details = [] }: StatusJson): Guild
     });
   }
   if (code === "canceled") return new GuildError("cancelled", "the call was cancelled");
+  // Only the transport says so without a detail.
+  if (code === "resource_exhausted")
+    return new GuildError(code, `one message holds more than is taken: ${message}`, { remedy: "send less at once" });
   if (code === "unimplemented")
     return new GuildError("unsupported", message, { remedy: "the daemon may be of another version: guild down" });
   return new GuildError("internal", message === "" ? `the daemon answered ${code}` : message);

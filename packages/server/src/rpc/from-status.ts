@@ -70,6 +70,7 @@ const codes: Partial<Record<Code, ErrorCode>> = {
 
 const remedies: Partial<Record<ErrorCode, string>> = {
   unauthenticated: "give the token of that service: GUILD_SERVICES_TOKEN",
+  resource_exhausted: "send less at once",
   unsupported: "that process does not run the service, or is of another version",
   unavailable: "is the service running there?",
 };
