@@ -38,14 +38,19 @@ async function queries(count: number, goals: readonly [string, string]): Promise
   await vectors.size();
   const filled = performance.now() - start;
   const times: number[] = [];
+  const cpu: number[] = [];
   const searched = Array.from({ length: 200 }, () => words(6));
   await index.search("warm up", { limit: 10 });
   for (const query of searched) {
     const began = performance.now();
+    const before = process.cpuUsage();
     await index.search(query, { limit: 10 });
     times.push(performance.now() - began);
+    const { user, system } = process.cpuUsage(before);
+    cpu.push((user + system) / 1_000);
   }
   const figures = [50, 99].map((p, at) => ({ name: `hybrid query p${p}`, value: percentile(times, p), unit: "ms", goal: goals[at] ?? "" }));
+  figures.push(...[50, 99].map((p) => ({ name: `its processor time p${p}`, value: percentile(cpu, p), unit: "ms", goal: "" })));
   const exact = await openExactIndex(model);
   const queryVectors = await embedder.embed(searched.slice(0, 50));
   for (let from = 0; from < count; from += 10_000) {

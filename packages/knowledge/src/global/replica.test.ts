@@ -272,7 +272,7 @@ describe("a planted contradiction", () => {
 });
 
 describe("a flood of near-duplicates", () => {
-  it("keeps few of them and loses no distinct fact (seed 4)", async () => {
+  it("keeps few of them and loses no distinct fact (seed 4)", async (t) => {
     const count = process.env["GUILD_TEST_FULL"] === undefined ? 600 : 10_000;
     const random = seededRandom(4);
     const pick = (list: string) => random.pick(list.split(" "));
@@ -307,6 +307,7 @@ describe("a flood of near-duplicates", () => {
     const normal = (one: string) => one.toLowerCase().replace(/[.\s]+$/, "");
     const kept = new Set(items.map(normal));
     const lost = [...distinct].filter((one) => !kept.has(normal(one))).length;
+    t.diagnostic(`${count} written: ${items.length - kept.size} duplicates kept, ${lost} of ${distinct.size} distinct facts lost`);
     assert.ok(items.length - kept.size <= count * 0.02, `${items.length - kept.size} duplicates kept`);
     assert.ok(lost <= distinct.size * 0.005, `${lost} of ${distinct.size} lost`);
   });
