@@ -12,12 +12,13 @@ export function isAlive(mark: string): boolean | undefined {
   return start === startOf(Number(pid));
 }
 
-/** Ticks after the machine's start at which a process began; undefined: there is none. */
+/** Ticks after the machine's start at which a process began; undefined: there is none, or it waits for nothing but to be buried. */
 function startOf(pid: number): string | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The name before it is in brackets and may hold anything.
-    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19];
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
   } catch {
     return undefined; // ended
   }
