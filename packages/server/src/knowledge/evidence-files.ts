@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { lstat, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 
-import type { ProjectIdentity, SessionRecord } from "@guildhall/core";
+import { type ProjectIdentity, projectIdentity, type SessionRecord } from "@guildhall/core";
 import { type Knowledge, ScopeKind } from "@guildhall/protocol";
 
 import { Projects } from "./projects.ts";
@@ -28,7 +28,15 @@ export class EvidenceFiles {
 
   /** The project is there; of several copies of one the last that was used tells. */
   async learn(workspace: string): Promise<ProjectIdentity> {
-    const identity = await this.#projects.identify(workspace);
+    return this.#lies(workspace, await this.#projects.identify(workspace));
+  }
+
+  /** The same for a directory in which a person is, looked at anew: it may become a repository the next moment, and a session then is to see that. */
+  async visit(workspace: string): Promise<void> {
+    this.#lies(workspace, await projectIdentity(workspace));
+  }
+
+  #lies(workspace: string, identity: ProjectIdentity): ProjectIdentity {
     for (const name of [identity.name, identity.byPath]) this.#workspaces.set(name, workspace);
     return identity;
   }

@@ -136,7 +136,7 @@ export class GlobalKnowledge {
 
   /** A directory whose project's files can be looked at; empty: none. */
   async lies(workspace: string): Promise<void> {
-    if (workspace !== "") await this.#deps.evidence.learn(workspace);
+    if (workspace !== "") await this.#deps.evidence.visit(workspace);
   }
 
   /** The name of the project that a directory is. What was learned there under the name of its path is taken along, once a start. */
