@@ -6,6 +6,8 @@ import { percentile, table } from "./table.ts";
 const TASKS = 10_000;
 const WORKERS = 100;
 const ROUNDS = 300;
+/** Until V8 has compiled what a scheduler runs all day. */
+const WARM_UP = 60;
 
 const policy: Policy = { weights: {}, tenantLimits: {}, groupLimits: {}, ageingPerMinute: 1, preemptionGap: 30, maxPlacements: 200 };
 
@@ -15,10 +17,17 @@ for (const kinds of [20, TASKS]) {
   for (let index = 0; index < TASKS; index += 1) queue.add(task(index, index % kinds));
   const workers = Array.from({ length: WORKERS }, (_, index) => worker(index));
   const times: number[] = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
+  // On a machine that others use too, what a decision takes is mostly waiting for a processor.
+  const processor: number[] = [];
+  for (let round = -WARM_UP; round < ROUNDS; round += 1) {
+    const before = process.cpuUsage();
     const start = performance.now();
     const { placements } = decide(queue, workers, [], policy);
-    times.push(performance.now() - start);
+    if (round >= 0) {
+      times.push(performance.now() - start);
+      const { user, system } = process.cpuUsage(before);
+      processor.push((user + system) / 1_000);
+    }
     if (placements.length !== policy.maxPlacements) throw new Error(`${placements.length} placements`);
   }
   const figures = [50, 99].map((p) => ({
@@ -27,6 +36,7 @@ for (const kinds of [20, TASKS]) {
     unit: "ms",
     goal: p === 99 ? "≤ 5 ms" : "",
   }));
+  figures.push({ name: "decision p99, of a processor", value: percentile(processor, 99), unit: "ms", goal: "≤ 5 ms" });
   console.log(table(`Scheduler: ${TASKS} tasks of ${kinds} kinds, ${WORKERS} workers, 200 placements`, figures));
 }
 
