@@ -47,6 +47,21 @@ describe("a project's package managers and build tools", () => {
     assert.match((await call({ action: "lint" })).output, /npm has no lint here/);
   });
 
+  it("have failures read that are said in reports alone, as far as this run has written them", async () => {
+    verifies("H4");
+    const report = (name: string, file: string) =>
+      `<testsuite><testcase classname="sums" name="${name}" file="${file}" line="7"><failure message="expected 4">at ${file}:7</failure></testcase></testsuite>`;
+    const reports = join(workspace, "jvm/target/surefire-reports");
+    mkdirSync(reports, { recursive: true });
+    writeFileSync(join(reports, "TEST-old.xml"), report("of yesterday", "src/old.js"));
+    writeFileSync(join(workspace, "jvm/new.xml"), report("adds", "src/sums.js"));
+    const scripts = { test: "cp new.xml target/surefire-reports/TEST-sums.xml; cp new.xml junit.xml; echo 1 failed; exit 1" };
+    writeFileSync(join(workspace, "jvm/package.json"), JSON.stringify({ scripts }));
+    const { output, data } = await call({ action: "test", directory: "jvm" });
+    assert.match(output, /^\$ npm test\nexit code 1\n1 errors, 0 warnings\nsrc\/sums\.js:7: error: sums\.adds: expected 4\n/);
+    assert.equal((data as { problems: unknown[] }).problems.length, 1);
+  });
+
   it("are found, and what they pin is compared with advisories", async () => {
     verifies("H3");
     const audited = await call({ action: "audit" });
@@ -54,8 +69,13 @@ describe("a project's package managers and build tools", () => {
       audited.output,
       /1 packages of package-lock\.json: 1 known vulnerabilities\nleaky 1\.0\.0: unknown GHSA-fixture: It leaks \(mended in 1\.0\.1\)/,
     );
-    assert.match((await call({ action: "list" })).output, /^\$ npm ls --depth=0/);
+    const listed = await call({ action: "list" });
+    assert.match(listed.output, /^\$ npm ls --depth=0/);
+    assert.deepEqual((listed.data as { packages: unknown }).packages, [{ ecosystem: "npm", name: "leaky", version: "1.0.0" }]);
     assert.match((await call({ action: "add", packages: ["--evil"] })).output, /is no package name/);
-    assert.match((await call({ action: "add", directory: "none", packages: ["a"] })).output, /there are npm in \., make in native/);
+    assert.match(
+      (await call({ action: "add", directory: "none", packages: ["a"] })).output,
+      /there are npm in \., npm in jvm, make in native/,
+    );
   });
 });

@@ -11,10 +11,11 @@ import { Risk } from "@guildhall/protocol";
 import { z } from "zod";
 
 import { parseProblems, type Problem } from "../problems/problems.ts";
+import { testReports } from "../problems/test-reports.ts";
 import { CLASSIC_YARN } from "../project/node.ts";
 import { sandboxFiles } from "../project/sandbox-files.ts";
 import type { AdvisorySource } from "./advisories.ts";
-import { lockedPackages } from "./locked-packages.ts";
+import { type LockedPackage, lockedPackages } from "./locked-packages.ts";
 import { isPackageName, packageCommand, type PackageOperation, tellsOutdated } from "./package-commands.ts";
 
 const PACKAGE_OPERATIONS = ["list", "outdated", "add", "remove", "update", "install", "audit"] as const;
@@ -35,6 +36,7 @@ type Input = z.output<typeof schema>;
 const READS: ReadonlySet<string> = new Set(["list", "outdated", "audit", "lint", "typecheck"]);
 const MOST_OUTPUT = 4_000;
 const MOST_PROBLEMS = 40;
+const MOST_PACKAGES = 2_000;
 
 export interface ProjectToolOptions {
   /** What the project is, now. */
@@ -120,6 +122,7 @@ async function run(
   how: { action: Input["action"]; directory: string; seconds: number; signal: AbortSignal; progress(text: string): void },
 ): Promise<ToolResult> {
   const cwd = how.directory === "" ? sandbox.workspace : `${sandbox.workspace}/${how.directory}`;
+  const reports = how.action === "test" ? await testReports(sandbox.files, cwd) : undefined;
   // Their own exit code, and colours off; what they print is kept by its end, where summaries are.
   const execution = await sandbox.exec(
     {
@@ -139,18 +142,28 @@ async function run(
       text = (text + chunk).slice(-2 * 1024 * 1024);
     }
     const { code, signal, limit } = await execution.exit;
-    const problems = parseProblems(text);
+    const printed = parseProblems(text);
+    // What is said in both would count twice.
+    const told = code === 0 || printed.some(({ severity }) => severity === "error");
+    const problems = told || reports === undefined ? printed : [...printed, ...parseProblems(await reports.read())];
+    const packages = how.action === "list" ? await pinned(sandbox, how.directory) : {};
     const ended =
       limit === undefined ? (code === undefined ? `was ended by ${signal ?? "a signal"}` : `exit code ${code}`) : `${limit} limit reached`;
     return {
       // Without a word it was no answer.
       status: code === 0 || (tellsOutdated(how.action, code) && /\d/.test(text) && !/\berr(or)?!?\b/i.test(text)) ? "ok" : "error",
       output: described(command, ended, problems, text),
-      data: { command, exit_code: code ?? null, limit: limit ?? null, problems },
+      data: { command, exit_code: code ?? null, limit: limit ?? null, problems, ...packages },
     };
   } finally {
     await execution.close();
   }
+}
+
+/** What is listed, as the lock file has it; nothing where there is none. */
+async function pinned(sandbox: Sandbox, directory: string): Promise<{ packages?: LockedPackage[] }> {
+  const { packages, files } = await lockedPackages(sandboxFiles(sandbox), directory);
+  return files.length === 0 ? {} : { packages: packages.slice(0, MOST_PACKAGES) };
 }
 
 function described(command: string, ended: string, problems: readonly Problem[], text: string): string {
