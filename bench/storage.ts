@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { EventLog, Lease } from "@guildhall/core";
-import { notice, started } from "@guildhall/core/testing";
+import { type EventLog, foldAll, type Lease } from "@guildhall/core";
+import { notice, plainSession, started } from "@guildhall/core/testing";
 import { openStorage } from "@guildhall/server/storage";
 
 import { descendants, usage } from "./process-tree.ts";
@@ -101,10 +101,18 @@ async function lengths(): Promise<void> {
   begin = performance.now();
   await log.read(long, 1, 2000);
   const reading = performance.now() - begin;
+  const events = plainSession(666, { outputBytes: 2_000 }).slice(0, 2_000);
+  const folds = Array.from({ length: 20 }, () => {
+    const from = performance.now();
+    foldAll(events);
+    return performance.now() - from;
+  });
   figures.push(
     { name: "append at event 1, p50", value: percentile(atStart, 50), unit: "ms" },
     { name: "append at event 2,000, p50", value: percentile(atEnd, 50), unit: "ms" },
     { name: "read 2,000 events", value: reading, unit: "ms" },
+    { name: "fold 2,000 events, the first time", value: folds[0] ?? 0, unit: "ms", goal: "≤ 50 ms" },
+    { name: "fold 2,000 events, p50", value: percentile(folds, 50), unit: "ms", goal: "≤ 50 ms" },
   );
 }
 
