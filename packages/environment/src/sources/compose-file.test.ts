@@ -31,6 +31,23 @@ const read = async (texts: Readonly<Record<string, string>>, more: object = {}) 
 };
 
 describe("Compose files of a devcontainer", () => {
+  it("tell what of them is not taken, other files and secrets at their top too", async () => {
+    const { refused } = await read({
+      "one.yaml": `include: [other.yaml]
+name: x
+x-own: {}
+secrets: { key: { file: key } }
+services:
+  app: { image: "app:1", extends: { service: db }, x-note: y }
+  db: { image: "db:1", cap_add: [ALL] }`,
+    });
+    assert.deepEqual(refused, [
+      "not taken of the service db: cap_add",
+      "not taken of the service app: extends",
+      "not taken of the Compose files: include, secrets",
+    ]);
+  });
+
   it("are laid over one another: tables together, lists added, commands replaced, what is reset taken away", async () => {
     const found = await read({
       "one.yaml": `services:

@@ -59,7 +59,8 @@ export async function composeService(data: Data, file: string, files: ProjectFil
       ...own.refused,
       ...own.temporary.map((at) => `the service ${name} does not get ${at}: memory is at /tmp`),
       ...others.refused,
-      ...leftOf(name, service, TAKEN),
+      ...leftOf(`the service ${name}`, service, TAKEN),
+      ...leftOf("the Compose files", compose, TAKEN_AT_TOP),
     ],
   };
 }
@@ -87,9 +88,11 @@ const TAKEN_BESIDE = new Set([
   ..."init tty stdin_open restart networks ports expose container_name hostname profiles labels stop_grace_period".split(" "),
 ]);
 
-function leftOf(name: string, service: Data, taken: ReadonlySet<string>): string[] {
-  const left = service.keys.filter((key) => !taken.has(key));
-  return left.length === 0 ? [] : [`not taken of the service ${name}: ${left.join(", ")}`];
+const TAKEN_AT_TOP = new Set(["services", "volumes", "networks", "name", "version"]);
+
+function leftOf(what: string, data: Data, taken: ReadonlySet<string>): string[] {
+  const left = data.keys.filter((key) => !taken.has(key) && !key.startsWith("x-"));
+  return left.length === 0 ? [] : [`not taken of ${what}: ${left.join(", ")}`];
 }
 
 /** A Compose project as its files have it together. */
@@ -138,7 +141,7 @@ class ComposeProject {
         continue;
       }
       const { env, volumes, temporary, files, refused: lines } = await this.common(one, service, false);
-      refused.push(...lines, ...leftOf(one, service, TAKEN_BESIDE));
+      refused.push(...lines, ...leftOf(`the service ${one}`, service, TAKEN_BESIDE));
       services.push({
         ...this.#program(one, service),
         env,

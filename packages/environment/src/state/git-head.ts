@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 
 /** Where a checkout stands, by git's own files: no git runs, and no configuration of the repository takes effect. */
@@ -75,6 +75,8 @@ export function describeGitHead({ branch, commit, during }: GitHead): string {
 
 /** Undefined: no plain file, or a larger one. No link is followed, nor one on the way. */
 function read(path: string): string | undefined {
+  // Most are not there, and an exception costs more than all else here.
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
   let file: number | undefined;
   try {
     const directory = dirname(path);
