@@ -87,6 +87,33 @@ describe("an action that a kill of the daemon cut off", () => {
     assert.equal(readFileSync(at(".npmrc"), "utf8"), "evil\n", "one command away");
   });
 
+  it("leaves nothing of that either where another session begins in its place; what a person made since stays", async () => {
+    verifies("F4", "A6");
+    const workspace = workspaceOf();
+    const at = (name: string): string => join(workspace, name);
+    const cut = await begin(workspace, [bash("echo one > a.txt"), bash("echo evil > .npmrc; touch acted; sleep 600"), finish]);
+    await until(at("acted"));
+    await kill();
+    await cut.ended;
+    const other = async (...steps: unknown[]): Promise<string> => {
+      const { id, ended } = await begin(workspace, steps);
+      const over = (await ended) as { code: number; stdout: string; stderr: string };
+      assert.equal(over.code, 0, over.stdout + over.stderr);
+      return id;
+    };
+    const next = await other(bash("echo two > b.txt"), finish);
+    assert.equal(existsSync(at(".npmrc")), false);
+    assert.deepEqual(await heldOf(next), [".npmrc"]);
+    writeFileSync(at(".npmrc"), "mine=1\n");
+    writeFileSync(at("package.json"), manifest({ postinstall: "node mine.js" }));
+    const last = await other(bash("cat .npmrc"), finish);
+    assert.deepEqual(
+      [".npmrc", "package.json"].map((name) => readFileSync(at(name), "utf8")),
+      ["mine=1\n", manifest({ postinstall: "node mine.js" })],
+    );
+    assert.deepEqual(await heldOf(last), []);
+  });
+
   it("was none, and a person's own files stay, when the daemon was killed between two turns", async () => {
     verifies("F4", "A6");
     const workspace = workspaceOf();

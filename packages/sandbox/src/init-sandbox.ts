@@ -107,6 +107,11 @@ export class InitSandbox implements Sandbox {
     return this.#options.measure?.(seen) ?? seen;
   }
 
+  async endAll(): Promise<void> {
+    const id = this.#connection.newId();
+    await this.#connection.request(id, new FrameBuilder(ToInit.endAll, id, 0));
+  }
+
   async renew(): Promise<void> {
     const id = this.#connection.newId();
     await this.#connection.request(id, new FrameBuilder(ToInit.renew, id, 0));

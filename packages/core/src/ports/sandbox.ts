@@ -257,6 +257,8 @@ export interface Sandbox {
   /** A byte stream to a port on the sandbox's loopback. */
   connect(port: number): Promise<{ readable: AsyncIterable<Uint8Array>; write(bytes: Uint8Array): Promise<void>; close(): Promise<void> }>;
   usage(): Promise<SandboxUsage>;
+  /** Kills all that runs inside, however much that is. Resolves when nothing of it runs any more; the sandbox lives on. */
+  endAll(): Promise<void>;
   /**
    * What executions get in their environment from now on, over what they had; undefined takes a variable away. Those that run keep theirs.
    * Absent: it cannot be changed.

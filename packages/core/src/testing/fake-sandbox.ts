@@ -81,6 +81,11 @@ export class FakeSandbox implements Sandbox {
     return { memoryBytes: 1, processes: this.#running.size, cpuMs: 0 };
   }
 
+  async endAll(): Promise<void> {
+    this.#mustLive();
+    for (const execution of this.#running) execution.kill();
+  }
+
   async renew(): Promise<void> {
     this.#mustLive();
   }

@@ -92,6 +92,22 @@ export function sandboxLifeContract(sandboxes: Sandboxes): void {
     await execution.close();
   });
 
+  it("ends all that runs inside, however much that is, and goes on", async () => {
+    const sandbox = await sandboxes.fresh({ limits: { processes: 60 } });
+    const execution = await startScript(
+      sandbox,
+      "(while :; do echo new > made; done) & (setsid bash -c 'while :; do (sleep 0.01 &) ; done' &>/dev/null &); sleep 313; echo late",
+    );
+    await eventually(async () => ((await sandbox.usage()).processes > 3 ? true : undefined));
+    await sandbox.endAll();
+    assert.equal((await sandbox.usage()).processes, 0);
+    await sandbox.files.remove("made");
+    assert.equal((await finish(execution)).exit.signal, "SIGKILL");
+    await execution.close();
+    assert.equal((await runScript(sandbox, "test -e made || echo none")).stdout, "none\n");
+    await sandbox.endAll();
+  });
+
   it("keeps running while its owner lives, far beyond the lease", async () => {
     const sandbox = await sandboxes.fresh({ leaseMs: 400 });
     assert.equal((await runScript(sandbox, "sleep 1.2; echo alive")).stdout, "alive\n");

@@ -12,13 +12,13 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define MAX_FRAME (512u << 20)
 
 /* Frames are `u32 length, u8 type, u32 id, payload`, little-endian; length counts what follows it. Mirrored in src/wire/frame.ts. */
 enum from_host {
   H_EXEC = 1, H_INPUT = 2, H_INPUT_CLOSE = 3, H_CREDIT = 4, H_SIGNAL = 5, H_RESIZE = 6, H_CLOSE = 7, H_RENEW = 8, H_CONNECT = 9,
-  H_USAGE = 10, H_SHUTDOWN = 11, H_LISTEN = 12, H_ACCEPT = 13,
+  H_USAGE = 10, H_SHUTDOWN = 11, H_LISTEN = 12, H_ACCEPT = 13, H_END_ALL = 14,
   H_STAT = 16, H_REALPATH = 17, H_READ = 18, H_WRITE = 19, H_LIST = 20, H_MKDIR = 21, H_REMOVE = 22, H_RENAME = 23, H_SYMLINK = 24,
   H_READLINK = 25, H_CHMOD = 26, H_WALK = 27, H_WRITE_MORE = 28,
   H_TRACK = 32, H_CHANGES = 33,
@@ -163,6 +163,7 @@ void process_kill(struct process *, uint8_t limit);
 void process_turn(uint64_t now);      /* time limits, killing that is under way */
 void process_maybe_free(struct process *);
 bool process_is_ours(pid_t pid);      /* a keeper, or what a keeper has not made a command yet: they hold nothing of the workspace */
+void kill_all(void);                  /* all descendants; returns when none is left */
 void kill_everything(uint8_t limit);  /* all executions, then all descendants; returns when none is left */
 
 /* ---- tree.c: what descends from a process ---- */

@@ -58,6 +58,10 @@ void dispatch(uint8_t type, uint32_t id, struct reader *reader) {
     lease_renew();
     reply(id, 0, NULL);
     return;
+  case H_END_ALL:
+    kill_all();
+    reply(id, 0, NULL);
+    return;
   case H_CONNECT: tcp_connect(id, reader); return;
   case H_LISTEN: tcp_listen(id, reader); return;
   case H_ACCEPT: tcp_accept(id, reader); return;

@@ -315,7 +315,7 @@ void process_turn(uint64_t now) {
   }
 }
 
-void kill_everything(uint8_t limit) {
+void kill_all(void) {
   for (int round = 0; round < 4000; round++) {
     int killed;
     if (options.pid_one) killed = kill(-1, SIGKILL) == 0;
@@ -326,6 +326,10 @@ void kill_everything(uint8_t limit) {
     if (killed == 0 && (ended < 0 || !options.pid_one)) break;
     usleep(500);
   }
+}
+
+void kill_everything(uint8_t limit) {
+  kill_all();
   for (struct channel *channel = channels; channel != NULL; channel = channel->next) {
     if (!channel->is_process || !channel->process->started || channel->process->exited) continue;
     if (channel->process->limit == LIMIT_NONE) channel->process->limit = limit;

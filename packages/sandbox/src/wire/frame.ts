@@ -2,7 +2,7 @@
  * The language between host and init: frames `u32 length, u8 type, u32 id, payload`, little-endian, length counting what
  * follows it. Mirrors `native/init/init.h`.
  */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export const ToInit = {
   exec: 1,
@@ -18,6 +18,7 @@ export const ToInit = {
   shutdown: 11,
   listen: 12,
   accept: 13,
+  endAll: 14,
   stat: 16,
   realpath: 17,
   read: 18,

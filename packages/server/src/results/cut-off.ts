@@ -37,6 +37,27 @@ export async function findCutOff(log: EventLog, record: SessionRecord): Promise<
   return { tree: checkpoint.tree, since: turn.openedAt - MARGIN_MS, until: record.leaseExpires.getTime() + MARGIN_MS };
 }
 
+/**
+ * The same of the session that worked last in the workspace of one that is new: it may never go on, and what it left would be taken for the person's
+ * from now on. Those of the same family work there at the same time, and are looked after by themselves.
+ */
+export async function findCutOffBefore(
+  log: EventLog,
+  record: SessionRecord,
+  isRunning: (session: string) => boolean,
+): Promise<CutOff | undefined> {
+  const { tenant, session, workspace, parent, epoch } = record;
+  if (epoch > 0) return undefined;
+  const latest = await log.listSessions({ tenant, workspace, limit: LATEST });
+  const others = latest.filter(
+    (one) => one.session !== session && one.session !== parent && (parent === undefined || one.parent !== parent),
+  );
+  const [last] = others.toSorted((a, b) => b.updated.getTime() - a.updated.getTime());
+  return last === undefined || isRunning(last.session) ? undefined : await findCutOff(log, last);
+}
+
+const LATEST = 10;
+
 function hasActed({ open, observations, turn }: SessionState): boolean {
   return open.some(({ started }) => started !== undefined) || (observations.at(-1)?.seq ?? 0) > turn.openedSeq;
 }

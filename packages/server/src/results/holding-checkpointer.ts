@@ -1,13 +1,4 @@
-import {
-  type Checkpoint,
-  type Checkpointer,
-  GuildError,
-  isBelow,
-  isManifest,
-  protectedPart,
-  type Sandbox,
-  type TreeChange,
-} from "@guildhall/core";
+import { type Checkpoint, type Checkpointer, GuildError, isBelow, isManifest, protectedPart, type TreeChange } from "@guildhall/core";
 
 import { HeldScripts, type HeldScriptsOptions } from "./held-scripts.ts";
 import { IdleTime, type IdleWindow } from "./idle-time.ts";
@@ -101,7 +92,8 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
     async close() {
       try {
         if (last !== undefined && (await idle.mayHaveWritten())) {
-          await endAll(sandbox);
+          // What still runs would make again what is taken away.
+          await sandbox.endAll();
           await capture();
         }
       } catch (error) {
@@ -118,13 +110,6 @@ const SET_ASIDE = "was set aside: programs of the person's own would run or obey
 
 function putInPlace(session: string, path: string): string {
   return `A person can put it in place with guild session apply ${session} --paths ${path}; go on without it.`;
-}
-
-/** What still runs would make again what is taken away. */
-async function endAll(sandbox: Sandbox): Promise<void> {
-  const ending = await sandbox.exec({ argv: ["/run/guildhall/bin/bash", "-c", "kill -KILL -1"] });
-  await ending.exit;
-  await ending.close();
 }
 
 function isHeld(path: string, unprotected: readonly string[]): boolean {

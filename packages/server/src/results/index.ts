@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Checkpointer, type CheckpointStore, type EventLog, GuildError, type Sandbox, type SessionRecord } from "@guildhall/core";
 
 import { CopyPlaces } from "./copy-places.ts";
-import { type CutOff, findCutOff, lookBack, type LookedBack } from "./cut-off.ts";
+import { type CutOff, findCutOff, findCutOffBefore, lookBack, type LookedBack } from "./cut-off.ts";
 import { HeldFiles } from "./held-files.ts";
 import { holdingCheckpointer } from "./holding-checkpointer.ts";
 import { protectedPaths } from "./protected-paths.ts";
@@ -71,7 +71,8 @@ export function createResults(options: ResultsOptions): Results {
       const store = () => options.checkpointStore(workspace);
       const look = async (): Promise<{ readOnly: string[]; writable: string[]; from?: { tree: string } & LookedBack }> => {
         const found = protectedPaths(workspace, unprotected);
-        const cut = unseen.get(session) ?? (await findCutOff(options.log, record));
+        const { log, isRunning } = options;
+        const cut = unseen.get(session) ?? (await findCutOff(log, record)) ?? (await findCutOffBefore(log, record, isRunning));
         if (cut === undefined) return { readOnly: found, writable: [] };
         const back = await lookBack(cut, workspace, found, await store());
         return { readOnly: back.kept, writable: back.opened, from: { tree: cut.tree, ...back } };

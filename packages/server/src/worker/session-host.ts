@@ -129,22 +129,22 @@ export class SessionHost {
     const hosted = this.#hosted.get(record.session) ?? this.#host(record);
     if (hosted.run !== undefined) return;
     this.checkFree(record.workspace, record);
-    for (const other of this.#hosted.values()) {
-      // What a resting session left running in the same workspace would get in the way of this one.
-      if (other !== hosted && other.workspace === record.workspace) this.#coolSoon(other);
-    }
+    // What a resting session left running in the same workspace would get in the way of this one, and so would the last look at what it did.
+    const resting = [...this.#hosted.values()].filter((other) => other !== hosted && other.workspace === record.workspace);
+    const left = Promise.all(resting.map((other) => this.#coolSoon(other)));
     clearTimeout(hosted.cooling);
     const rest = this.#deps.busy();
     hosted.abort = new AbortController();
     hosted.drain = new AbortController();
     hosted.failure = undefined;
     hosted.credentials = { ...options.credentials };
-    hosted.run = this.#work(record, hosted, { ...options, credentials: hosted.credentials })
+    hosted.run = left
+      .then(() => this.#work(record, hosted, { ...options, credentials: hosted.credentials }))
       .catch((error: unknown) => this.#failed(hosted, error))
       .finally(() => {
         hosted.run = undefined;
         this.#deps.deltas.clear(record.session);
-        hosted.cooling = setTimeout(() => this.#coolSoon(hosted), this.#deps.keepWarmMs);
+        hosted.cooling = setTimeout(() => void this.#coolSoon(hosted), this.#deps.keepWarmMs);
         hosted.cooling.unref();
         rest();
         for (const wake of hosted.waiters.splice(0)) wake();
@@ -335,8 +335,10 @@ export class SessionHost {
     if (own.code !== "cancelled") this.#deps.journal.error(`${hosted.key.session}: the run broke off`, error);
   }
 
-  #coolSoon(hosted: Hosted): void {
-    this.#cool(hosted).catch((error: unknown) => this.#deps.journal.error(`${hosted.key.session}: its sandbox did not end well`, error));
+  #coolSoon(hosted: Hosted): Promise<void> {
+    return this.#cool(hosted).catch((error: unknown) =>
+      this.#deps.journal.error(`${hosted.key.session}: its sandbox did not end well`, error),
+    );
   }
 
   async #cool(hosted: Hosted): Promise<void> {

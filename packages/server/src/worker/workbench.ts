@@ -120,9 +120,11 @@ export function openWorkbench(
     close() {
       closing ??= (async () => {
         broken = true;
+        // First: the end of tools and parts is something that runs inside, and would hide that nothing of the agent's has since its turn was over.
+        const told = await Promise.allSettled([checkpointer.then((own) => own.resume?.())]);
         const parted = await Promise.allSettled([parts.then(closeParts).then(async () => (await toolSession).close())]);
         // Last: whatever still runs may be ended for it.
-        const ends = [...parted, ...(await Promise.allSettled([checkpointer.then((own) => own.close())]))];
+        const ends = [...told, ...parted, ...(await Promise.allSettled([checkpointer.then((own) => own.close())]))];
         // What never was needs no end; who asked for it was told.
         const opened = await sandbox.catch(() => undefined);
         const around = await surroundings.catch(() => undefined); // The same.
