@@ -99,11 +99,19 @@ function openedBy(data: string): string[] {
 }
 
 const offered = new WeakMap<Tool, OfferedTool>();
+/** Each session has tools of its own, but most have the same arguments in all of them; to make this text of them is what an offer costs. */
+const schemas = new WeakMap<Tool["schema"], string>();
+
+function schemaOf(tool: Tool): string {
+  const known = schemas.get(tool.schema) ?? JSON.stringify(argumentsSchema(tool));
+  schemas.set(tool.schema, known);
+  return known;
+}
 
 function offer(tool: Tool): OfferedTool {
   const known = offered.get(tool);
   if (known !== undefined) return known;
-  const made = { name: tool.name, description: tool.description, schema: JSON.stringify(argumentsSchema(tool)) };
+  const made = { name: tool.name, description: tool.description, schema: schemaOf(tool) };
   offered.set(tool, made);
   return made;
 }
