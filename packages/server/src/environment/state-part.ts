@@ -130,7 +130,8 @@ class StatePart implements SessionPart {
       for (const path of targets.paths) {
         const touched = this.#stale.has(path) || (this.#known.has(path) && this.#outside.has(path));
         if (!touched && !(await this.#isOther(path))) continue;
-        this.#stamps.delete(path);
+        // What is changed once more before it is written is another again, whenever that is told.
+        if (this.#known.has(path)) this.#stamps.set(path, await this.#stampOf(path));
         this.#stale.delete(path);
         this.#outside.delete(path);
         return `${path} was changed from outside this session after you last saw it; view it, then decide again`;
