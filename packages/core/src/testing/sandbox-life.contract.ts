@@ -93,10 +93,10 @@ export function sandboxLifeContract(sandboxes: Sandboxes): void {
   });
 
   it("ends all that runs inside, however much that is, and goes on", async () => {
-    const sandbox = await sandboxes.fresh({ limits: { processes: 60 } });
+    const sandbox = await sandboxes.fresh();
     const execution = await startScript(
       sandbox,
-      "(while :; do echo new > made; done) & (setsid bash -c 'while :; do (sleep 0.01 &) ; done' &>/dev/null &); sleep 313; echo late",
+      "(while :; do echo new > made; done) & (setsid bash -c 'while :; do (sleep 1 &); sleep 0.02; done' &>/dev/null &); sleep 313; echo late",
     );
     await eventually(async () => ((await sandbox.usage()).processes > 3 ? true : undefined));
     await sandbox.endAll();
