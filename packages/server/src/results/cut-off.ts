@@ -39,7 +39,7 @@ export async function findCutOff(log: EventLog, record: SessionRecord): Promise<
 
 /**
  * The same of the session that worked last in the workspace of one that is new: it may never go on, and what it left would be taken for the person's
- * from now on. Those of the same family work there at the same time, and are looked after by themselves.
+ * from now on. One that was handed its work has a session at work above it there, which has looked already.
  */
 export async function findCutOffBefore(
   log: EventLog,
@@ -47,12 +47,9 @@ export async function findCutOffBefore(
   isRunning: (session: string) => boolean,
 ): Promise<CutOff | undefined> {
   const { tenant, session, workspace, parent, epoch } = record;
-  if (epoch > 0) return undefined;
+  if (epoch > 0 || parent !== undefined) return undefined;
   const latest = await log.listSessions({ tenant, workspace, limit: LATEST });
-  const others = latest.filter(
-    (one) => one.session !== session && one.session !== parent && (parent === undefined || one.parent !== parent),
-  );
-  const [last] = others.toSorted((a, b) => b.updated.getTime() - a.updated.getTime());
+  const [last] = latest.filter((one) => one.session !== session).toSorted((a, b) => b.updated.getTime() - a.updated.getTime());
   return last === undefined || isRunning(last.session) ? undefined : await findCutOff(log, last);
 }
 
