@@ -6,6 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
@@ -26,6 +27,9 @@ if (files.length === 0) {
 const runVariable = "GUILD_TEST_RUN";
 const runId = randomUUID();
 
+/** Files at once: one more than there are processors, because what is tested end to end waits (for leases, starts, time-outs) more than it
+ * computes; some need a gigabyte, so not many more. */
+const atOnce = Math.min(availableParallelism() + 1, 4);
 /** A file that hangs is ended after this long, and fails. */
 const limitMs = (full ? 60 : 5) * 60_000;
 const skipsFile = join(root, ".cache", `skips-${process.pid}.jsonl`);
@@ -35,7 +39,7 @@ const { status, signal } = spawnSync(
   process.execPath,
   [
     "--test",
-    "--test-concurrency=2",
+    `--test-concurrency=${atOnce}`,
     `--test-timeout=${limitMs}`,
     "--test-reporter=./tools/skips-reporter.ts",
     `--test-reporter-destination=${skipsFile}`,
