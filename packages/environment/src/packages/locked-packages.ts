@@ -1,7 +1,7 @@
 import type { ProjectFiles } from "@guildhall/core";
 import { parse as parseToml } from "smol-toml";
 
-import { Data } from "../project/read-data.ts";
+import { Data, withoutComments } from "../project/read-data.ts";
 
 /** A package at the version that a lock file pins, with its ecosystem as OSV names it. */
 export interface LockedPackage {
@@ -22,9 +22,16 @@ const READERS: ReadonlyArray<readonly [string, string, Reader]> = [
     (text) =>
       [...text.matchAll(/^"?(@?[^@\s"]+)@[^\n]*:\n\s+version:? "?([^"\s]+)/gm)].map(([, name = "", version = ""]) => [name, version]),
   ],
+  [
+    "bun.lock",
+    "npm",
+    (text) => keyed(new Data(JSON.parse(withoutComments(text))).at("packages").entries.map(([, one]) => one.items[0]?.text ?? "")),
+  ],
+  ["deno.lock", "npm", (text) => keyed(new Data(JSON.parse(text)).at("npm").keys)],
   ["Cargo.lock", "crates.io", (text) => tomlPackages(text)],
   ["uv.lock", "PyPI", (text) => tomlPackages(text)],
   ["poetry.lock", "PyPI", (text) => tomlPackages(text)],
+  ["pdm.lock", "PyPI", (text) => tomlPackages(text)],
   [
     "requirements.txt",
     "PyPI",
@@ -37,6 +44,12 @@ const READERS: ReadonlyArray<readonly [string, string, Reader]> = [
     (text) => [...text.matchAll(/^ {4}([\w.-]+) \(([\w.]+)\)$/gm)].map(([, name = "", version = ""]) => [name, version]),
   ],
   ["composer.lock", "Packagist", (text) => jsonPackages(text)],
+  [
+    "gradle.lockfile",
+    "Maven",
+    (text) => [...text.matchAll(/^([^#\s:]+:[^\s:]+):([^\s=]+)=/gm)].map(([, name = "", version = ""]) => [name, version]),
+  ],
+  ["packages.lock.json", "NuGet", nuget],
   [
     "mix.lock",
     "Hex",
@@ -74,6 +87,24 @@ async function pnpm(text: string): Promise<Array<readonly [string, string]>> {
     const [, name, version] = /^\/?(@?[^@]+)@([^(]+)/.exec(key) ?? [];
     return name === undefined || version === undefined ? [] : [[name, version] as const];
   });
+}
+
+/** `name@version`, perhaps with what it stands beside. */
+function keyed(keys: readonly string[]): Array<readonly [string, string]> {
+  return keys.flatMap((key) => {
+    const [, name, version] = /^(@?[^@]+)@(\d[^_(]*)/.exec(key) ?? [];
+    return name === undefined || version === undefined ? [] : [[name, version] as const];
+  });
+}
+
+function nuget(text: string): Array<readonly [string, string]> {
+  const frameworks = new Data(JSON.parse(text)).at("dependencies").entries;
+  return frameworks.flatMap(([, packages]) =>
+    packages.entries.flatMap(([name, one]) => {
+      const version = one.at("resolved").text;
+      return version === undefined ? [] : [[name, version] as const];
+    }),
+  );
 }
 
 function tomlPackages(text: string): Array<readonly [string, string]> {

@@ -24,7 +24,7 @@ const some =
 const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>> = {
   npm: {
     list: words("npm", "ls", "--depth=0"),
-    outdated: words("npm", "outdated"),
+    outdated: words("npm", "outdated", "--json"),
     add: flagged("--save-dev", "npm", "install"),
     remove: named("npm", "uninstall"),
     update: some("npm", "update"),
@@ -32,7 +32,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   pnpm: {
     list: words("pnpm", "ls", "--depth=0"),
-    outdated: words("pnpm", "outdated"),
+    outdated: words("pnpm", "outdated", "--format", "json"),
     add: flagged("--save-dev", "pnpm", "add"),
     remove: named("pnpm", "remove"),
     update: some("pnpm", "update"),
@@ -47,7 +47,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   "yarn classic": {
     list: words("yarn", "list", "--depth=0"),
-    outdated: words("yarn", "outdated"),
+    outdated: words("yarn", "outdated", "--json"),
     add: flagged("--dev", "yarn", "add"),
     remove: named("yarn", "remove"),
     update: some("yarn", "upgrade"),
@@ -62,6 +62,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
     install: words("bun", "install", "--frozen-lockfile"),
   },
   deno: {
+    list: words("deno", "list"),
     outdated: words("deno", "outdated"),
     add: flagged("--dev", "deno", "add"),
     remove: named("deno", "remove"),
@@ -70,7 +71,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   pip: {
     list: words("python3", "-m", "pip", "list"),
-    outdated: words("python3", "-m", "pip", "list", "--outdated"),
+    outdated: words("python3", "-m", "pip", "list", "--outdated", "--format=json"),
     add: named("python3", "-m", "pip", "install"),
     remove: named("python3", "-m", "pip", "uninstall", "--yes"),
     update: named("python3", "-m", "pip", "install", "--upgrade"),
@@ -99,7 +100,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   pdm: {
     list: words("pdm", "list"),
-    outdated: words("pdm", "outdated"),
+    outdated: words("pdm", "outdated", "--json"),
     add: flagged("--dev", "pdm", "add"),
     remove: named("pdm", "remove"),
     update: some("pdm", "update"),
@@ -115,7 +116,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   go: {
     list: words("go", "list", "-m", "all"),
-    outdated: words("go", "list", "-m", "-u", "all"),
+    outdated: words("go", "list", "-m", "-u", "-json", "all"),
     add: named("go", "get"),
     remove: (packages) => (packages.length === 0 ? undefined : ["go", "get", ...packages.map((one) => `${one}@none`)]),
     update: (packages) => ["go", "get", "-u", ...(packages.length === 0 ? ["./..."] : packages)],
@@ -129,7 +130,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   gradle: { list: words("gradle", "dependencies"), install: words("gradle", "dependencies") },
   bundler: {
     list: words("bundle", "list"),
-    outdated: words("bundle", "outdated"),
+    outdated: words("bundle", "outdated", "--parseable"),
     add: (packages, development) => bundleAdd(packages, development),
     remove: named("bundle", "remove"),
     update: (packages) => ["bundle", "update", ...(packages.length === 0 ? ["--all"] : packages)],
@@ -137,7 +138,7 @@ const COMMANDS: Readonly<Record<string, Partial<Record<PackageOperation, Line>>>
   },
   composer: {
     list: words("composer", "show", "--direct"),
-    outdated: words("composer", "outdated", "--direct"),
+    outdated: words("composer", "outdated", "--direct", "--format=json"),
     add: flagged("--dev", "composer", "require"),
     remove: named("composer", "remove"),
     update: some("composer", "update"),
@@ -170,11 +171,6 @@ function bundleAdd(packages: readonly string[], development: boolean): string[] 
     ...(version === undefined ? [] : ["--version", version]),
     ...(development ? ["--group", "development"] : []),
   ];
-}
-
-/** Whether an exit code means that something is outdated, and not that the question failed. */
-export function tellsOutdated(operation: string, code: number | undefined): boolean {
-  return operation === "outdated" && code === 1;
 }
 
 /** The command line of an operation; undefined: the manager cannot do it, or it wants packages to be named. */

@@ -48,11 +48,17 @@ it("lock files tell what is pinned", async (test) => {
     "composer.lock": '{"packages": [{"name": "a/b", "version": "v1.2"}]}',
     "mix.lock": '%{\n  "jason": {:hex, :jason, "1.4.1", "x"},\n}\n',
     "poetry.lock": "[[package\n",
+    "bun.lock": '{"lockfileVersion": 1, "packages": {"e": ["e@5.0.0", "", {}, "sha512-x"],}}',
+    "deno.lock": '{"npm": {"@s/f@6.0.0_g@1.0.0": {}}}',
+    "gradle.lockfile": "# generated\norg.g:h:7.1=compileClasspath\nempty=\n",
+    "packages.lock.json": '{"dependencies": {"net8.0": {"I.J": {"type": "Direct", "resolved": "8.0.0"}}}}',
   });
   const { packages } = await lockedPackages(hostFiles(path), "");
   assert.deepEqual(packages.map(({ ecosystem, name, version }) => `${ecosystem} ${name} ${version}`).toSorted(), [
     "Go example.com/x 1.2.3",
     "Hex jason 1.4.1",
+    "Maven org.g:h 7.1",
+    "NuGet I.J 8.0.0",
     "Packagist a/b 1.2",
     "PyPI black 24.1",
     "PyPI flask 3.0.0",
@@ -60,8 +66,10 @@ it("lock files tell what is pinned", async (test) => {
     "crates.io serde 1.0.1",
     "npm @s/b 2.0.0",
     "npm @s/c 3.0.0",
+    "npm @s/f 6.0.0",
     "npm a 1.0.0",
     "npm d 4.1.0",
+    "npm e 5.0.0",
   ]);
 });
 

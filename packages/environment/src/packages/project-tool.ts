@@ -3,6 +3,7 @@ import {
   type EcosystemFacts,
   GuildError,
   type ProjectFacts,
+  type ProjectFiles,
   type Sandbox,
   type Tool,
   type ToolResult,
@@ -16,7 +17,8 @@ import { CLASSIC_YARN } from "../project/node.ts";
 import { sandboxFiles } from "../project/sandbox-files.ts";
 import type { AdvisorySource } from "./advisories.ts";
 import { type LockedPackage, lockedPackages } from "./locked-packages.ts";
-import { isPackageName, packageCommand, type PackageOperation, tellsOutdated } from "./package-commands.ts";
+import { type Answer, describeOutdated, type OutdatedPackage, outdatedPackages, yarnAnswer, yarnQuestion } from "./outdated-packages.ts";
+import { isPackageName, packageCommand } from "./package-commands.ts";
 
 const PACKAGE_OPERATIONS = ["list", "outdated", "add", "remove", "update", "install", "audit"] as const;
 const PURPOSES = ["build", "test", "lint", "format", "typecheck"] as const;
@@ -37,6 +39,8 @@ const READS: ReadonlySet<string> = new Set(["list", "outdated", "audit", "lint",
 const MOST_OUTPUT = 4_000;
 const MOST_PROBLEMS = 40;
 const MOST_PACKAGES = 2_000;
+/** Characters of what a command prints. */
+const MOST_KEPT = 2 * 1024 * 1024;
 
 export interface ProjectToolOptions {
   /** What the project is, now. */
@@ -64,8 +68,8 @@ export function createProjectTool(options: ProjectToolOptions): Tool<typeof sche
       try {
         const facts = await options.facts();
         if (input.action === "audit") return await audit(session.sandbox, input, options.advisories);
-        const { command, directory } = commandFor(facts, input);
-        return await run(session.sandbox, command, { action: input.action, directory, seconds: input.timeout_s ?? 600, signal, progress });
+        const found = await commandFor(facts, input, sandboxFiles(session.sandbox));
+        return await run(session.sandbox, { ...found, action: input.action, seconds: input.timeout_s ?? 600, signal, progress });
       } catch (error) {
         const own = GuildError.from(error);
         if (own.code === "internal" || signal.aborted) throw own;
@@ -75,8 +79,12 @@ export function createProjectTool(options: ProjectToolOptions): Tool<typeof sche
   };
 }
 
-/** The command line, for a shell, and where it runs. */
-function commandFor({ ecosystems }: ProjectFacts, input: Input): { command: string; directory: string } {
+/** The command line, for a shell, where it runs, and by whose words. */
+async function commandFor(
+  { ecosystems }: ProjectFacts,
+  input: Input,
+  files: ProjectFiles,
+): Promise<{ command: string; directory: string; manager: string }> {
   const { action, packages = [], development = false } = input;
   const directory = (input.directory ?? "").replace(/^\.\/?|\/$/g, "");
   const here = ecosystems.filter((one) => one.directory === directory && (input.manager === undefined || one.manager === input.manager));
@@ -89,10 +97,15 @@ function commandFor({ ecosystems }: ProjectFacts, input: Input): { command: stri
   const bad = packages.find((name) => !isPackageName(name));
   if (bad !== undefined) throw new GuildError("invalid_argument", `${JSON.stringify(bad)} is no package name`);
   for (const one of here) {
+    const manager = spokenBy(one);
     const command = isPurpose(action)
       ? one.commands.find(({ purpose }) => purpose === action)?.command
-      : packageLine(one, action, packages, development);
-    if (command !== undefined) return { command, directory };
+      : shellLine(
+          manager === "yarn" && action === "outdated"
+            ? await yarnQuestion(files, directory)
+            : packageCommand(manager, action, packages, development),
+        );
+    if (command !== undefined) return { command, directory, manager };
   }
   const managers = here.map(({ manager }) => manager).join(", ");
   throw new GuildError("unsupported", `${managers} has no ${action} here${packages.length === 0 ? "" : " for these packages"}`, {
@@ -100,15 +113,12 @@ function commandFor({ ecosystems }: ProjectFacts, input: Input): { command: stri
   });
 }
 
-function packageLine(
-  { manager, commands }: EcosystemFacts,
-  action: string,
-  packages: readonly string[],
-  development: boolean,
-): string | undefined {
-  const install = commands.find(({ purpose }) => purpose === "install")?.command;
-  const spoken = install === CLASSIC_YARN ? "yarn classic" : manager;
-  const words = packageCommand(spoken, action as PackageOperation, packages, development);
+/** The manager, as the table of command lines has it. */
+function spokenBy({ manager, commands }: EcosystemFacts): string {
+  return commands.find(({ purpose }) => purpose === "install")?.command === CLASSIC_YARN ? "yarn classic" : manager;
+}
+
+function shellLine(words: readonly string[] | undefined): string | undefined {
   return words?.map((word) => (/^[\w@./:=+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`)).join(" ");
 }
 
@@ -118,9 +128,17 @@ function isPurpose(action: string): action is CommandPurpose & (typeof PURPOSES)
 
 async function run(
   sandbox: Sandbox,
-  command: string,
-  how: { action: Input["action"]; directory: string; seconds: number; signal: AbortSignal; progress(text: string): void },
+  how: {
+    command: string;
+    directory: string;
+    manager: string;
+    action: Input["action"];
+    seconds: number;
+    signal: AbortSignal;
+    progress(text: string): void;
+  },
 ): Promise<ToolResult> {
+  const { command } = how;
   const cwd = how.directory === "" ? sandbox.workspace : `${sandbox.workspace}/${how.directory}`;
   const reports = how.action === "test" ? await testReports(sandbox.files, cwd) : undefined;
   // Their own exit code, and colours off; what they print is kept by its end, where summaries are.
@@ -134,12 +152,14 @@ async function run(
     how.signal,
   );
   let text = "";
+  let stdout = "";
   try {
     for await (const { stream, bytes } of execution.output) {
       if (stream === "control") continue;
       const chunk = Buffer.from(bytes).toString("utf8");
       how.progress(chunk);
-      text = (text + chunk).slice(-2 * 1024 * 1024);
+      text = (text + chunk).slice(-MOST_KEPT);
+      if (how.action === "outdated" && stream === "stdout") stdout = (stdout + chunk).slice(-MOST_KEPT);
     }
     const { code, signal, limit } = await execution.exit;
     const printed = parseProblems(text);
@@ -147,17 +167,35 @@ async function run(
     const told = code === 0 || printed.some(({ severity }) => severity === "error");
     const problems = told || reports === undefined ? printed : [...printed, ...parseProblems(await reports.read())];
     const packages = how.action === "list" ? await pinned(sandbox, how.directory) : {};
+    const outdated = how.action === "outdated" ? await olderOnes(sandbox, how, { text, stdout }, code) : undefined;
     const ended =
       limit === undefined ? (code === undefined ? `was ended by ${signal ?? "a signal"}` : `exit code ${code}`) : `${limit} limit reached`;
     return {
-      // Without a word it was no answer.
-      status: code === 0 || (tellsOutdated(how.action, code) && /\d/.test(text) && !/\berr(or)?!?\b/i.test(text)) ? "ok" : "error",
-      output: described(command, ended, problems, text),
-      data: { command, exit_code: code ?? null, limit: limit ?? null, problems, ...packages },
+      status: code === 0 || outdated !== undefined ? "ok" : "error",
+      output: described(command, ended, problems, outdated === undefined ? text : describeOutdated(outdated)),
+      data: {
+        command,
+        exit_code: code ?? null,
+        limit: limit ?? null,
+        problems,
+        ...packages,
+        ...(outdated === undefined ? {} : { outdated: outdated.slice(0, MOST_PACKAGES) }),
+      },
     };
   } finally {
     await execution.close();
   }
+}
+
+/** Undefined: the answer was not understood. */
+async function olderOnes(
+  sandbox: Sandbox,
+  { manager, directory }: { manager: string; directory: string },
+  answer: Answer,
+  code: number | undefined,
+): Promise<OutdatedPackage[] | undefined> {
+  if (manager !== "yarn") return outdatedPackages(manager, answer, code);
+  return code === 0 ? await yarnAnswer(sandboxFiles(sandbox), directory, answer.stdout) : undefined;
 }
 
 /** What is listed, as the lock file has it; nothing where there is none. */

@@ -18,11 +18,11 @@ import { createProjectTool } from "./project-tool.ts";
 const full = process.env["GUILD_TEST_FULL"] === "1";
 const search = (process.env["PATH"] ?? "").split(delimiter);
 const has = (program: string): boolean => search.some((directory) => existsSync(join(directory, program)));
-const isClassic = (): boolean => {
+const yarn = (): "classic" | "modern" | undefined => {
   try {
-    return execFileSync("yarn", ["--version"], { encoding: "utf8" }).startsWith("1.");
+    return execFileSync("yarn", ["--version"], { encoding: "utf8", cwd: "/" }).startsWith("1.") ? "classic" : "modern";
   } catch {
-    return false; // there is none that runs
+    return undefined; // there is none that runs
   }
 };
 
@@ -60,9 +60,28 @@ const CASES: Case[] = [
   },
   {
     manager: "yarn",
-    here: full && isClassic(),
+    here: full && yarn() === "classic",
     manifest: "package.json",
     files: (url) => ({ "package.json": '{"name": "w"}', "yarn.lock": "# yarn lockfile v1\n", ".npmrc": npmrc(url) }),
+  },
+  {
+    manager: "yarn",
+    here: full && yarn() === "modern",
+    manifest: "package.json",
+    files: (url) => ({
+      "package.json": '{"name": "w", "packageManager": "yarn@4"}',
+      "yarn.lock": "",
+      ".yarnrc.yml": `npmRegistryServer: "${url}"\nunsafeHttpWhitelist: ["127.0.0.1"]\nenableTelemetry: false\nnpmMinimalAgeGate: 0\n`,
+    }),
+    env: () => ({ YARN_IGNORE_PATH: "1" }),
+  },
+  {
+    manager: "deno",
+    here: full && has("deno"),
+    manifest: "deno.json",
+    files: (url) => ({ "deno.json": '{"imports": {}}', ".npmrc": npmrc(url) }),
+    named: (version) => `npm:${PACKAGE}@${version}`,
+    env: (url, workspace) => ({ NPM_CONFIG_REGISTRY: url, DENO_DIR: join(workspace, ".deno"), DENO_NO_UPDATE_CHECK: "1" }),
   },
   {
     manager: "bun",
@@ -208,7 +227,7 @@ describe("package managers as they really are, at a registry on loopback", () =>
         return answer.output;
       };
       await ask("add", [named("1.0.0")]);
-      assert.match(await ask("outdated"), /1\.0\.0.*1\.1\.0/s);
+      assert.match(await ask("outdated"), /^\S*guild-left v?1\.0\.0 → v?1\.1\.0$/m);
       if (!full) return;
       assert.match(await ask("list"), /guild-left\W+v?1\.0\.0/);
       await ask("install");
