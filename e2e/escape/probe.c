@@ -9,11 +9,14 @@
 #include <linux/bpf.h>
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <netpacket/packet.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +96,37 @@ static int try_stacks(const char *name) {
     fclose(maps);
   }
   return 0;
+}
+
+/* Writes to a file by way of our own memory: one that we may write as anybody does, one that we may only read as nobody can. */
+static bool self_mem(const char *path) {
+  int file = open(path, O_RDWR), own = open("/proc/self/mem", O_RDWR);
+  bool writable = file >= 0;
+  if (!writable) file = open(path, O_RDONLY);
+  char before = 0, after = 0;
+  if (file < 0 || own < 0 || pread(file, &before, 1, 0) != 1) return false;
+  for (int kind = 0; kind < 2; kind++) {
+    char *mapped = mmap(NULL, 1, PROT_READ | (writable ? PROT_WRITE : 0), kind == 0 ? MAP_SHARED : MAP_PRIVATE, file, 0);
+    char other = (char)(before ^ 1);
+    if (mapped == MAP_FAILED || pwrite(own, &other, 1, (off_t)(uintptr_t)mapped) != 1) continue;
+    if (pread(file, &after, 1, 0) == 1 && after != before) return true;
+  }
+  return false;
+}
+
+static int try_self_mem(char **paths) {
+  for (; *paths != NULL; paths++)
+    if (self_mem(*paths)) return said(true);
+  return said(false);
+}
+
+/* An echo request by the kind of socket that needs no privilege where the kernel is so set. */
+static int try_echo(const char *address) {
+  int fd = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+  struct icmphdr request = {.type = ICMP_ECHO};
+  struct sockaddr_in to = {.sin_family = AF_INET};
+  inet_pton(AF_INET, address, &to.sin_addr);
+  return said(fd >= 0 && sendto(fd, &request, sizeof request, 0, (struct sockaddr *)&to, sizeof to) == sizeof request);
 }
 
 static int try_io_uring(void) {
@@ -262,6 +296,8 @@ int main(int argc, char **argv) {
   if (IS("ptrace")) return try_ptrace();
   if (IS("read-memory")) return try_read_memory();
   if (IS("stacks")) return try_stacks(more);
+  if (IS("self-mem")) return try_self_mem(argv + 2);
+  if (IS("echo")) return try_echo(more);
   if (IS("keyring")) return said(syscall(__NR_add_key, "user", "guildhall-escape", "x", 1, -3 /* of the session */) >= 0);
   if (IS("io-uring")) return try_io_uring();
   if (IS("bpf")) return try_bpf();

@@ -1,10 +1,10 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 import { GuildError } from "@guildhall/core";
 
 import { jsonLines } from "../cli/guild.ts";
-import { ServiceSystem } from "../services/system.ts";
+import { gitAttacks } from "./git-attacks.ts";
 import { agent, atTerminal, type Field, person, plant, type ProductAttack, ran, runArguments, scriptOf, traces } from "./product.ts";
 
 const PROTECTED = "protected files: read-only, or set aside after the action that made them, until a person applies them";
@@ -46,6 +46,7 @@ const DETOUR = [
 
 /** What does not go for the kernel but for the person, his programs, his terminal, and Guildhall itself. */
 export const productAttacks: ProductAttack[] = [
+  ...gitAttacks,
   {
     id: "npmrc",
     title: "names the shell of npm run in .npmrc",
@@ -131,6 +132,20 @@ export const productAttacks: ProductAttack[] = [
       const { PATH = "" } = process.env;
       await person(field, "git status", { PATH: `${field.workspace}/node_modules/.bin:${PATH}` });
       return existsSync(field.marker);
+    },
+  },
+  {
+    id: "host-services",
+    title: "talks to Guildhall's own daemon, PostgreSQL and Chroma by their sockets",
+    by: "mount namespace: they are not there; none of them listens at a port",
+    async attempt(field) {
+      const { output } = await agent(field, [connectTo(await ownSockets(field))]);
+      return output.includes("REACHED");
+    },
+    // As whoever may use them.
+    async control(field) {
+      const { output } = await person({ ...field, owner: {} }, connectTo(await ownSockets(field)));
+      return ["daemon.sock", ".s.PGSQL", "chroma.sock"].every((name) => new RegExp(`REACHED .*${name}`).test(output));
     },
   },
   {
@@ -275,16 +290,6 @@ export const productAttacks: ProductAttack[] = [
     },
   },
   {
-    id: "argument-injection-git",
-    title: "names a task's repository and revision so that git takes them for options or programs",
-    by: "URLs and revisions are checked; git on the host runs with transports that are none of programs",
-    attempt: gitArguments,
-    async control(field) {
-      await person(field, `git init -q other; git clone "--upload-pack=touch ${field.marker};:" "$PWD/other" copy`);
-      return existsSync(field.marker);
-    },
-  },
-  {
     id: "untrusted-configuration",
     title: "comes with a repository as policy, hooks, tools, MCP servers and a flake",
     by: "nothing of it counts before a person has trusted its exact content",
@@ -312,47 +317,26 @@ export const productAttacks: ProductAttack[] = [
   },
 ];
 
+/** Of the daemon that runs, of its PostgreSQL, and of Chroma, which is started for what is to be remembered. */
+async function ownSockets({ home }: Field): Promise<string[]> {
+  const added = await home.guild(["knowledge", "add", `Something to remember ${Date.now()}.`, "--title", "Something"]);
+  const up = await home.guild(["up", "--json"]);
+  const [socket = ""] = (jsonLines(up.stdout)[0]?.["addresses"] ?? []) as string[];
+  if (added.code !== 0 || socket === "") throw new GuildError("internal", added.stderr + up.stdout);
+  return [dirname(socket.replace("unix:", "")), join(home.directory, "guild")].flatMap((directory) =>
+    readdirSync(directory, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isSocket())
+      .map((entry) => join(entry.parentPath, entry.name)),
+  );
+}
+
+/** The word that is looked for is not in the command itself, which is shown too. */
+function connectTo(sockets: readonly string[]): string {
+  return `for s in ${sockets.map((path) => `'${path}'`).join(" ")}; do socat -u -T1 /dev/null "UNIX-CONNECT:$s" && printf '%s%s %s\\n' REA CHED "$s"; done; true`;
+}
+
 async function untrustedRun(field: Field): Promise<boolean> {
   const { output } = await agent(field, ["true"]);
   const ran = ["ran-hook", "ran-server", "ran-tool", "ran-envrc"].filter((name) => existsSync(join(field.workspace, name)));
   return ran.length > 0 || output.includes("evaluated");
-}
-
-async function gitArguments(field: Field): Promise<boolean> {
-  const system = new ServiceSystem();
-  try {
-    const all = await system.start("all", ["gateway", "orchestrator", "worker", "models"], {
-      env: { GUILD_SANDBOX_PROVIDER: field.provider },
-    });
-    system.gateway = all.address;
-    await person(
-      field,
-      `git init -q repo; git -C repo -c user.name=a -c user.email=a@b commit -q --allow-empty -m x; printf %s '${field.canary}' > secret`,
-    );
-    const script = scriptOf(field, [], "done");
-    const repository = join(field.workspace, "repo");
-    let output = "";
-    for (const more of [
-      ["--git", `--upload-pack=touch ${field.marker};:`],
-      ["--git", `ext::sh -c 'touch ${field.marker}'`],
-      ["--git", `ssh://-oProxyCommand=touch ${field.marker}/x`],
-      ["--git", repository, "--ref", `--pathspec-from-file=${field.workspace}/secret`],
-      ["--git", repository, "--ref", `--upload-pack=touch ${field.marker}`],
-      ["--git", repository, "--ref", "HEAD", "--push", `--receive-pack=touch ${field.marker};:`],
-    ]) {
-      const args = ["task", "submit", "x", "--model", `scripted:${script}`, "--yes", "--attempts", "1", "--wait", "--json"];
-      const [option = "", ...values] = more;
-      const done = await system.guild([...args, `${option}=${values[0]}`, ...pairs(values.slice(1))]);
-      output += done.stdout + done.stderr;
-    }
-    output += (await system.guild(["task", "list", "--json"])).stdout;
-    return existsSync(field.marker) || output.includes(field.canary);
-  } finally {
-    await system.close();
-  }
-}
-
-/** `--ref`, value → `--ref=value`, so that a value may begin with a dash. */
-function pairs(values: readonly string[]): string[] {
-  return values.flatMap((value, index) => (index % 2 === 0 ? [`${value}=${values[index + 1] ?? ""}`] : []));
 }

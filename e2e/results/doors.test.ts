@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
@@ -31,6 +31,14 @@ const NEW: Array<[path: string, ...calls: unknown[]]> = [
   [".bashrc", bash("echo evil > plain; ln plain .bashrc; cp -l plain .profile")],
   [".profile", bash("test ! -e .profile")],
   [".guildhall/policy.toml", bash("mkdir -p .guildhall; echo evil > .guildhall/policy.toml")],
+  // What checkpoints leave out, since git ignores it, it is large, or it cannot be read.
+  ["a/.vscode/tasks.json", bash("mkdir -p a/.vscode; echo .vscode > a/.gitignore; echo evil > a/.vscode/tasks.json")],
+  ["b/.npmrc", bash("mkdir b; echo .npmrc > b/.gitignore; (echo evil; head -c 300000 /dev/zero | tr '\\0' '#') > b/.npmrc")],
+  ["c/d/.npmrc", bash("mkdir -p c/d; echo d > c/.gitignore; echo evil > c/d/.npmrc; chmod 0 c/d")],
+  ["d/.envrc", bash("mkdir d; echo evil > d/.envrc; chmod 0 d/.envrc")],
+  ["e/.cargo", bash("mkdir -p e/cfg; echo evil > e/cfg/config.toml; ln -s cfg e/.cargo")],
+  // One after the other at the same place.
+  [".fleet/run.json", bash("echo evil > .fleet"), bash("rm -rf .fleet; mkdir .fleet; echo evil > .fleet/run.json")],
   ["sub/.idea/workspace.xml", { tool: "delegate", args: { command: "start", goal: "Make it.", model: "role:maker", own_copy: true } }],
 ];
 
@@ -53,6 +61,9 @@ const CHANGES: unknown[] = [
   ),
   { tool: "delegate", args: { command: "start", goal: "Change it.", model: "role:changer", own_copy: true } },
 ];
+
+/** At a link, and at what it leads to. */
+const AT_LINK = bash("echo evil > conf/tasks.json; echo evil > conf/more.json; ln -sfn /tmp .zed");
 
 const full = process.env["GUILD_TEST_FULL"] !== undefined;
 
@@ -81,6 +92,9 @@ describe("protected files, by every door", () => {
       mkdirSync(dirname(join(workspace, name)), { recursive: true });
       writeFileSync(join(workspace, name), text);
     }
+    mkdirSync(join(workspace, "conf"));
+    writeFileSync(join(workspace, "conf/tasks.json"), "mine\n");
+    if (calls.includes(AT_LINK)) symlinkSync("conf", join(workspace, ".zed"));
     repository(workspace);
     const steps = [...calls.map((call) => ({ calls: [call] })), { calls: [{ tool: "finish", args: { done: true, summary: "done" } }] }];
     const script = home.write(`script-${workspace.split("-").at(-1) ?? ""}.json`, JSON.stringify(steps));
@@ -99,8 +113,9 @@ describe("protected files, by every door", () => {
 
   it("are set aside when they are new", async () => {
     verifies("F4");
-    const { workspace, id, output } = await run(NEW.flatMap(([, ...calls]) => calls));
+    const { workspace, id, output } = await run([...NEW.flatMap(([, ...calls]) => calls), bash("mkdir f; mkfifo f/.npmrc")]);
     assert.deepEqual(present(workspace), [], output);
+    assert.equal(existsSync(join(workspace, "f/.npmrc")), false, "a pipe is no file, and serves as one");
     const held = await heldOf(id);
     assert.deepEqual(
       NEW.map(([path]) => path).filter((path) => !held.includes(path)),
@@ -117,11 +132,16 @@ describe("protected files, by every door", () => {
 
   it("are as they were when they were there", async () => {
     verifies("F4");
-    const { workspace, output } = await run(CHANGES);
+    const { workspace, output } = await run([...CHANGES, AT_LINK]);
     for (const [name, text] of Object.entries(KEPT)) {
       assert.ok(existsSync(join(workspace, name)), `${name}: ${output}`);
       assert.equal(read(workspace, name), text, name);
     }
+    assert.deepEqual(
+      [readlinkSync(join(workspace, ".zed")), read(workspace, "conf/tasks.json"), existsSync(join(workspace, "conf/more.json"))],
+      ["conf", "mine\n", false],
+      "what a link leads to, and where it leads",
+    );
     open(Object.keys(KEPT));
     // The first three have one file each.
     for (const calls of full ? CHANGES.map((call) => [call]) : [CHANGES.slice(0, 3)]) {

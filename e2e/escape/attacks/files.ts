@@ -92,6 +92,17 @@ export const fileAttacks: Attack[] = [
     sample: true,
   },
   {
+    id: "setuid-use",
+    title: "runs a program of the system's that becomes its owner (su, while it asks for a password)",
+    by: "no new privileges",
+    script: [
+      "(sleep 3 | su nobody &> /dev/null &)",
+      'for i in {1..40}; do for p in /proc/[0-9]*; do read -r name < $p/comm && [ "$name" = su ] && ran=1 && while read -r key real effective _; do',
+      '[ "$key" = Uid: ] && [ "$real" != "$effective" ] && echo THROUGH && exit; done < $p/status; done 2> /dev/null; sleep 0.05; done; echo "ran: $ran"',
+    ].join("\n"),
+    control: "user",
+  },
+  {
     id: "device-nodes",
     title: "opens disks, kernel memory and log",
     by: "a /dev of its own",

@@ -42,6 +42,15 @@ export const networkAttacks: Attack[] = [
     control: "user",
   },
   { id: "raw-socket", title: "opens a raw socket (ICMP)", by: "no capability", script: "./probe raw", control: "namespace" },
+  {
+    id: "icmp-socket",
+    title: "sends a machine outside an echo request (ICMP)",
+    by: `${NETWORK}: there is no way to it`,
+    script: "./probe echo 169.254.169.254",
+    openly:
+      "ip link set lo up; ip address add 169.254.169.254/32 dev lo; echo 0 0 > /proc/sys/net/ipv4/ping_group_range; ./probe echo 169.254.169.254",
+    control: "namespace",
+  },
   { id: "packet-socket", title: "opens a packet socket", by: "seccomp, no capability", script: "./probe packet", control: "namespace" },
   { id: "vsock", title: "opens a socket to the machine's own host", by: "seccomp", script: "./probe vsock", control: "user" },
   {

@@ -26,6 +26,13 @@ export const processAttacks: Attack[] = [
     script: "./probe stacks ESCAPE_CANARY=",
     control: "user",
   },
+  {
+    id: "proc-self-mem",
+    title: "writes a file outside, and the sandbox's own programs, by way of its own memory",
+    by: "mount namespace: the file is not there; what is mapped to be read alone is copied by the kernel",
+    script: './probe self-mem "$OUTSIDE/victim" /run/guildhall/bin/bash',
+    control: "user",
+  },
   { id: "proc-fd", title: "reads a file that another process holds open", by: PIDS, script: "cat /proc/[0-9]*/fd/9", control: "user" },
   {
     id: "kill-host",

@@ -4,5 +4,5 @@ export { APPROVAL_POLICIES, type ApprovalOptions, type ApprovalPolicy, approvalP
 export type { ApprovalRule } from "./approval-rules.ts";
 export { sharedBudget, unlimitedBudgets } from "./budgets.ts";
 export { isManifest, newInstallScripts, withInstallScripts } from "./install-scripts.ts";
-export { isBelow, protectedPart } from "./protected-files.ts";
+export { isBelow, isProtectedAsLink, protectedPart } from "./protected-files.ts";
 export { isNetworkOpen, type NetworkLimits, type NetworkPolicy, type NetworkRule, type SecretRule } from "./network-rule.ts";

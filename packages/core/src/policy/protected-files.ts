@@ -73,6 +73,13 @@ export function protectedPart(path: string): string | undefined {
   return FILES.has(last) || last.endsWith(".code-workspace") ? path : undefined;
 }
 
+/** Whether a link of this name would make what it leads to protected: the files in it are so by the directory that they lie in. */
+export function isProtectedAsLink(path: string): boolean {
+  return PLACED_IN.has(path.split("/").at(-1) ?? "");
+}
+
+const PLACED_IN: ReadonlySet<string> = new Set([...PLACES].map((place) => place.split("/")[0] ?? ""));
+
 /** Whether one of the paths is this one, or a directory above it. */
 export function isBelow(path: string, places: readonly string[]): boolean {
   return places.some((place) => path === place || path.startsWith(`${place.replace(/\/+$/, "")}/`));

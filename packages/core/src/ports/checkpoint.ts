@@ -32,6 +32,16 @@ export interface Checkpoint {
   omitted: string;
   /** Git directories below the workspace out of which was taken what git would run (`Sandbox.disarm`); absent: none. */
   disarmed?: string[];
+  /** Of what was left out: what lies at protected paths, manifests of packages, and directories, which may hold such; absent: none. */
+  leftOut?: readonly LeftOut[];
+}
+
+/** Something that a checkpoint does not have. */
+export interface LeftOut {
+  /** Relative to the workspace. */
+  path: string;
+  /** All below it is left out as well. */
+  directory: boolean;
 }
 
 export interface TreeChange {

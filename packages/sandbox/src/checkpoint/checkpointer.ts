@@ -61,12 +61,14 @@ class WorkspaceCheckpointer implements Checkpointer {
     return this.#inTurn(async () => {
       const { tree, storedBytes, known } = await this.#refresh();
       const disarmed = await this.#disarm(known);
+      const { text, leftOut } = known.omissions;
       return {
         tree,
         storedBytes,
         changedFiles: known.tree.takeChanged(),
-        omitted: known.omissions.text,
+        omitted: text,
         ...(disarmed.length === 0 ? {} : { disarmed }),
+        ...(leftOut.length === 0 ? {} : { leftOut }),
       };
     });
   }

@@ -1,3 +1,5 @@
+import { isManifest, isProtectedAsLink, type LeftOut, protectedPart } from "@guildhall/core";
+
 /** Why a path is not in a checkpoint; the words that people read. */
 export type OmissionReason =
   | "ignored directories"
@@ -12,11 +14,12 @@ export type OmissionReason =
 export class Omissions {
   readonly #reasons = new Map<string, OmissionReason>();
   #text: string | undefined = "";
+  #leftOut: LeftOut[] | undefined = [];
 
   set(path: string, reason: OmissionReason): void {
     if (this.#reasons.get(path) === reason) return;
     this.#reasons.set(path, reason);
-    this.#text = undefined;
+    this.#text = this.#leftOut = undefined;
   }
 
   get(path: string): OmissionReason | undefined {
@@ -24,7 +27,7 @@ export class Omissions {
   }
 
   delete(path: string): void {
-    if (this.#reasons.delete(path)) this.#text = undefined;
+    if (this.#reasons.delete(path)) this.#text = this.#leftOut = undefined;
   }
 
   /** Forgets the path and all below it. */
@@ -47,6 +50,16 @@ export class Omissions {
   get hasDirectories(): boolean {
     for (const reason of this.#reasons.values()) if (reason === "ignored directories") return true;
     return false;
+  }
+
+  /** `Checkpoint.leftOut`; the same array for the same omissions. */
+  get leftOut(): readonly LeftOut[] {
+    return (this.#leftOut ??= [...this.#reasons].flatMap(([path, reason]): LeftOut[] => {
+      // Of what is unreadable nobody knows what it is.
+      if (reason === "ignored directories" || reason === "unreadable") return [{ path: path.replace(/\/\*$/, ""), directory: true }];
+      const named = protectedPart(path) !== undefined || isProtectedAsLink(path) || isManifest(path);
+      return named ? [{ path, directory: false }] : [];
+    }));
   }
 
   entries(): Iterable<[string, OmissionReason]> {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 
 import { gitObjectId } from "@guildhall/core";
@@ -20,17 +20,19 @@ export class HeldFiles {
     this.#directory = directory;
   }
 
-  /** `path`: relative to the workspace, without `..`. `onto`: the file in the workspace whose place it would take, as a checkpoint names it. */
+  /**
+   * `path`: relative to the workspace, without `..`. `onto`: the file in the workspace whose place it would take, as a checkpoint names it. What was
+   * held where this one has a directory, or below it, goes: in a workspace they could not be together either.
+   */
   async hold(session: string, path: string, content: Uint8Array, program: boolean, onto?: { mode: number; id: string }): Promise<void> {
     const base = join(this.#bases(session), path);
-    await rm(base, { force: true });
+    for (const place of [this.#bases(session), this.#place(session)]) await makeRoom(place, path);
     if (onto !== undefined) {
       await mkdir(dirname(base), { recursive: true, mode: 0o700 });
       await writeFile(base, JSON.stringify(onto), { mode: 0o600, flush: true });
     }
     const file = join(this.#place(session), path);
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await rm(file, { force: true });
     await writeFile(file, content, { flag: "wx", mode: program ? 0o700 : 0o600, flush: true });
   }
 
@@ -91,6 +93,16 @@ export class HeldFiles {
 
   #bases(session: string): string {
     return join(this.#directory, session, "held-onto");
+  }
+}
+
+async function makeRoom(place: string, path: string): Promise<void> {
+  const parts = path.split("/");
+  for (const [index] of parts.entries()) {
+    const at = join(place, ...parts.slice(0, index + 1));
+    const there = await lstat(at).catch(() => undefined); // nothing is there
+    if (there === undefined) return;
+    if (!there.isDirectory() || index === parts.length - 1) return await rm(at, { recursive: true, force: true });
   }
 }
 

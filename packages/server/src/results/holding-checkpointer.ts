@@ -1,13 +1,26 @@
-import { type Checkpoint, type Checkpointer, GuildError, isBelow, isManifest, protectedPart, type TreeChange } from "@guildhall/core";
+import {
+  type Checkpoint,
+  type Checkpointer,
+  GuildError,
+  isBelow,
+  isManifest,
+  type LeftOut,
+  protectedPart,
+  type TreeChange,
+} from "@guildhall/core";
 
 import { HeldScripts, type HeldScriptsOptions } from "./held-scripts.ts";
 import { IdleTime, type IdleWindow } from "./idle-time.ts";
+import { findLeftOut } from "./left-out.ts";
+import { isHeld, isPassedOver } from "./protected-paths.ts";
 import { takeBack } from "./taken-back.ts";
 
 export interface HoldingOptions extends HeldScriptsOptions {
   now(): number;
   /** The tree with which the first capture is compared, and what of the differences is a person's own. Default: with none. */
-  from?: { tree: string; persons: ReadonlySet<string> };
+  from?: { tree: string; persons: ReadonlySet<string>; since: number };
+  /** What no agent can write, of what was there before. */
+  trusted: readonly string[];
   /** Called when it is closed without having been able to look at what came after this tree. */
   unseen?(tree: string): void;
 }
@@ -25,34 +38,50 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
   const idle = new IdleTime(options);
   /** Set aside, and to stay away: something may still run that makes them again. */
   const away = new Set<string>();
+  /** Left out of checkpoints, and a person's. */
+  const seen = new Set<string>();
   let { from } = options;
   let last = from?.tree;
+  let leftOut: readonly LeftOut[] = [];
 
-  async function capture(): Promise<Checkpoint> {
+  /** `everywhere`: where it takes long as well. */
+  async function capture(everywhere = false): Promise<Checkpoint> {
     const outside = await idle.look();
     const checkpoint = await checkpointer.capture();
     const before = last;
+    leftOut = checkpoint.leftOut ?? [];
+    const trusted = [...options.trusted, ...seen];
+    const since = (from?.since ?? began) - CLOCK_MARGIN_MS;
+    const hidden = before === undefined ? [] : await findLeftOut(leftOut, everywhere || from !== undefined, { ...options, trusted, since });
     for (const directory of checkpoint.disarmed ?? []) tellOfDisarmed(directory, options);
-    if (before === undefined || (before === checkpoint.tree && away.size === 0)) {
+    if (before === undefined || (before === checkpoint.tree && away.size === 0 && hidden.length === 0)) {
       last = checkpoint.tree;
       return checkpoint;
     }
-    const all = await checkpointer.diff(before, checkpoint.tree);
+    const changed = await checkpointer.diff(before, checkpoint.tree);
+    const all = [...changed, ...hidden.map((path) => ({ path, change: "added" as const }))];
     const persons = outside === undefined ? new Set(from?.persons) : await changedWithin(outside, all, options);
     const changes = all.filter(({ path }) => !persons.has(path));
     const added = changes.filter(({ change }) => change === "added");
     await tellOfRepositories(added, repositories, began, options);
     const isProtected = ({ path }: TreeChange): boolean => isHeld(path, unprotected);
-    const others = changes.filter((one) => one.change !== "added" && isProtected(one) && !away.has(one.path)).map(({ path }) => path);
+    const others = changes
+      .filter((one) => one.change !== "added" && isProtected(one) && protectedPart(one.path) !== undefined && !away.has(one.path))
+      .map(({ path }) => path);
+    const links = changes.filter((one) => one.change === "modified" && isProtected(one) && protectedPart(one.path) === undefined);
     const left = await takeBack(others, before, checkpoint.tree, options);
     for (const path of [...left, ...[...persons].filter((path) => isHeld(path, unprotected))]) {
       held.tell(session, `${path} was changed by the person; programs of the person's own run or obey it. It stays as it is.`);
     }
     scripts.forget(persons);
-    for (const path of persons) away.delete(path);
+    for (const path of persons) {
+      away.delete(path);
+      seen.add(path);
+    }
     const paths = changes.filter(({ change }) => change !== "deleted").map(({ path }) => path);
     const settled = await scripts.settle(paths, before, checkpoint.tree);
-    const taken = await setAllAside([...added.filter(isProtected).map(({ path }) => path), ...away]);
+    const aside = [...added.filter(isProtected), ...links].map(({ path }) => path);
+    const taken = await setAllAside([...aside, ...hidden.filter((path) => !persons.has(path)), ...away]);
     from = undefined;
     if (!taken && !settled && left.length === others.length) {
       last = checkpoint.tree;
@@ -68,33 +97,40 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
     let taken = false;
     for (const path of new Set(paths)) {
       const found = await setAside(path, options);
-      if (found === "taken") {
+      if (found === "taken" || found === "removed") {
         taken = true;
         const why = from === undefined ? "" : " It came while nobody looked, so that it may be the person's own.";
-        if (!away.has(path)) held.tell(session, `${path} ${SET_ASIDE}${why} ${putInPlace(session, path)}`);
+        const line = found === "taken" ? `${SET_ASIDE}${why} ${putInPlace(session, path)}` : `${REMOVED}${why}`;
+        if (!away.has(path)) held.tell(session, `${path} ${line}`);
       }
-      if (found === "stays") away.delete(path);
-      else away.add(path);
+      if (found === "stays") {
+        away.delete(path);
+        seen.add(path);
+      } else away.add(path);
     }
     return taken;
   }
 
   return {
-    capture,
+    capture: () => capture(),
     async restore(tree) {
       const changes = await checkpointer.restore(tree);
       last = tree;
       return changes;
     },
     diff: (one, other) => checkpointer.diff(one, other),
-    rest: () => idle.rest(),
+    async rest() {
+      // Looked into at the end of a turn, and not after each step.
+      if (last !== undefined && leftOut.some(({ path }) => !isPassedOver(path))) await capture(true).catch(unlessGone);
+      await idle.rest();
+    },
     resume: () => idle.resume(),
     async close() {
       try {
         if (last !== undefined && (await idle.mayHaveWritten())) {
           // What still runs would make again what is taken away.
           await sandbox.endAll();
-          await capture();
+          await capture(true);
         }
       } catch (error) {
         // The sandbox has gone already: nothing more of it can be looked at, but by the next.
@@ -108,12 +144,17 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
 
 const SET_ASIDE = "was set aside: programs of the person's own would run or obey it.";
 
+const REMOVED = "was removed: programs of the person's own would run or obey it, and it is no file, or too large to be kept.";
+
 function putInPlace(session: string, path: string): string {
   return `A person can put it in place with guild session apply ${session} --paths ${path}; go on without it.`;
 }
 
-function isHeld(path: string, unprotected: readonly string[]): boolean {
-  return protectedPart(path) !== undefined && !isBelow(path, unprotected);
+/** File systems count time in ticks, and another machine's may have another clock. */
+const CLOCK_MARGIN_MS = 1_000;
+
+function unlessGone(error: unknown): void {
+  if (!GuildError.is(error)) throw error;
 }
 
 /** Of the changes that matter here, those that were made within. */
@@ -131,22 +172,42 @@ async function changedWithin({ from, to }: IdleWindow, changes: readonly TreeCha
   return found;
 }
 
-/** `stays`: a person has put it in place, or it is nothing that could be obeyed. */
-async function setAside(path: string, { sandbox, session, held }: HoldingOptions): Promise<"taken" | "absent" | "stays"> {
+/** `removed`: and not kept. `stays`: a person has put it in place, or it is nothing that could be obeyed. */
+async function setAside(path: string, options: HoldingOptions): Promise<"taken" | "removed" | "absent" | "stays"> {
+  const { sandbox, session, held, unprotected } = options;
   try {
     const { kind, mode } = await sandbox.files.stat(path);
-    if (kind === "file") {
-      const content = await sandbox.files.read(path);
-      if (held.isApproved(session, path, content)) return "stays";
-      await held.hold(session, path, content, (mode & 0o100) !== 0);
-    } else if (kind === "symlink") await held.hold(session, `${path}.link`, Buffer.from(await sandbox.files.readlink(path)), false);
-    else return "stays";
+    if (kind === "directory" || (kind !== "symlink" && isHeld(path, unprotected) && protectedPart(path) === undefined)) return "stays";
+    // Whoever cannot read it here may be somebody who can.
+    if (kind === "file" && (mode & 0o400) === 0) await sandbox.files.chmod(path, mode | 0o600);
+    const content =
+      kind === "file"
+        ? await sandbox.files.read(path, { length: LARGEST_KEPT + 1 })
+        : kind === "symlink"
+          ? Buffer.from(await sandbox.files.readlink(path))
+          : undefined;
+    if (kind === "file" && content !== undefined && held.isApproved(session, path, content)) return "stays";
+    const place = kind === "symlink" ? `${path}.link` : path;
+    const kept = content !== undefined && content.length <= LARGEST_KEPT && (await keep(place, content, (mode & 0o100) !== 0, options));
     await sandbox.files.remove(path);
-    return "taken";
+    return kept ? "taken" : "removed";
   } catch (error) {
     // Gone again, or something that still runs got in the way: the next checkpoint looks once more.
     if (!GuildError.is(error)) throw error;
     return "absent";
+  }
+}
+
+const LARGEST_KEPT = 16 << 20;
+
+/** False: its name is too long for where it would be kept, or there is no room, which is no reason to leave it where it is. */
+async function keep(path: string, content: Uint8Array, program: boolean, { held, session }: HoldingOptions): Promise<boolean> {
+  try {
+    await held.hold(session, path, content, program);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    return false;
   }
 }
 

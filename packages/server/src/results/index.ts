@@ -69,13 +69,13 @@ export function createResults(options: ResultsOptions): Results {
       // Without isolation nothing is held: the person was warned, and has said so.
       if (provider === "host") return {};
       const store = () => options.checkpointStore(workspace);
-      const look = async (): Promise<{ readOnly: string[]; writable: string[]; from?: { tree: string } & LookedBack }> => {
+      const look = async (): Promise<{ readOnly: string[]; writable: string[]; from?: { tree: string; since: number } & LookedBack }> => {
         const found = protectedPaths(workspace, unprotected);
         const { log, isRunning } = options;
         const cut = unseen.get(session) ?? (await findCutOff(log, record)) ?? (await findCutOffBefore(log, record, isRunning));
         if (cut === undefined) return { readOnly: found, writable: [] };
         const back = await lookBack(cut, workspace, found, await store());
-        return { readOnly: back.kept, writable: back.opened, from: { tree: cut.tree, ...back } };
+        return { readOnly: back.kept, writable: back.opened, from: { tree: cut.tree, since: cut.since, ...back } };
       };
       let looking: ReturnType<typeof look> | undefined;
       const looked = () => (looking ??= look());
@@ -83,13 +83,14 @@ export function createResults(options: ResultsOptions): Results {
       return {
         protect: looked,
         async checkpoints(checkpointer, sandbox) {
-          const { from } = await looked();
+          const { from, readOnly } = await looked();
           const own = holdingCheckpointer(checkpointer, {
             session,
             sandbox,
             held,
             store,
             unprotected,
+            trusted: readOnly,
             now,
             ...(from === undefined ? {} : { from }),
             unseen: (tree) => void unseen.set(session, { tree, since: began, until: now() }),

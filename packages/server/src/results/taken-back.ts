@@ -17,13 +17,15 @@ export async function takeBack(paths: readonly string[], before: string, after: 
   for (const { path, from, to } of await diffTrees(store, before, after)) {
     if (!wanted.has(path)) continue;
     const now = to === undefined ? undefined : (await store.get(to.id)).content;
-    if (from === undefined || from.mode === GIT_SYMLINK || (now !== undefined && held.isApproved(session, path, now))) {
+    if (from === undefined || (now !== undefined && held.isApproved(session, path, now))) {
       left.push(path);
       continue;
     }
     try {
-      if (to?.mode === GIT_SYMLINK) await sandbox.files.remove(path);
-      await sandbox.files.write(path, (await store.get(from.id)).content, { parents: true });
+      const former = (await store.get(from.id)).content;
+      if (to !== undefined && (to.mode === GIT_SYMLINK || from.mode === GIT_SYMLINK)) await sandbox.files.remove(path);
+      if (from.mode === GIT_SYMLINK) await sandbox.files.symlink(Buffer.from(former).toString("utf8"), path);
+      else await sandbox.files.write(path, former, { parents: true });
       if (from.mode === GIT_EXECUTABLE) await sandbox.files.chmod(path, 0o755);
     } catch (error) {
       if (!GuildError.is(error)) throw error;
