@@ -76,6 +76,43 @@ describe("two orchestrators", () => {
     for (const { address } of orchestrators) await system.workers(2, address);
   });
 
+  it("show what is on its way in a session of the other, from its beginning to who comes late, masked, and before the log has it", async () => {
+    verifies("A6");
+    const workspace = join(system.home.directory, "live");
+    mkdirSync(workspace);
+    const secret = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    const command = `echo token ${secret}; for n in $(seq 1 16); do echo line $n; sleep 0.15; done`;
+    const script = system.home.write(
+      "live.yaml",
+      `steps:\n  - say: listening\n    calls:\n      - tool: bash\n        args: { command: "${command}" }\n  - say: all is said\n`,
+    );
+    const request = { workspace, goal: "talk", model: `scripted:${script}`, approvalPolicy: "never" };
+    const { session } = (await system.call("SessionService/CreateSession", request)) as { session: { id: string } };
+    const task = await (async () => {
+      for (;;) {
+        const { tasks = [] } = (await system.call("TaskService/ListTasks", {})) as { tasks?: Array<Record<string, string>> };
+        const own = tasks.find(({ sessionId, workerId = "" }) => sessionId === session.id && workerId !== "");
+        if (own !== undefined) return own;
+        await pause(50);
+      }
+    })();
+    const { workers } = (await system.call("PoolService/ListWorkers", {})) as { workers: Array<Record<string, string>> };
+    // At the gateway a worker of the other orchestrator is named with its own.
+    const here = (workers.find(({ id }) => id === task["workerId"])?.["orchestratorId"] ?? "") === "";
+    const [one = "", two = ""] = orchestrators.map(({ address }) => address);
+    const [own, other] = here ? [one, two] : [two, one];
+    const watch = (address: string) => watchLive(system, address, session.id);
+    const first = [watch(own), watch(other)];
+    while (!(await Promise.race([first[1]?.begun, pause(50)]))) if (first[1]?.ended) assert.fail("nothing came before the end");
+    const late = watch(other);
+    for (const { done, ...seen } of [...first, late]) {
+      const whole = await done;
+      assert.match(whole, /^token .*\n(line \d+\n){16}/);
+      assert.ok(seen.pieces() > 3, `${seen.pieces()} pieces came before the log had them`);
+      assert.ok(!seen.shown().includes(secret) && whole.startsWith(seen.shown()), `shown:\n${seen.shown()}\nin the log:\n${whole}`);
+    }
+  });
+
   it("share tasks, and tell all who watch the same, in one order; one dies and the other goes on", async () => {
     verifies("A6");
     const [one, two] = orchestrators;
@@ -117,3 +154,35 @@ describe("two orchestrators", () => {
     await system.workers(2);
   });
 });
+
+/** What a watcher is shown of the output of a session's first command until the log has it. */
+function watchLive(system: ServiceSystem, address: string, session: string) {
+  let shown = "";
+  let pieces = 0;
+  let ended = false;
+  const begun = Promise.withResolvers<true>();
+  const done = (async () => {
+    const request = { sessionId: session, fromSeq: 1, follow: true, untilTurnEnd: true, deltas: true };
+    let whole: string | undefined;
+    for await (const { events = [], deltas = [] } of system.stream("SessionService/WatchSession", request, { address })) {
+      for (const { actionFinished } of events as Array<{ actionFinished?: { output: string } }>) whole ??= actionFinished?.output;
+      for (const { output } of deltas as Array<{ output?: { text: string } }>) {
+        if (output === undefined || whole !== undefined) continue;
+        shown += output.text;
+        pieces += 1;
+        begun.resolve(true);
+      }
+    }
+    ended = true;
+    return whole ?? "";
+  })();
+  return {
+    begun: begun.promise,
+    done,
+    shown: () => shown,
+    pieces: () => pieces,
+    get ended() {
+      return ended;
+    },
+  };
+}

@@ -219,6 +219,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     tenant: TENANT,
     store: storage.tasks,
     workers: storage.workers,
+    notices: storage.notices,
     log,
     ids,
     clock,

@@ -18,7 +18,9 @@ import { CreateSessionRequestSchema, type TaskSpec } from "@guildhall/protocol";
 import { type Offer, WorkerService } from "@guildhall/protocol/internal";
 
 import type { Log } from "../daemon/log.ts";
+import { LiveElsewhere } from "../live/live-elsewhere.ts";
 import type { SessionDesk } from "../sessions/session-desk.ts";
+import type { Notices } from "../storage/notices.ts";
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
 import type { WorkerRows } from "../storage/worker-rows.ts";
 import type { DeltaHub } from "../worker/deltas.ts";
@@ -56,6 +58,8 @@ export interface PoolDeps {
   busy(): () => void;
   /** Where sessions of this process tell what is on its way, and where people watch it. */
   deltas: DeltaHub;
+  /** Between orchestrators that share the database. */
+  notices: Notices | undefined;
   checkpoints(workspace: string): Promise<CheckpointStore>;
   withCheckpointer<T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T>;
   /** Where credentials go that must not go to workers; default: they stay in this process. */
@@ -101,8 +105,20 @@ export function composePool(deps: PoolDeps): Pool {
     });
   const directoryOf = (task: TaskRecord): string =>
     sharedPath(task.spec) || join(settings().workers.workspaces || join(deps.dataDir, "workspaces"), task.id);
+  const { notices, shared } = deps;
+  const elsewhere =
+    notices === undefined || !shared
+      ? undefined
+      : new LiveElsewhere({
+          notices,
+          clock,
+          hub: deps.deltas,
+          isHere: (session) => host.isRunning(session) || dispatcher.worksOn(session),
+          failed: (error) => journal.error("other orchestrators cannot be heard", error),
+        });
   const dispatcher = new Dispatcher({
     ...deps,
+    elsewhere,
     shares: () => parseShares(settings().workers),
     draft: async (task) => {
       const credentials = lent.get(task.id) ?? {};
@@ -134,6 +150,7 @@ export function composePool(deps: PoolDeps): Pool {
   const open = (): Promise<Dispatcher> =>
     (opened ??= (async () => {
       await dispatcher.start();
+      elsewhere?.start();
       if (deps.local) {
         // The same handler as over the network; only nothing is sent.
         const transport = createRouterTransport(
@@ -194,6 +211,7 @@ export function composePool(deps: PoolDeps): Pool {
       return agent;
     },
     async stop(how) {
+      elsewhere?.stop();
       await agent?.stop(how);
       await dispatcher.stop();
     },

@@ -1,5 +1,6 @@
 import type { DeltasMessage } from "@guildhall/protocol/internal";
 
+import type { LiveElsewhere } from "../live/live-elsewhere.ts";
 import type { DeltaHub } from "../worker/deltas.ts";
 import type { Member } from "./pool-members.ts";
 
@@ -11,19 +12,25 @@ export class DeltaRelay {
   readonly #hub: DeltaRelayHub;
   /** Workers that say when they tell all anew; those of the release before do not. */
   readonly #saying = new WeakSet<Member>();
+  readonly #elsewhere: Elsewhere | undefined;
   readonly #workerOf: (session: string) => Member | undefined;
 
-  /** `workerOf`: who works on a session just now. */
-  constructor(hub: DeltaRelayHub, workerOf: (session: string) => Member | undefined) {
+  /** `workerOf`: who works on a session just now. `elsewhere`: other orchestrators, whose workers may do so. */
+  constructor(hub: DeltaRelayHub, workerOf: (session: string) => Member | undefined, elsewhere?: Elsewhere) {
     this.#hub = hub;
     this.#workerOf = workerOf;
-    hub.onWatched((session, on) => this.#ask(session, on));
+    this.#elsewhere = elsewhere;
+    hub.onWatched((session, on) => {
+      this.#ask(session, on);
+      elsewhere?.watched(session, on);
+    });
   }
 
   /** A worker has just been given the session: what another had under way is void. */
   given(session: string): void {
     this.#hub.clear(session);
     this.kept(session);
+    this.#elsewhere?.given(session);
   }
 
   /** A worker holds the session still after its connection broke. */
@@ -44,4 +51,5 @@ export class DeltaRelay {
   }
 }
 
+export type Elsewhere = Pick<LiveElsewhere, "watched" | "given">;
 export type DeltaRelayHub = Pick<DeltaHub, "clear" | "relay" | "isWatched" | "onWatched">;

@@ -3,7 +3,7 @@ import type { Clock, EventLog, Ids, NewSession } from "@guildhall/core";
 import type { Log } from "../daemon/log.ts";
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
 import type { WorkerRows } from "../storage/worker-rows.ts";
-import type { DeltaRelayHub } from "./delta-relay.ts";
+import type { DeltaRelayHub, Elsewhere } from "./delta-relay.ts";
 import type { PoolTimes } from "./pool-times.ts";
 import type { Shares } from "./shares.ts";
 
@@ -24,5 +24,7 @@ export interface DispatcherDeps {
   busy(): () => void;
   shares(): Shares;
   deltas: DeltaRelayHub;
+  /** Those that share the database tell each other what is on its way. */
+  elsewhere?: Elsewhere | undefined;
   times?: PoolTimes;
 }

@@ -46,7 +46,7 @@ export class Dispatcher {
     this.#tasks = new TaskBoard(() => deps.busy());
     this.#times = deps.times ?? POOL_TIMES;
     this.#graphs = new GraphKeeper(deps.tenant, deps.store);
-    this.#deltas = new DeltaRelay(deps.deltas, (session) => this.#members.get(this.#tasks.workerOf(session) ?? ""));
+    this.#deltas = new DeltaRelay(deps.deltas, (session) => this.#members.get(this.#tasks.workerOf(session) ?? ""), deps.elsewhere);
     this.id = deps.ids.next("wrk");
     this.roster = deps.shared && deps.workers !== undefined ? new Roster(deps.workers, { tenant: deps.tenant, owner: this.id }) : undefined;
   }
@@ -89,6 +89,11 @@ export class Dispatcher {
 
   runningIn(session: string): TaskRecord | undefined {
     return this.#tasks.ofSession(session);
+  }
+
+  /** A worker of this orchestrator has the session. */
+  worksOn(session: string): boolean {
+    return this.#members.has(this.#tasks.workerOf(session) ?? "");
   }
 
   runningAt(path: string): TaskRecord | undefined {
@@ -273,6 +278,8 @@ export class Dispatcher {
       return;
     }
     this.#tasks.run(claimed, worker);
+    // It has left while the row was being changed, and nobody would hear of it again.
+    if (!this.#members.has(worker)) return await this.#release(claimed, "its worker left", false);
     const key = { tenant, session: claimed.session ?? "" };
     const message = await offerOf(log, claimed, { fresh: session !== undefined, unattended: !this.#attended.has(key.session) });
     // Where it has just gone, its silence is found out.

@@ -84,6 +84,11 @@ export class PostgresEventLog implements EventLog {
     await this.#connection.client();
   }
 
+  /** Has others of this database heard on the connection that hears of appends; see {@link LogConnection.hear}. */
+  async hear(channel: string, heard: (payload: string) => void, connected: () => void): Promise<void> {
+    await this.#connection.hear(channel, heard, connected);
+  }
+
   async createSession(session: NewSession): Promise<SessionRecord> {
     const query = this.#creation(session);
     await this.#faults?.hit("create:before");

@@ -28,6 +28,8 @@ export class LogConnection {
   readonly #options: LogConnectionOptions;
   #client: Promise<Client> | undefined;
   #closed = false;
+  /** What else is heard on this connection, by channel. */
+  readonly #others = new Map<string, { heard(payload: string): void; connected(): void }>();
   /** False on a database without LISTEN; known once connected. */
   notifies = true;
 
@@ -39,6 +41,18 @@ export class LogConnection {
   client(): Promise<Client> {
     this.#client ??= this.#connect();
     return this.#client;
+  }
+
+  /**
+   * From now on `heard` is called with what is told on a channel, over every connection to come; `connected` each time that this begins (again), since
+   * nothing that was told before was heard. Neither is ever called on a database without LISTEN. Throws `unavailable`.
+   */
+  async hear(channel: string, heard: (payload: string) => void, connected: () => void): Promise<void> {
+    const known = this.#client;
+    this.#others.set(channel, { heard, connected });
+    const client = await this.client();
+    // A connection that is made now does it.
+    if (known !== undefined && this.notifies && (await listen(client, channel))) connected();
   }
 
   async close(): Promise<void> {
@@ -57,10 +71,11 @@ export class LogConnection {
     try {
       const client = await this.#options.database.connect();
       client.once("end", () => this.#lost());
-      client.on("notification", ({ payload }) => this.#hear(payload ?? ""));
+      client.on("notification", ({ channel, payload }) => this.#hear(channel, payload ?? ""));
       await tune(client);
-      this.notifies = this.#options.listen && (await listen(client));
+      this.notifies = this.#options.listen && (await listen(client, CHANNEL));
       this.#options.onConnected();
+      if (this.notifies) for (const [channel, { connected }] of this.#others) if (await listen(client, channel)) connected();
       return client;
     } catch (error) {
       this.#client = undefined;
@@ -71,11 +86,15 @@ export class LogConnection {
   #lost(): void {
     this.#client = undefined;
     // It tries again by itself, and never rejects while anybody wants it.
-    if (!this.#closed && this.#options.wanted()) this.#reconnect().catch(() => undefined);
+    if (this.#wanted) this.#reconnect().catch(() => undefined);
+  }
+
+  get #wanted(): boolean {
+    return !this.#closed && (this.#others.size > 0 || this.#options.wanted());
   }
 
   async #reconnect(): Promise<void> {
-    while (!this.#closed && this.#client === undefined && this.#options.wanted()) {
+    while (this.#wanted && this.#client === undefined) {
       await sleep(RECONNECT_MS, undefined, { ref: false });
       try {
         await this.client();
@@ -85,7 +104,8 @@ export class LogConnection {
     }
   }
 
-  #hear(payload: string): void {
+  #hear(channel: string, payload: string): void {
+    if (channel !== CHANNEL) return this.#others.get(channel)?.heard(payload);
     const [origin, tenant, session, seq] = payload.split("\n");
     if (origin === this.#options.origin || tenant === undefined || session === undefined) return;
     this.#options.onNotice({ tenant, session }, Number(seq));
@@ -103,9 +123,9 @@ async function tune(client: Client): Promise<void> {
   }
 }
 
-async function listen(client: Client): Promise<boolean> {
+async function listen(client: Client, channel: string): Promise<boolean> {
   try {
-    await client.query(`LISTEN ${CHANNEL}`);
+    await client.query(`LISTEN ${channel}`);
     return true;
   } catch {
     return false;

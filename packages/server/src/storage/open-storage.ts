@@ -12,6 +12,7 @@ import { Database } from "./database.ts";
 import { PostgresEventLog } from "./event-log.ts";
 import type { ImportSummary } from "./import-database.ts";
 import { migrate } from "./migrations.ts";
+import { createNotices, type Notices } from "./notices.ts";
 import { PostgresOperationStore } from "./operation-store.ts";
 import { Postgres } from "./postgres.ts";
 import { TaskStore } from "./task-store.ts";
@@ -39,6 +40,8 @@ export interface Storage {
   tasks: TaskStore;
   /** Of all orchestrators that share it. */
   workers: WorkerRows;
+  /** Between all who have opened it. */
+  notices?: Notices;
   budgets: BudgetLedger;
   /** What is known, as operations. */
   knowledge: OperationStore;
@@ -93,6 +96,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     ...(inDatabase ? { checkpoints: (store: string) => new DatabaseCheckpointStore({ database, store }) } : {}),
     tasks,
     workers: new WorkerRows(database),
+    notices: createNotices(database, log),
     budgets: createBudgetLedger(database, budgetOf),
     knowledge: new PostgresOperationStore(database),
     border: createBorderLog(database),

@@ -44,7 +44,14 @@ export function createDeltaHub(batchMs = 50): DeltaHub {
     },
     subscribe(session, deliver) {
       const known = topics.get(session);
-      const topic: Topic = known ?? { subscribers: new Set(), pending: [], timer: undefined, there: new UnderWay(), begun: false };
+      const topic: Topic = known ?? {
+        subscribers: new Set(),
+        pending: [],
+        timer: undefined,
+        there: new UnderWay(),
+        begun: false,
+        over: false,
+      };
       topics.set(session, topic);
       // Else the newcomer would be told it twice.
       if (topic.timer !== undefined) flush(topic);
@@ -63,7 +70,9 @@ export function createDeltaHub(batchMs = 50): DeltaHub {
     clear(session) {
       here.delete(session);
       const topic = topics.get(session);
-      if (topic !== undefined) topic.there = new UnderWay();
+      if (topic === undefined) return;
+      flush(topic);
+      [topic.there, topic.begun, topic.over] = [new UnderWay(), false, true];
     },
     relay(session, deltas, anew) {
       const topic = topics.get(session);
@@ -76,7 +85,9 @@ export function createDeltaHub(batchMs = 50): DeltaHub {
         const kind = kindOf(delta);
         if (kind !== undefined) topic.there.note(kind);
       }
-      tell(topic, anew === true ? topic.there.told(before) : deltas);
+      const told = anew === true ? topic.there.told(topic.over ? "anything" : before) : deltas;
+      if (told.length > 0) topic.over = false;
+      tell(topic, told);
     },
     isWatched: (session) => topics.has(session),
     onWatched: (listener) => void (watched = listener),
@@ -91,6 +102,8 @@ interface Topic {
   there: UnderWay;
   /** That process has told all of it to this watch. */
   begun: boolean;
+  /** What those who watch were shown is void, and nothing has come after it. */
+  over: boolean;
 }
 
 function tell(topic: Topic, deltas: Delta[]): void {
@@ -108,6 +121,7 @@ function merge(pending: DeltaKind[], kind: DeltaKind): void {
   else if (last !== undefined && "reasoning" in kind && "reasoning" in last) last.reasoning = join(last.reasoning, kind.reasoning);
   else if (last !== undefined && "output" in kind && "output" in last && last.callId === kind.callId)
     last.output = join(last.output, kind.output);
-  else if (last !== undefined && "waiting" in kind && "waiting" in last) last.waiting = kind.waiting;
+  // That it waits for the model says that a step begins, which whatever follows at once must not hide.
+  else if (last !== undefined && "waiting" in kind && "waiting" in last && last.waiting !== "model") last.waiting = kind.waiting;
   else pending.push({ ...kind });
 }

@@ -29,15 +29,26 @@ export class UnderWay {
     }
   }
 
-  /** All of it, or what one who has been told `known` has not heard: more of the same text, or another text whole. */
-  told(known = new UnderWay()): Delta[] {
-    const kinds: DeltaKind[] = [
-      ...(this.#waiting === undefined || this.#waiting === known.#waiting ? [] : [{ waiting: this.#waiting }]),
-      ...beyond(this.#reasoning, known.#reasoning).map((reasoning) => ({ reasoning })),
-      ...beyond(this.#text, known.#text).map((text) => ({ text })),
-      ...[...this.#outputs].flatMap(([callId, so]) => beyond(so, known.#outputs.get(callId) ?? "").map((output) => ({ callId, output }))),
+  /**
+   * All of it, or what one who has been told `known` has not heard: more of the same, or what begins anew and then the whole. `anything`: nobody knows
+   * what he has been told.
+   */
+  told(known: UnderWay | "anything" = new UnderWay()): Delta[] {
+    const before = known === "anything" ? new UnderWay() : known;
+    const other =
+      this.#waiting !== before.#waiting || !this.#text.startsWith(before.#text) || !this.#reasoning.startsWith(before.#reasoning);
+    const over = known === "anything" || [...before.#outputs.keys()].some((callId) => !this.#outputs.has(callId));
+    // Who hears what a session waits for takes it that text begins anew, and where that is the model that outputs are over.
+    const waits = over ? ["model"] : [];
+    if ((over || other) && this.#waiting !== undefined && !(over && this.#waiting === "model")) waits.push(this.#waiting);
+    const text = waits.length === 0 ? before : new UnderWay();
+    const outputs = waits.includes("model") ? new UnderWay() : before;
+    const rest: DeltaKind[] = [
+      ...beyond(this.#reasoning, text.#reasoning).map((reasoning) => ({ reasoning })),
+      ...beyond(this.#text, text.#text).map((said) => ({ text: said })),
+      ...[...this.#outputs].flatMap(([callId, so]) => beyond(so, outputs.#outputs.get(callId) ?? "").map((output) => ({ callId, output }))),
     ];
-    return kinds.map(toDelta);
+    return this.#waiting === undefined && rest.length === 0 ? [] : [...waits.map((waiting) => ({ waiting })), ...rest].map(toDelta);
   }
 }
 
