@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
@@ -83,12 +83,13 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
       beside("built.txt", "text\n");
       beside(
         "compose.yaml",
-        `services:
+        `include: [queue/compose.yaml]
+services:
   app:
-    build: { context: ., args: { BASE: "small:1" } }
+    extends: { file: common/base.yaml, service: shell }
     environment: { SERVICE: app }
     depends_on: [db]
-    volumes: ["shared:/shared"]
+    volumes: ["..:/workspaces/project", "deps:/workspaces/project/lib/deps", "shared:/shared"]
   db:
     image: "small:1"
     env_file: db.env
@@ -98,7 +99,22 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
   hasty:
     image: "small:1"
     command: [/bin/sh, -c, "echo no password was given >&2; exit 3"]
-volumes: { shared: {} }
+volumes: { shared: {}, deps: {} }
+`,
+      );
+      for (const directory of ["common", "queue"]) mkdirSync(join(workspace, ".devcontainer", directory));
+      beside(
+        "common/base.yaml",
+        'services: { shell: { build: { context: .., args: { BASE: "small:1" } }, environment: { EXTENDED: "${PLACE}" } } }\n',
+      );
+      beside("queue/.env", "SAYS=queued\n");
+      beside(
+        "queue/compose.yaml",
+        `services:
+  queue:
+    image: "small:1"
+    command: [/bin/sh, -c, 'exec /usr/bin/socat TCP-LISTEN:5672,fork,reuseaddr "SYSTEM:echo \${SAYS}"']
+    healthcheck: { test: [CMD, /bin/sh, -c, "echo > /dev/tcp/127.0.0.1/5672"], interval: 1s }
 `,
       );
       beside("more.yaml", 'services: { app: { environment: { SERVICE: "app of ${PLACE}" } }, hasty: { environment: { LATER: "1" } } }\n');
@@ -116,9 +132,12 @@ volumes: { shared: {} }
       assert.match(String((await show())["differences"]), /registries that environment\.feature_registries does not name/);
       settings([registry.host]);
       const shown = await show();
-      assert.deepEqual([shown["kind"], shown["differences"]], ["devcontainer", []]);
+      assert.equal(shown["kind"], "devcontainer");
+      assert.deepEqual(shown["differences"], [
+        "the service app does not get .. at /workspaces/project: the project stands at its own path inside",
+      ]);
       const command =
-        'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one; exec 3<>/dev/tcp/db/5432; read -r two <&3; echo $two; read -r three < /shared/said; echo $three; echo > /shared/mine && echo written';
+        'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one; echo $EXTENDED; exec 3<>/dev/tcp/db/5432; read -r two <&3; echo $two; exec 4<>/dev/tcp/queue/5672; read -r four <&4; echo $four; echo kept > lib/deps/one && read -r five < lib/deps/one; echo $five; read -r three < /shared/said; echo $three; echo > /shared/mine && echo written';
       const steps = [
         { calls: [{ tool: "bash", args: { command } }] },
         { calls: [{ tool: "finish", args: { done: true, summary: "waved" } }] },
@@ -129,12 +148,14 @@ volumes: { shared: {} }
       assert.equal(run.code, 0, run.stderr + run.stdout);
       const [observed] = jsonLines(run.stdout).filter(({ kind }) => kind === "action_finished");
       const output = (observed?.["action_finished"] as Record<string, string> | undefined)?.["output"];
-      assert.match(output ?? "", /wave you\s+yes app of two files\s+text\s+pong\s+of the service\s+written/);
+      assert.match(output ?? "", /wave you\s+yes app of two files\s+text\s+two files\s+pong\s+queued\s+kept\s+of the service\s+written/);
       const told = jsonLines(run.stdout).flatMap((event) => (event["notice_given"] as Record<string, string> | undefined)?.["text"] ?? []);
       assert.match(
         told.join("\n"),
-        /Service db runs, at db on its own port\.\n.*hasty does not run: it ended with code 3: no password was given/,
+        /Service db runs, at db on its own port\.[^]*hasty does not run: it ended with code 3: no password was given/,
       );
+      // What lies in a volume is none of the project's.
+      assert.deepEqual(readdirSync(join(workspace, "lib/deps")), []);
       await home.guild(["down", "--now"]);
       assert.deepEqual(await containersOf(engine?.host ?? ""), []);
       assert.deepEqual(await volumesOf(engine?.host ?? ""), []);

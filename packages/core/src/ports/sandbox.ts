@@ -68,7 +68,7 @@ export interface SandboxToolchain {
 /** A directory that sandbox and services may have together, by name. It begins as the image has it, and is gone with the sandbox. */
 export interface SandboxVolume {
   name: string;
-  /** Absolute, inside. */
+  /** Absolute, inside; of the sandbox's own also relative to the workspace, where it hides what lies there. */
   at: string;
   readOnly?: boolean;
 }

@@ -31,7 +31,7 @@ const read = async (texts: Readonly<Record<string, string>>, more: object = {}) 
 };
 
 describe("Compose files of a devcontainer", () => {
-  it("tell what of them is not taken, other files and secrets at their top too", async () => {
+  it("tell what of them is not taken, secrets at their top and files that are not there too", async () => {
     const { refused } = await read({
       "one.yaml": `include: [other.yaml]
 name: x
@@ -42,9 +42,10 @@ services:
   db: { image: "db:1", cap_add: [ALL] }`,
     });
     assert.deepEqual(refused, [
+      "what .devcontainer/one.yaml includes of other.yaml is not taken: there is no .devcontainer/other.yaml",
       "not taken of the service db: cap_add",
-      "not taken of the service app: extends",
-      "not taken of the Compose files: include, secrets",
+      "not taken of the service app: cap_add",
+      "not taken of the Compose files: secrets",
     ]);
   });
 
@@ -92,6 +93,132 @@ volumes: { data: {}, cache: {} }
       { name: "new", image: "new:1", build: undefined, env: {} },
     ]);
     assert.deepEqual(found.refused, []);
+  });
+
+  it("extend services of their own and of other files, whose paths are their own", async () => {
+    const found = await read({
+      "one.yaml": `services:
+  app:
+    extends: { file: common/base.yml, service: shell }
+    environment: { B: mine }
+    volumes: ["own:/data"]
+  db: { extends: base, command: [run], image: "db:2" }
+  base: { image: "db:1", command: [walk], environment: [D=1] }
+  lone: { extends: { file: ../../outside.yml, service: x }, image: "lone:1" }
+`,
+      "common/base.yml": `services:
+  shell:
+    extends: { file: deep/deeper.yml, service: root }
+    environment: [A=$TAG, B=theirs]
+    env_file: base.env
+    volumes: ["cache:/cache", "base:/data"]
+`,
+      "common/base.env": "FROM_FILE=yes\n",
+      "common/deep/deeper.yml": "services: { root: { build: { dockerfile: Own }, depends_on: [db] } }\n",
+      ".env": "TAG=7\n",
+    });
+    assert.deepEqual(found.variables, { FROM_FILE: "yes", A: "7", B: "mine" });
+    assert.deepEqual(found.build, {
+      context: ".devcontainer/common/deep",
+      dockerfile: ".devcontainer/common/deep/Own",
+      args: {},
+      target: undefined,
+    });
+    assert.deepEqual(found.volumes, [
+      { name: "cache", at: "/cache" },
+      { name: "own", at: "/data" },
+    ]);
+    assert.deepEqual(
+      found.beside.map(({ name, image, command, env }) => [name, image, command, env]),
+      [
+        ["db", "db:2", ["run"], { D: "1" }],
+        ["base", "db:1", ["walk"], { D: "1" }],
+        ["lone", "lone:1", undefined, {}],
+      ],
+    );
+    assert.match(found.refused.join("\n"), /^the service lone goes without what it extends: \S+ leads out of the project/);
+  });
+
+  it("include other projects, with directories and variables of their own", async () => {
+    const found = await read({
+      "one.yaml": `include:
+  - db/compose.yml
+  - { path: [mail.yml, mail.more.yml], project_directory: mail, env_file: mail.env }
+  - ../outside.yml
+  - https://example.test/compose.yml
+services: { app: { image: "app:$TAG", depends_on: [db, mail] } }
+`,
+      "two.yaml": 'services: { db: { environment: { LATER: "1" } } }\n',
+      ".env": "TAG=7\n",
+      "db/.env": "TAG=of-db\nPORT=5432\n",
+      "db/compose.yml": `services:
+  db: { image: "db:$TAG", environment: { PORT: , DEEP: "$PORT" }, volumes: ["./init:/init:ro", "data:/data"], env_file: own.env }
+volumes: { data: { external: true } }
+`,
+      "db/own.env": "OWN=$PORT\n",
+      "db/init/one.sql": "select 1;\n",
+      "mail.env": "WHO=mail\n",
+      "mail.yml": 'services: { mail: { image: "$WHO:1", build: . } }\n',
+      "mail.more.yml": "services: { mail: { environment: [M=2] } }\n",
+      "/outside.yml": "services: {}\n",
+    });
+    assert.equal(found.image, "app:7");
+    const [db, mail] = found.beside;
+    assert.deepEqual([db?.image, db?.env], ["db:7", { OWN: "5432", PORT: "5432", DEEP: "5432", LATER: "1" }]);
+    assert.deepEqual(
+      db?.files?.map(({ at }) => at),
+      ["/init/one.sql"],
+    );
+    assert.deepEqual([mail?.image, mail?.env, mail?.build?.context], ["mail:1", { M: "2" }, ".devcontainer/mail"]);
+    assert.deepEqual(found.refused, [
+      "what .devcontainer/one.yaml includes of ../outside.yml is not taken: outside.yml lies outside .devcontainer, where nobody has trusted it — move it into .devcontainer",
+      "what .devcontainer/one.yaml includes of https://example.test/compose.yml is not taken: it lies in the network",
+      "the service db does not get data at /data: it lies outside of the project",
+    ]);
+  });
+
+  it("that include or extend themselves, or give a name twice, are refused in one line", async () => {
+    const app = 'services: { app: { image: "app:1" } }\n';
+    await assert.rejects(read({ "one.yaml": `include: [b.yml]\n${app}`, "b.yml": "include: [./one.yaml]\n" }), /one\.yaml includes itself/);
+    await assert.rejects(
+      read({
+        "one.yaml": "services: { app: { extends: b }, b: { extends: { file: b.yml, service: b } } }",
+        "b.yml": "services: { b: { extends: { file: one.yaml, service: app } } }",
+      }),
+      /the service app in \S+one\.yaml extends itself/,
+    );
+    await assert.rejects(read({ "one.yaml": "services: { app: { extends: none } }" }), /app in \S+ extends "none", which \S+ has not/);
+    await assert.rejects(
+      read({ "one.yaml": `include: [b.yml]\n${app}`, "b.yml": 'services: { app: { image: "b:1" } }' }),
+      /one\.yaml has app \(services\), and so has/,
+    );
+    const many = Object.fromEntries(
+      Array.from({ length: 20 }, (_, index) => [`f${index}.yml`, `include: [f${index + 1}.yml, f${index + 1}.yml]\n`]),
+    );
+    await assert.rejects(
+      read({ "one.yaml": `include: [f0.yml]\n${app}`, ...many, "f20.yml": "services: {}" }),
+      /more than 100 Compose files/,
+    );
+  });
+
+  it("may have volumes below the project, wherever they think that it stands", async () => {
+    const compose = `services:
+  app:
+    image: "app:1"
+    volumes: ["..:/workspaces/app:cached", "modules:/workspaces/app/node_modules", /workspaces/app/a/target/, "git:/workspaces/app/.git", "x:/workspaces/app/"]
+`;
+    const found = await read({ "compose.yaml": compose });
+    assert.deepEqual(found.volumes, [
+      { name: "modules", at: "node_modules" },
+      { name: "app.workspaces.app.a.target.", at: "a/target" },
+    ]);
+    assert.match(found.refused.join("\n"), /x at \/workspaces\/app\/: the project stands there/);
+    assert.match(found.refused.join("\n"), /git at \/workspaces\/app\/\.git: what is trusted or guarded stands there/);
+    const named = await read(
+      { "compose.yaml": 'services: { app: { image: "app:1", volumes: ["modules:/src/node_modules"] } }' },
+      { workspaceFolder: "/src" },
+    );
+    assert.deepEqual(named.volumes, [{ name: "modules", at: "node_modules" }]);
   });
 
   it("take variables of env_file, of .env beside them, and of nobody's own environment", async () => {

@@ -1,8 +1,8 @@
 import { GuildError, type ProjectFiles, type SandboxService, type SandboxVolume } from "@guildhall/core";
 
 import { Data } from "../project/read-data.ts";
-import { mergeCompose, parseCompose } from "./compose-merge.ts";
-import { type ComposeVariables, durationOf, interpolated, readVariables, splitWords } from "./compose-text.ts";
+import { composeModel, type ComposeModel } from "./compose-model.ts";
+import { durationOf, readVariables, splitWords } from "./compose-text.ts";
 import { type ComposeVolumes, volumesOf } from "./compose-volumes.ts";
 import { type DevcontainerBuild, resolved, trustedText } from "./devcontainer-build.ts";
 
@@ -32,11 +32,9 @@ export async function composeService(data: Data, file: string, files: ProjectFil
   const given = data.at("dockerComposeFile");
   const named = given.text === undefined ? given.items.flatMap((one) => one.text ?? []) : [given.text];
   const paths = named.map((one) => resolved(placeOf(file), one));
-  const [first] = paths;
-  if (first === undefined) return undefined;
-  let merged: unknown;
-  for (const path of paths) merged = mergeCompose(merged, await parseCompose(path, await trustedText(files, path)));
-  const compose = new Data(merged);
+  if (paths.length === 0) return undefined;
+  const model = await composeModel(paths, files);
+  const { compose } = model;
   const name = data.at("service").text ?? "";
   const service = compose.at("services", name);
   if (name === "" || !service.present) {
@@ -44,18 +42,17 @@ export async function composeService(data: Data, file: string, files: ProjectFil
       remedy: `name one of ${compose.at("services").keys.join(", ")} as service in ${file}`,
     });
   }
-  // Paths in all of them are relative to the first one's directory, where a .env may lie too.
-  const place = placeOf(first);
-  const project = new ComposeProject(compose, place, files, await fileOfVariables(files, place));
+  const project = new ComposeProject(model, files, data.at("workspaceFolder").text);
   const own = await project.common(name, service, true);
   const others = await project.beside(name, data.at("runServices"));
   return {
-    image: project.textOf(service.at("image")),
-    build: project.buildOf(service.at("build")),
+    image: service.at("image").text,
+    build: project.buildOf(name, service.at("build")),
     variables: own.env,
     volumes: own.volumes,
     beside: others.services,
     refused: [
+      ...model.refused,
       ...own.refused,
       ...own.temporary.map((at) => `the service ${name} does not get ${at}: memory is at /tmp`),
       ...others.refused,
@@ -63,14 +60,6 @@ export async function composeService(data: Data, file: string, files: ProjectFil
       ...leftOf("the Compose files", compose, TAKEN_AT_TOP),
     ],
   };
-}
-
-async function fileOfVariables(files: ProjectFiles, place: string): Promise<ComposeVariables> {
-  try {
-    return readVariables(await trustedText(files, `${place}/.env`), {});
-  } catch {
-    return {}; // there is none that was trusted
-  }
 }
 
 function placeOf(path: string): string {
@@ -97,30 +86,28 @@ function leftOf(what: string, data: Data, taken: ReadonlySet<string>): string[] 
 
 /** A Compose project as its files have it together. */
 class ComposeProject {
-  readonly #compose: Data;
-  readonly #place: string;
+  readonly #model: ComposeModel;
   readonly #files: ProjectFiles;
-  readonly #variables: ComposeVariables;
+  readonly #workspaceFolder: string | undefined;
 
-  constructor(compose: Data, place: string, files: ProjectFiles, variables: ComposeVariables) {
-    this.#compose = compose;
-    this.#place = place;
+  constructor(model: ComposeModel, files: ProjectFiles, workspaceFolder: string | undefined) {
+    this.#model = model;
     this.#files = files;
-    this.#variables = variables;
+    this.#workspaceFolder = workspaceFolder;
   }
 
   /** What the sandbox's own service and those beside it have alike. */
   async common(name: string, service: Data, own: boolean): Promise<ComposeVolumes & { env: Record<string, string> }> {
-    const text = (data: Data): string => this.textOf(data) ?? "";
-    const where = { name, own, declared: this.#compose.at("volumes"), place: this.#place, text, files: this.#files };
-    const volumes = await volumesOf(service, where);
+    const { compose, place } = this.#model;
+    const workspaceFolder = own ? this.#workspaceFolder : undefined;
+    const volumes = await volumesOf(service, { name, own, workspaceFolder, declared: compose.at("volumes"), place, files: this.#files });
     const { env, refused } = await this.#environmentFiles(name, service.at("env_file"));
-    return { ...volumes, env: { ...env, ...this.#tableOf(service.at("environment")) }, refused: [...volumes.refused, ...refused] };
+    return { ...volumes, env: { ...env, ...this.#tableOf(name, service.at("environment")) }, refused: [...volumes.refused, ...refused] };
   }
 
   /** Services beside the one of a name: all, or those that `runServices` names and what they depend on. */
   async beside(name: string, only: Data): Promise<{ services: BesideService[]; refused: string[] }> {
-    const all = new Map(this.#compose.at("services").entries);
+    const all = new Map(this.#model.compose.at("services").entries);
     const wanted = only.present
       ? [...only.items.flatMap((one) => one.text ?? []), ...dependsOn(all.get(name))]
       : [...all].flatMap(([one, service]) => (service.at("profiles").items.length === 0 ? [one] : []));
@@ -153,31 +140,27 @@ class ComposeProject {
     return { services, refused };
   }
 
-  textOf(data: Data): string | undefined {
-    return data.text === undefined ? undefined : interpolated(data.text, this.#variables);
-  }
-
-  buildOf(build: Data): DevcontainerBuild | undefined {
+  buildOf(service: string, build: Data): DevcontainerBuild | undefined {
     if (!build.present) return undefined;
-    const context = resolved(this.#place, this.textOf(build) ?? this.textOf(build.at("context")) ?? ".");
+    const context = resolved(this.#model.place, build.text ?? build.at("context").text ?? ".");
     return {
       context,
-      dockerfile: resolved(context, this.textOf(build.at("dockerfile")) ?? "Dockerfile"),
-      args: this.#tableOf(build.at("args")),
-      target: this.textOf(build.at("target")),
+      dockerfile: resolved(context, build.at("dockerfile").text ?? "Dockerfile"),
+      args: this.#tableOf(service, build.at("args")),
+      target: build.at("target").text,
     };
   }
 
   #program(name: string, service: Data): Omit<BesideService, "env"> {
     const command = this.#wordsOf(service.at("command"));
     const entrypoint = this.#wordsOf(service.at("entrypoint"));
-    const user = this.textOf(service.at("user"));
-    const directory = this.textOf(service.at("working_dir"));
+    const user = service.at("user").text;
+    const directory = service.at("working_dir").text;
     const health = this.#healthOf(service.at("healthcheck"));
     return {
       name,
-      image: this.textOf(service.at("image")),
-      build: this.buildOf(service.at("build")),
+      image: service.at("image").text,
+      build: this.buildOf(name, service.at("build")),
       ...(command === undefined ? {} : { command }),
       ...(entrypoint === undefined ? {} : { entrypoint }),
       ...(user === undefined ? {} : { user }),
@@ -191,10 +174,10 @@ class ComposeProject {
     const env: Record<string, string> = {};
     const refused: string[] = [];
     for (const one of given.items.length > 0 ? given.items : given.present ? [given] : []) {
-      const path = this.textOf(one) ?? this.textOf(one.at("path")) ?? "";
+      const path = one.text ?? one.at("path").text ?? "";
       try {
-        const text = await trustedText(this.#files, resolved(this.#place, path));
-        Object.assign(env, readVariables(text, this.#variables, one.at("format").text === "raw"));
+        const text = await trustedText(this.#files, resolved(this.#model.place, path));
+        Object.assign(env, readVariables(text, this.#model.variablesOf(name), one.at("format").text === "raw"));
       } catch (error) {
         const own = GuildError.from(error);
         if (own.code === "not_found" && one.at("required").value === false) continue;
@@ -205,14 +188,14 @@ class ComposeProject {
   }
 
   #healthOf(check: Data): SandboxService["health"] {
-    const test = check.at("test").text === undefined ? check.at("test").items.flatMap((one) => this.textOf(one) ?? []) : undefined;
+    const test = check.at("test").text === undefined ? check.at("test").items.flatMap(({ text }) => text ?? []) : undefined;
     if (check.at("disable").value === true) return { test: ["NONE"] };
     if (!check.at("test").present) return undefined;
-    const seconds = (key: string): number | undefined => durationOf(this.textOf(check.at(key)));
+    const seconds = (key: string): number | undefined => durationOf(check.at(key).text);
     const [intervalSeconds, timeoutSeconds, startSeconds] = ["interval", "timeout", "start_period"].map(seconds);
-    const retries = Number(this.textOf(check.at("retries")));
+    const retries = Number(check.at("retries").text);
     return {
-      test: test ?? ["CMD-SHELL", this.textOf(check.at("test")) ?? "true"],
+      test: test ?? ["CMD-SHELL", check.at("test").text ?? "true"],
       ...(intervalSeconds === undefined ? {} : { intervalSeconds }),
       ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
       ...(startSeconds === undefined ? {} : { startSeconds }),
@@ -223,12 +206,12 @@ class ComposeProject {
   /** A list of words, or a line that a shell would take for them. */
   #wordsOf(given: Data): string[] | undefined {
     if (!given.present || given.value === null) return undefined;
-    if (given.text === undefined) return given.items.flatMap((one) => this.textOf(one) ?? []);
-    return splitWords(interpolated(given.text, this.#variables));
+    if (given.text === undefined) return given.items.flatMap(({ text }) => text ?? []);
+    return splitWords(given.text);
   }
 
   /** A table, or a list of `NAME=value`. A name without a value would be the caller's own variable: it is that of `.env`, or none. */
-  #tableOf(data: Data): Record<string, string> {
+  #tableOf(service: string, data: Data): Record<string, string> {
     const pairs = data.items.map((one) => /^([^=]+)(?:=(.*))?$/s.exec(one.text ?? ""));
     const listed = pairs.flatMap((pair) => (pair === null ? [] : [[pair[1] ?? "", pair[2]] as const]));
     const table = data.entries.flatMap(([name, { value }]): Array<readonly [string, string | undefined]> => {
@@ -237,7 +220,7 @@ class ComposeProject {
     });
     return Object.fromEntries(
       [...table, ...listed].flatMap(([name, value]) => {
-        const text = value === undefined ? this.#variables[name] : interpolated(value, this.#variables);
+        const text = value ?? this.#model.variablesOf(service)[name];
         return text === undefined || !/^[A-Za-z_]\w*$/.test(name) ? [] : [[name, text]];
       }),
     );

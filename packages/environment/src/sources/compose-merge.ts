@@ -4,7 +4,7 @@ import { GuildError } from "@guildhall/core";
 const RESET = "\u0000reset";
 const OVERRIDE = "\u0000override";
 
-type Table = Record<string, unknown>;
+export type Table = Record<string, unknown>;
 
 /** A Compose file as plain data, with marks for what takes its place in others. Throws `invalid_argument`. */
 export async function parseCompose(path: string, text: string): Promise<unknown> {
@@ -70,7 +70,8 @@ function bare(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).flatMap(([key, one]) => (one === RESET ? [] : [[key, bare(one)]])));
 }
 
-function asTable(value: unknown): Table {
+/** A table, or a list of `NAME=value` for one; of anything else, none. */
+export function asTable(value: unknown): Table {
   if (isTable(value)) return value;
   if (!Array.isArray(value)) return {};
   return Object.fromEntries(
@@ -91,6 +92,6 @@ function targetOf(volume: unknown): unknown {
   return second ?? first;
 }
 
-function isTable(value: unknown): value is Table {
+export function isTable(value: unknown): value is Table {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -29,7 +29,7 @@ const text = `{
   "features": { "ghcr.io/devcontainers/features/node:1": {}, "./greet": { "version": "2" } },
   "remoteEnv": { "ROOT": "\${containerWorkspaceFolder}/src", "PATH": "/x:\${containerEnv:PATH}", "ME": "\${localEnv:NOBODY:somebody}" },
   "remoteUser": "vscode",
-  "mounts": ["source=/,target=/host,type=bind"],
+  "mounts": ["source=/,target=/host,type=bind", "source=\${localWorkspaceFolderBasename}-deps,target=\${containerWorkspaceFolder}/deps,type=volume", { "type": "volume", "source": "c", "target": "/cache" }, "source=g,target=\${containerWorkspaceFolder}/.git,type=volume"],
   "postStartCommand": { "one": "true", "two": ["npm", "start"] },
   "postCreateCommand": ["npm", "ci"],
 }`;
@@ -64,13 +64,18 @@ describe("a devcontainer.json", () => {
     const of = withFeature();
     const found = await resolve(of);
     assert.deepEqual([found.image, found.variables, found.path], ["built:1", { ROOT: `${of.workspace}/src`, ME: "somebody" }, ["/x"]]);
+    assert.deepEqual(found.volumes, [
+      { name: "deps", at: "deps" },
+      { name: "c", at: "/cache" },
+    ]);
     assert.deepEqual(found.setup, [
       { name: "postCreateCommand", argv: ["npm", "ci"] },
       { name: "postStartCommand one", argv: ["/bin/sh", "-c", "true"] },
       { name: "postStartCommand two", argv: ["npm", "start"] },
     ]);
     assert.deepEqual(found.differences, [
-      "not taken of .devcontainer/devcontainer.json: mounts",
+      "the mount / at /host of .devcontainer/devcontainer.json is not taken: only volumes are given",
+      "the mount g at ${containerWorkspaceFolder}/.git of .devcontainer/devcontainer.json is not taken: nothing can be put there",
       ".devcontainer/devcontainer.json asks for the user vscode: commands run as the sandbox's own",
       "features of registries that environment.feature_registries does not name: ghcr.io/devcontainers/features/node:1",
     ]);
@@ -179,11 +184,14 @@ describe("a devcontainer.json whose image is built", () => {
       chosen.services?.map(({ name }) => name),
       ["db", "web"],
     );
-    const own = 'services: { app: { image: "a:1", volumes: ["x:/srv/project/node_modules", "y:/y"] } }';
+    const own = 'services: { app: { image: "a:1", volumes: ["x:/srv/project/node_modules", "y:/y", "z:/srv"] } }';
     const elsewhere = { ...withFiles(asked, { "compose.yaml": own }), workspace: "/srv/project" };
     const { volumes, differences } = await resolve(elsewhere);
-    assert.deepEqual(volumes, [{ name: "y", at: "/y" }]);
-    assert.match(differences.join("\n"), /the volume x is not at .*node_modules: the project's own directory stands there/);
+    assert.deepEqual(volumes, [
+      { name: "x", at: "node_modules" },
+      { name: "y", at: "/y" },
+    ]);
+    assert.match(differences.join("\n"), /the volume z is not at \/srv: the project's own directory stands there/);
     await assert.rejects(resolve(withFiles({ ...asked, service: "no" }, { "compose.yaml": compose })), /has no service "no"/);
     await assert.rejects(resolve(withFiles(asked, { "compose.yaml": "a: [" })), /compose\.yaml is no YAML/);
   });

@@ -1,5 +1,6 @@
 import { type EnvironmentSource, GuildError, type ProjectFiles, type SandboxService } from "@guildhall/core";
 
+import { KEPT_PROJECT, placeBelow } from "./compose-volumes.ts";
 import { buildFiles } from "./devcontainer-build.ts";
 import { type BuildFiles, featureBuild } from "./devcontainer-features.ts";
 import type { FeatureRegistry } from "./oci-features.ts";
@@ -69,9 +70,10 @@ export function devcontainerSource({ images, platform, registry }: DevcontainerO
         Object.entries(wanted.variables).map(([variable, value]) => [variable, substituted(value, workspace, env)]),
       );
       const { services, missing } = await servicesOf(wanted, { images, platform }, files, progress);
-      // What is the project's own directory is nobody else's.
-      const over = wanted.volumes.filter(({ at }) => `${at}/`.startsWith(`${workspace}/`) || `${workspace}/`.startsWith(`${at}/`));
-      const volumes = wanted.volumes.filter((one) => !over.includes(one));
+      // What is the project's own directory is nobody else's; what lies below it is told of relatively, the same wherever the project is.
+      const placed = wanted.volumes.map((one) => ({ ...one, at: placeBelow(one.at, [workspace]) ?? one.at }));
+      const over = placed.filter(({ at }) => `${workspace}/`.startsWith(`${at}/`) || KEPT_PROJECT.test(at));
+      const volumes = placed.filter((one) => !over.includes(one));
       const own = (env["PATH"] ?? "").split(":");
       return {
         kind: "devcontainer",

@@ -3,6 +3,7 @@ import { GuildError, type ProjectFiles, type SandboxVolume, type SetupCommand } 
 import { Data, withoutComments } from "../project/read-data.ts";
 import { type BesideService, composeService } from "./compose-file.ts";
 import { buildOf, type DevcontainerBuild } from "./devcontainer-build.ts";
+import { mountedVolumes } from "./devcontainer-mounts.ts";
 
 export const DEVCONTAINER_FILES = [".devcontainer/devcontainer.json", ".devcontainer.json"] as const;
 
@@ -28,7 +29,7 @@ export interface Devcontainer {
 
 /** In the specification's order; `initializeCommand` would run outside the container, and never does. */
 const LIFECYCLE = ["onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand"];
-const WIDER = ["mounts", "privileged", "capAdd", "securityOpt", "workspaceMount"];
+const WIDER = ["privileged", "capAdd", "securityOpt", "workspaceMount"];
 
 /** Reads the specification's file; throws `invalid_argument` for what is wrong in it, `not_found`. Runs nothing. */
 export async function readDevcontainer(files: ProjectFiles): Promise<Devcontainer> {
@@ -49,6 +50,7 @@ export async function readDevcontainer(files: ProjectFiles): Promise<Devcontaine
     const given = { ...service?.variables, ...data.at("containerEnv").texts, ...data.at("remoteEnv").texts };
     const asked = data.at("runArgs").items.map((item) => item.text ?? "");
     const user = data.at("remoteUser").text ?? data.at("containerUser").text;
+    const mounted = mountedVolumes(data, file);
     const wider = WIDER.filter((name) => data.at(name).present);
     const other = asked.filter((argument) => !argument.startsWith("--platform"));
     return {
@@ -58,11 +60,12 @@ export async function readDevcontainer(files: ProjectFiles): Promise<Devcontaine
       platform: /--platform[= ](\S+)/.exec(asked.join(" "))?.[1],
       features: data.at("features").entries.map(([id, options]) => ({ id, options: optionsOf(options) })),
       beside: service?.beside ?? [],
-      volumes: service?.volumes ?? [],
+      volumes: [...(service?.volumes ?? []), ...mounted.volumes],
       lifecycle: LIFECYCLE.flatMap((name) => commandsOf(name, data.at(name))),
       variables: Object.fromEntries(Object.entries(given).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))),
       refused: [
         ...(service?.refused ?? []),
+        ...mounted.refused,
         ...(data.at("initializeCommand").present
           ? ["initializeCommand would run on this machine, outside of the sandbox: it is not run; do so by hand where it is needed"]
           : []),

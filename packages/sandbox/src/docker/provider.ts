@@ -3,18 +3,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import {
-  GuildError,
-  type CapabilityReport,
-  type Sandbox,
-  type SandboxProvider,
-  type SandboxSpec,
-  type SandboxVolume,
-} from "@guildhall/core";
+import { GuildError, type CapabilityReport, type Sandbox, type SandboxProvider, type SandboxSpec } from "@guildhall/core";
 
 import { makeSystemFiles } from "../bubblewrap/system-files.ts";
 import { SandboxGroup } from "../cgroup/group.ts";
 import { diskOptions, withDefaults } from "../default-limits.ts";
+import { InitFiles } from "../init-files.ts";
 import { InitListener, initOptions } from "../init-listener.ts";
 import { InitSandbox } from "../init-sandbox.ts";
 import { bridgeWayOut, INNER_WAY_OUT } from "../network/way-out.ts";
@@ -33,6 +27,7 @@ import { sandboxImage, type SandboxImage } from "./image.ts";
 import { removeLeftovers, sandboxLabels } from "./leftovers.ts";
 import { probeDocker } from "./probe.ts";
 import { hostsOf, Services } from "./services.ts";
+import { isWithin, makeMountPoints, makeMountPointsInside, placedVolumes } from "./volumes-below.ts";
 import { SandboxVolumes } from "./volumes.ts";
 
 const run = promisify(execFile);
@@ -112,10 +107,9 @@ export class DockerProvider implements SandboxProvider {
     let listener: InitListener | undefined;
     let container: Container | undefined;
     let beside: Services | undefined;
-    const { services = [], volumes: shared = [] } = spec.toolchain ?? {};
+    const { services = [], volumes: own = [] } = spec.toolchain ?? {};
     const labels = sandboxLabels(spec.id, this.#stateDir);
-    const all = [...shared, ...services.flatMap((one) => one.volumes ?? [])];
-    const volumes = new SandboxVolumes(ready.engine, spec.id, labels, all);
+    const volumes = new SandboxVolumes(ready.engine, spec.id, labels, [...own, ...services.flatMap((one) => one.volumes ?? [])]);
     const free = async (): Promise<void> => {
       await beside?.remove();
       await volumes.remove();
@@ -125,8 +119,13 @@ export class DockerProvider implements SandboxProvider {
     try {
       listener = await InitListener.open(this.#stateDir);
       const placed = asRoot && !copied;
-      refuseOver(shared, workspace.path);
-      await volumes.make({ image: image.name, volumes: shared, owner: ids });
+      const guarded = held.guard.paths.map(({ path }) => inside(path));
+      const shared = placedVolumes(own, workspace.path, guarded);
+      await volumes.make({ image: image.name, volumes: shared.all, owner: ids });
+      if (!placed) {
+        const root = held.copies[0]?.path ?? source.path;
+        await makeMountPoints(shared.below, { workspace: workspace.path, root, owner: copied ? ids : undefined });
+      }
       const hosts = services.length === 0 ? undefined : join(listener.directory, "hosts");
       if (hosts !== undefined) await writeFile(hosts, hostsOf(services), { mode: 0o644 });
       const request = containerRequest({
@@ -141,7 +140,7 @@ export class DockerProvider implements SandboxProvider {
         connectDirectory: listener.directory,
         wayOut: spec.wayOut?.directory,
         hosts,
-        volumes: volumes.mounts(shared),
+        volumes: volumes.mounts(shared.all.filter((one) => !placed || !shared.below.includes(one))),
         toolchain: spec.toolchain?.mounts ?? [],
         workspace: placed ? [] : boundByEngine(source.path, held, inside),
       });
@@ -157,6 +156,11 @@ export class DockerProvider implements SandboxProvider {
       const connection = new InitConnection(socket);
       socket.resume();
       await connection.ready();
+      if (placed && shared.below.length > 0) {
+        // What lies below the workspace is mounted after it.
+        await makeMountPointsInside(shared.below, workspace.path, new InitFiles(connection));
+        await runPlace(toolkit.place, container, { source, ids }, await volumes.trees(shared.below));
+      }
       if (hosts !== undefined) {
         const { swapLimit } = ready.facts;
         const plan = { beside: container.id, labels, limits, swapLimit, runtime: ready.runtime, hosts, volumes };
@@ -223,16 +227,22 @@ async function place(
     held: HeldWorkspace;
   },
 ): Promise<void> {
-  const { source, inside, ids, held } = given;
+  const { source, inside, held } = given;
   const owner = [String(source.uid), String(source.gid)];
   const roots = [source.path, ...held.guard.outside];
-  const args = [
-    ["--pid", String(container.pid), "--group", container.id, "--uid", String(ids.uid), "--gid", String(ids.gid)],
-    roots.flatMap((path) => ["--idmap", path, ...owner, inside(path)]),
-    held.guard.paths.flatMap(({ path, mount }) => [`--${mount}`, inside(path)]),
-  ].flat();
+  const mounts = roots.flatMap((path) => ["--idmap", path, ...owner, inside(path)]);
+  await runPlace(program, container, given, [...mounts, ...held.guard.paths.flatMap(({ path, mount }) => [`--${mount}`, inside(path)])]);
+}
+
+async function runPlace(
+  program: string,
+  container: Container,
+  { source, ids }: { source: { path: string }; ids: { uid: number; gid: number } },
+  mounts: readonly string[],
+): Promise<void> {
+  const whose = ["--pid", String(container.pid), "--group", container.id, "--uid", String(ids.uid), "--gid", String(ids.gid)];
   try {
-    await run(program, args);
+    await run(program, [...whose, ...mounts]);
   } catch (error) {
     const said = (error as { stderr?: string }).stderr?.trim();
     throw new GuildError("failed_precondition", `the sandbox did not start: ${said || GuildError.from(error).message}`, {
@@ -255,19 +265,6 @@ function boundByEngine(
   };
   const guards = held.guard.paths.map(({ path, mount }) => ({ source: within(path), at: inside(path), readOnly: mount === "read" }));
   return [...roots.map(({ at, source }) => ({ source, at: inside(at), readOnly: false })), ...guards];
-}
-
-/** The sandbox's own places stay its own. Throws `invalid_argument`. */
-function refuseOver(volumes: readonly SandboxVolume[], workspace: string): void {
-  const over = volumes.find(({ at }) => OWN.some((place) => isWithin(at, place)) || isWithin(at, workspace) || isWithin(workspace, at));
-  if (over === undefined) return;
-  throw new GuildError("invalid_argument", `a volume cannot stand at ${over.at} in a sandbox`, { subject: over.name });
-}
-
-const OWN = ["/proc", "/sys", "/dev", "/etc", "/tmp", "/run/guildhall"];
-
-function isWithin(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(`${directory}/`);
 }
 
 function refuseUnenforceable(limits: { cpus?: number }, facts: EngineFacts): void {

@@ -56,6 +56,16 @@ export class SandboxVolumes {
     }));
   }
 
+  /** Words for the program that mounts in a container: the engine's own directories, read-only where they are to be. For who may read these. */
+  async trees(volumes: readonly SandboxVolume[]): Promise<string[]> {
+    const found = volumes.map(async ({ name, at, readOnly }) => {
+      const path = `/volumes/${encodeURIComponent(this.#prefix + name)}`;
+      const { Mountpoint: source } = (await this.#engine.get(path)) as { Mountpoint: string };
+      return [readOnly === true ? "--tool" : "--tree", source, at];
+    });
+    return (await Promise.all(found)).flat();
+  }
+
   /** After the last container that had one. One that is still in use goes with the next start's leftovers. */
   async remove(): Promise<void> {
     const remove = (name: string) => this.#engine.delete(`/volumes/${encodeURIComponent(this.#prefix + name)}?force=1`);
