@@ -29,6 +29,9 @@ export class Ledger {
   /** Settlements by the version that they make lose. */
   readonly #losses = new Map<string, Set<string>>();
   readonly #names = new Map<string, string>();
+  /** Taken in and not folded yet. */
+  readonly #unfolded = new Set<string>();
+  readonly #unjudged: Operation[] = [];
 
   get operations(): number {
     return this.#operations.size;
@@ -69,7 +72,12 @@ export class Ledger {
    * positions, before anything of that replica's rest has changed.
    */
   apply(operations: readonly Operation[]): Set<string> {
-    const changed = new Set<string>();
+    this.take(operations);
+    return this.fold(Infinity);
+  }
+
+  /** As `apply`, but items stay as they are until `fold`: a whole log is read so, and what was written over since is compared with nothing. */
+  take(operations: readonly Operation[]): void {
     for (const operation of operations.toSorted((x, y) => (x.seq < y.seq ? -1 : Number(x.seq > y.seq)))) {
       const known = this.#known.get(operation.replica) ?? 0n;
       if (operation.seq <= known) continue;
@@ -84,14 +92,25 @@ export class Ledger {
       place(this.#ofReplica, operation.replica, operation);
       if (this.#operations.has(operation.id)) continue;
       this.#operations.set(operation.id, operation);
-      if (operation.change.case === "settle") for (const id of this.#settle(operation)) changed.add(id);
+      if (operation.change.case === "judge") this.#unjudged.push(operation);
+      if (operation.change.case === "settle") for (const id of this.#settle(operation)) this.#unfolded.add(id);
       for (const id of itemsOf(operation)) {
         place(this.#ofItem, id, operation);
-        changed.add(id);
+        this.#unfolded.add(id);
       }
     }
-    for (const id of changed) this.#refold(id);
-    for (const operation of operations) for (const id of this.#judge(operation)) changed.add(id);
+  }
+
+  /** Folds at most so many of the items that operations were taken in of; answers with their ids, none when all is folded. */
+  fold(most: number): Set<string> {
+    const changed = new Set<string>();
+    for (const id of this.#unfolded) {
+      if (changed.size >= most) return changed;
+      this.#unfolded.delete(id);
+      this.#refold(id);
+      changed.add(id);
+    }
+    for (const operation of this.#unjudged.splice(0)) for (const id of this.#judge(operation)) changed.add(id);
     return changed;
   }
 

@@ -37,11 +37,10 @@ function makeLikeness(text: string): Likeness {
   const pivot = plain.search(PIVOT);
   const head = pivot > 0 ? plain.slice(0, pivot) : plain;
   const tail = pivot > 0 ? plain.slice(pivot) : "";
-  const named = exact(head);
-  const values = exact(tail);
-  const subject = wordsOf(head);
-  const words = new Set([...subject, ...wordsOf(tail)]);
-  const negations = [...plain.toLowerCase().matchAll(NEGATION)].length;
+  const { exact: named, words: subject } = parted(head);
+  const { exact: values, words: behind } = parted(tail);
+  const words = new Set([...subject, ...behind]);
+  const negations = plain.toLowerCase().match(NEGATION)?.length ?? 0;
   return { text, words, hashes: wordHashes(words), subject, named, values, negated: negations % 2 === 1 };
 }
 
@@ -85,12 +84,18 @@ const NEGATION = /\b(?:not|no|never|without|neither|nor|cannot|nothing|nobody)\b
 const EXACT =
   /`[^`]+`|"[^"]{1,80}"|(?:[\w.@~-]*\/)+[\w.@-]+|\b\w+(?:[._:-]\w+)+\b|\b\w*\d\w*(?:\.\d+)*\b|\b\p{Ll}+\p{Lu}\w*\b|\b\p{Lu}{2,}\b/gu;
 
-function exact(text: string): Set<string> {
-  return new Set([...text.matchAll(EXACT)].map(([found]) => found.replaceAll(/^[`"]|[`".]$/g, "").toLowerCase()));
-}
+/** One of these is in all that `EXACT` finds; most sentences have none, and to look for them costs little. */
+const HINT = /[`"/_\d]|\w[.:-]\w|\p{L}\p{Lu}/u;
 
-function wordsOf(text: string): Set<string> {
-  return new Set(tokenize(text.replaceAll(EXACT, " ")));
+/** The exact parts of a text, and the stems of what is left. */
+function parted(text: string): { exact: Set<string>; words: Set<string> } {
+  const exact = new Set<string>();
+  if (!HINT.test(text)) return { exact, words: new Set(tokenize(text)) };
+  const rest = text.replaceAll(EXACT, (found) => {
+    exact.add(found.replaceAll(/^[`"]|[`".]$/g, "").toLowerCase());
+    return " ";
+  });
+  return { exact, words: new Set(tokenize(rest)) };
 }
 
 const OPPOSITES: ReadonlyArray<readonly [string, string]> = (

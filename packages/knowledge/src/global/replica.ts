@@ -70,7 +70,7 @@ export class Replica {
 
   static async open(options: ReplicaOptions): Promise<Replica> {
     const replica = new Replica(options, await options.store.replica(options.tenant));
-    await replica.refresh();
+    await replica.#writer.inTurn(() => replica.#writer.open());
     return replica;
   }
 

@@ -69,15 +69,22 @@ export class Writer {
     }
   }
 
+  /** Takes in all that the store has; nobody looks at the ledger before. */
+  async open(): Promise<void> {
+    const { ledger } = this.#options;
+    await this.#read((operations) => {
+      this.#see(operations);
+      ledger.take(operations);
+    });
+    for (let changed = ledger.fold(AT_ONCE); changed.size > 0; changed = ledger.fold(AT_ONCE)) {
+      this.#changed(changed);
+      await nextTurn();
+    }
+  }
+
   /** Takes in what others wrote into the store. */
   async refresh(): Promise<void> {
-    const { ledger, store, tenant } = this.#options;
-    for await (const operations of store.read(tenant, Object.fromEntries(ledger.known))) {
-      for (let from = 0; from < operations.length; from += AT_ONCE) {
-        this.#take(operations.slice(from, from + AT_ONCE));
-        await nextTurn();
-      }
-    }
+    await this.#read((operations) => this.#take(operations));
   }
 
   /**
@@ -100,8 +107,22 @@ export class Writer {
     return fresh;
   }
 
-  #take(operations: readonly Operation[]): void {
+  async #read(take: (operations: readonly Operation[]) => void): Promise<void> {
+    const { ledger, store, tenant } = this.#options;
+    for await (const operations of store.read(tenant, Object.fromEntries(ledger.known))) {
+      for (let from = 0; from < operations.length; from += AT_ONCE) {
+        take(operations.slice(from, from + AT_ONCE));
+        await nextTurn();
+      }
+    }
+  }
+
+  #see(operations: readonly Operation[]): void {
     for (const { time } of operations) this.#time.see(time);
+  }
+
+  #take(operations: readonly Operation[]): void {
+    this.#see(operations);
     this.#changed(this.#options.ledger.apply(operations));
   }
 

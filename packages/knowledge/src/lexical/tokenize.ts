@@ -36,8 +36,11 @@ export function tokenizeCode(text: string): string[] {
 
 /** `parseHTTPHeader_v2` → parse, HTTP, Header, v2. A word without humps or underscores is its own only part. */
 export function identifierParts(word: string): string[] {
-  return word.match(PART) ?? [];
+  return PLAIN.test(word) ? [word] : (word.match(PART) ?? []);
 }
+
+/** Most words; looked at first, for that is ten times cheaper than parting them. */
+const PLAIN = /^[A-Z]?[a-z]+$/;
 
 const WORD = /[\p{L}\p{N}_]+/gu;
 const PART = /\p{Lu}+(?!\p{Ll})\p{N}*|\p{Lu}?\p{Ll}+\p{N}*|\p{N}+\p{Ll}*|[\p{Lo}\p{Lm}]+/gu;

@@ -176,8 +176,7 @@ export class GlobalKnowledge {
   async #open(): Promise<OpenGlobal> {
     const { tenant, store, clock, ids, settings, evidence, pace } = this.#deps;
     const { GlobalSearch, Replica } = await import("@guildhall/knowledge");
-    const embedder = await this.#deps.embedder();
-    // Operations are read before there is anything to search.
+    // Operations are read before there is anything to search, and before anything is loaded to search with: other places wait for them.
     const searched: { folded: boolean; search?: GlobalSearch } = { folded: false };
     const replica = await Replica.open({
       tenant,
@@ -194,6 +193,7 @@ export class GlobalKnowledge {
     });
     searched.folded = true;
     this.#folded.resolve(replica);
+    const embedder = await this.#deps.embedder();
     const place = this.#deps.vectors();
     const former = embedder === undefined ? undefined : await this.#deps.former(embedder, place);
     const vectors = embedder === undefined ? undefined : place.index(embedder.model, () => searched.search?.refill());
