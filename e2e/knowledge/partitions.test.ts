@@ -158,18 +158,19 @@ describe("sessions that learn in several places, which lose each other and are k
     return { kills, cuts };
   }
 
-  /** Highest positions that a place knows. It is told that nothing is lacking, so that it sends no operations. */
+  /** What is said to be known already, so that no operations are sent to who only asks for positions: all, of each replica that there is. */
+  const everything: Record<string, string> = {};
+  /** Highest positions that a place knows. */
   const vector = async (place: Place): Promise<string> => {
-    let known: Record<string, string> = {};
     for (;;) {
-      const answer = (await ask(place, "ExchangeOperations", { replica: "observer", known })) ?? {};
+      const answer = (await ask(place, "ExchangeOperations", { replica: "observer", known: everything })) ?? {};
       const positions = Object.entries((answer["known"] ?? {}) as Record<string, string>);
       if (answer["operations"] === undefined)
         return positions
           .map(([replica, at]) => `${replica} ${at}`)
           .toSorted()
           .join(", ");
-      known = Object.fromEntries(positions.map(([replica]) => [replica, String(2 ** 40)]));
+      for (const [replica] of positions) everything[replica] = String(2 ** 40);
     }
   };
 

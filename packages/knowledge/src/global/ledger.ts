@@ -195,16 +195,17 @@ export class Ledger {
     return put?.change.case === "put" ? put.change.value.id : undefined;
   }
 
-  /** Operations that somebody who knows so much lacks, each replica's in the order of its positions, at most `limit`. */
-  after(known: Readonly<Record<string, bigint>>, limit: number): { operations: Operation[]; more: boolean } {
+  /** Operations that somebody who knows so much lacks, each replica's in the order of its positions, at most `limit` of at most so many characters; one at least. */
+  after(known: Readonly<Record<string, bigint>>, limit: number, characters = Infinity): { operations: Operation[]; more: boolean } {
     const operations: Operation[] = [];
+    let length = 0;
     for (const [replica, all] of this.#ofReplica) {
-      const from = Number(known[replica] ?? 0n);
-      if (from >= all.length) continue;
-      const room = limit - operations.length;
-      if (room === 0) return { operations, more: true };
-      for (const operation of all.slice(from, from + room)) operations.push(operation);
-      if (from + room < all.length) return { operations, more: true };
+      for (let at = Number(known[replica] ?? 0n); at < all.length; at += 1) {
+        const operation = all[at] as Operation;
+        length += lengthOf(operation);
+        if (operations.length === limit || (length > characters && operations.length > 0)) return { operations, more: true };
+        operations.push(operation);
+      }
     }
     return { operations, more: false };
   }
@@ -262,6 +263,13 @@ function place(map: Map<string, Operation[]>, key: string, operation: Operation)
   const all = map.get(key);
   if (all === undefined) map.set(key, [operation]);
   else all.push(operation);
+}
+
+/** Roughly, of what an operation says. */
+function lengthOf({ change, reason }: Operation): number {
+  if (change.case !== "put") return reason.length;
+  const { text, title, key, evidence } = change.value;
+  return text.length + title.length + key.length + reason.length + evidence.length * 200;
 }
 
 function itemsOf({ change }: Operation): readonly string[] {

@@ -163,7 +163,9 @@ describe("a replica of what is known", () => {
     const [a, b, c] = [await open("a"), await open("b"), await open("c")];
     await a.add([fact("A lighthouse needs a keeper.")], by);
     const word = (number: number) => Array.from(String(number), (digit) => "bdfgklmnrt".charAt(Number(digit))).join("a");
-    const many = Array.from({ length: 520 }, (_, at) => fact(`${word(at)} ${word(at + 1_000)} ${word(at + 3_000)}.`));
+    // Together more than one message holds.
+    const long = "wool ".repeat(4_000);
+    const many = Array.from({ length: 60 }, (_, at) => fact(`${word(at)} ${word(at + 1_000)} ${word(at + 3_000)} ${long}.`));
     const { items } = await c.add(many, by);
     const last = items.at(-1)?.id ?? "";
     await a.synchronise((request) => c.exchange(request));

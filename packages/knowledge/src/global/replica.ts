@@ -47,8 +47,9 @@ export interface Added {
   merged: Map<number, string>;
 }
 
-/** Operations that go in one message. */
-const BATCH = 500;
+/** What goes in one message: so many operations, and so many characters of what they say. */
+const BATCH = 2_000;
+const CHARACTERS = 1_000_000;
 /** Longest that an answer is held back. */
 const LONGEST_WAIT_MS = 20_000;
 
@@ -253,7 +254,7 @@ export class Replica {
   }
 
   #answer({ known }: ExchangeOperationsRequest): ExchangeOperationsResponse {
-    const { operations, more } = this.ledger.after(known, BATCH);
+    const { operations, more } = this.ledger.after(known, BATCH, CHARACTERS);
     return create(ExchangeOperationsResponseSchema, {
       replica: this.name,
       known: Object.fromEntries(this.ledger.known),
@@ -275,7 +276,7 @@ export class Replica {
     let { waitMs = 0 } = options;
     let theirs: Record<string, bigint> | undefined;
     for (;;) {
-      const toSend = theirs === undefined ? { operations: [], more: false } : this.ledger.after(theirs, BATCH);
+      const toSend = theirs === undefined ? { operations: [], more: false } : this.ledger.after(theirs, BATCH, CHARACTERS);
       const request = create(ExchangeOperationsRequestSchema, {
         replica: this.name,
         known: Object.fromEntries(this.ledger.known),

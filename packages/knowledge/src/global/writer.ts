@@ -61,6 +61,7 @@ export class Writer {
       try {
         await store.append(tenant, operations);
         this.#changed(ledger.apply(operations));
+        this.#options.grown();
         return operations;
       } catch (error) {
         if (!GuildError.is(error, "already_exists") || attempt === ATTEMPTS) throw error;
@@ -85,6 +86,7 @@ export class Writer {
   /** Takes in what others wrote into the store. */
   async refresh(): Promise<void> {
     await this.#read((operations) => this.#take(operations));
+    this.#options.grown();
   }
 
   /**
@@ -103,18 +105,16 @@ export class Writer {
     }
     checkGaps(ledger, fresh);
     await store.append(tenant, fresh);
-    this.#take(fresh);
+    // What a copy holds is taken in at once: it may have people's own items, and what is about an item is not told to others before the item is here.
+    if (restoring) this.#take(fresh);
+    else await inParts(inOrder(fresh), (part) => this.#take(part));
+    this.#options.grown();
     return fresh;
   }
 
   async #read(take: (operations: readonly Operation[]) => void): Promise<void> {
     const { ledger, store, tenant } = this.#options;
-    for await (const operations of store.read(tenant, Object.fromEntries(ledger.known))) {
-      for (let from = 0; from < operations.length; from += AT_ONCE) {
-        take(operations.slice(from, from + AT_ONCE));
-        await nextTurn();
-      }
-    }
+    for await (const operations of store.read(tenant, Object.fromEntries(ledger.known))) await inParts(operations, take);
   }
 
   #see(operations: readonly Operation[]): void {
@@ -128,7 +128,6 @@ export class Writer {
 
   #changed(ids: ReadonlySet<string>): void {
     if (ids.size > 0) this.#options.changed(ids);
-    this.#options.grown();
   }
 
   #number(drafts: readonly Draft[]): Operation[] {
@@ -141,9 +140,21 @@ export class Writer {
   }
 }
 
+async function inParts(operations: readonly Operation[], take: (operations: readonly Operation[]) => void): Promise<void> {
+  for (let from = 0; from < operations.length; from += AT_ONCE) {
+    if (from > 0) await nextTurn();
+    take(operations.slice(from, from + AT_ONCE));
+  }
+}
+
+/** By their positions: a part of them has no gaps then. */
+function inOrder(operations: readonly Operation[]): Operation[] {
+  return operations.toSorted((x, y) => Number(x.seq - y.seq));
+}
+
 function checkGaps(ledger: Ledger, operations: readonly Operation[]): void {
   const next = new Map<string, bigint>();
-  for (const { replica, seq } of operations.toSorted((x, y) => Number(x.seq - y.seq))) {
+  for (const { replica, seq } of inOrder(operations)) {
     const expected = next.get(replica) ?? (ledger.known.get(replica) ?? 0n) + 1n;
     if (seq > expected) {
       throw new GuildError("failed_precondition", `operations ${expected} to ${seq - 1n} of a replica are missing`, {

@@ -12,8 +12,8 @@ export interface Analysed {
   context: WeightedTokens[];
   /** What the embedder is given: short, because encoders tell less of long texts and cost more. */
   dense: string;
-  /** Programming language, where it is a function of one. */
-  language: string | undefined;
+  /** Where it is a function. */
+  code: { language: string; summary: readonly string[]; program: readonly string[] } | undefined;
 }
 
 /** Scoring that suits each profile, chosen on development sets (docs/knowledge.md has the figures). */
@@ -56,23 +56,20 @@ export function analyse(document: RetrievalDocument): Analysed {
       fields: speaker === "" ? context : [...context, weighted(speaker, 3)],
       context,
       dense: (title === "" ? document.text : `${title}\n${document.text}`).slice(0, DENSE_PROSE),
-      language: undefined,
+      code: undefined,
     };
   }
   const name = identifierParts(code.name).join(" ").toLowerCase();
-  const fields = [
-    weighted(code.name, 6, tokenizeCode),
-    weighted(title, 1, tokenizeCode),
-    weighted(code.summary, 3, tokenizeCode),
-    weighted(code.documentation, 0.75, tokenizeCode),
-    weighted(code.body, 0.75, tokenizeCode),
-    weighted(saidInWords(code.body), 0.6),
-  ];
+  const called = weighted(code.name, 6, tokenizeCode);
+  const summary = weighted(code.summary, 3, tokenizeCode);
+  const body = weighted(code.body, 0.75, tokenizeCode);
+  const said = weighted(saidInWords(code.body), 0.6);
+  const fields = [called, weighted(title, 1, tokenizeCode), summary, weighted(code.documentation, 0.75, tokenizeCode), body, said];
   return {
     fields,
     context: fields,
     dense: `${name}. ${code.summary.replaceAll(/\s+/g, " ").trim().slice(0, DENSE_SUMMARY)}`,
-    language: code.language,
+    code: { language: code.language, summary: summary.tokens, program: [...called.tokens, ...body.tokens, ...said.tokens] },
   };
 }
 

@@ -10,6 +10,7 @@ import { fuse } from "./fuse.ts";
 import type { MixedHit } from "./relevant.ts";
 import { withSynonyms } from "./synonyms.ts";
 import { type Neighbour, Threads } from "./threads.ts";
+import { Translations } from "./translations.ts";
 
 export interface HybridIndexOptions {
   profile: Profile;
@@ -48,6 +49,8 @@ interface Known {
 
 /** Hits of each arm that are mixed. */
 const POOL = 100;
+/** Functions by words of which the translation tells which come first. */
+const TRANSLATED = 300;
 
 /**
  * Lexical and dense retrieval over one collection. What is added is found lexically at once and densely as soon as the embedder is
@@ -62,11 +65,13 @@ export class HybridIndex {
   readonly #documents = new Map<string, Known>();
   readonly #threads = new Threads();
   readonly #languages = new Map<string, number>();
+  readonly #translations: Translations | undefined;
 
   constructor(options: HybridIndexOptions) {
     this.#profile = options.profile;
     this.#denseWeight = options.denseWeight ?? DENSE_WEIGHTS[options.profile];
     this.#lexical = new Bm25Index(BM25_OPTIONS[options.profile]);
+    this.#translations = options.profile === "code" ? new Translations() : undefined;
     const { embedder, vectors, pace = () => Promise.resolve() } = options;
     this.#dense = embedder === undefined || vectors === undefined ? undefined : new DenseArm(embedder, vectors, this.#threads, pace);
     const { former } = options;
@@ -105,12 +110,16 @@ export class HybridIndex {
     for (const document of documents) {
       this.#forget(document.id, touched);
       const analysed = analyse(document);
-      if (analysed.language !== undefined) this.#count(analysed.language, 1);
+      const { code } = analysed;
+      if (code !== undefined) {
+        this.#count(code.language, 1);
+        this.#translations?.add(document.id, code.summary, code.program);
+      }
       this.#threads.add(document);
       const threaded = document.thread !== undefined && document.order !== undefined;
       this.#documents.set(document.id, {
         document,
-        language: analysed.language,
+        language: code?.language,
         kept: threaded ? { fields: analysed.fields, context: analysed.context } : undefined,
       });
       this.#dense?.add(document, analysed.dense);
@@ -161,7 +170,8 @@ export class HybridIndex {
     if (query.trim() === "" || limit <= 0) return { hits: [] };
     const pool = Math.max(limit, POOL);
     const asked = this.asked(query);
-    const lexical = (count: number): Hit[] => this.#lexical.search(this.#terms(asked), count, accept);
+    await this.#translations?.ready();
+    const lexical = (count: number): Hit[] => this.#byWords(asked, count, accept);
     if (arm === "lexical") return { hits: byWords(lexical(limit)) };
     const dense = this.#denseArm();
     if (dense === undefined) {
@@ -201,6 +211,18 @@ export class HybridIndex {
     return /[\p{L}\p{N}]/u.test(told) ? told.replaceAll(/\s+/g, " ").trim() : query;
   }
 
+  #byWords(asked: string, count: number, accept: SearchOptions["accept"]): Hit[] {
+    const terms = this.#terms(asked);
+    if (this.#translations === undefined) return this.#lexical.search(terms, count, accept);
+    const hits = this.#lexical.search(terms, Math.max(count, TRANSLATED), accept);
+    return this.#translations
+      .ranked(
+        terms.flatMap((term) => [...term.keys()].slice(0, 1)),
+        hits,
+      )
+      .slice(0, count);
+  }
+
   #terms(query: string): QueryTerm[] {
     if (this.#profile !== "code") return tokenize(query).map((token) => new Map([[token, 1]]));
     return withSynonyms(tokenizeCode(query).map((token) => this.#lexical.spelled(token)));
@@ -213,6 +235,7 @@ export class HybridIndex {
     if (language !== undefined) this.#count(language, -1);
     this.#documents.delete(id);
     this.#lexical.remove(id);
+    this.#translations?.remove(id);
     this.#threads.remove(document);
     touched.delete(id);
     for (const neighbour of this.#threads.around(document, REACH)) this.#touch(neighbour.id, touched);
