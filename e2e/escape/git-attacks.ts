@@ -67,7 +67,12 @@ async function submitted(field: Field, repositories: readonly string[][], env: R
   const system = new ServiceSystem();
   try {
     const all = await system.start("all", ["gateway", "orchestrator", "worker", "models"], {
-      env: { ...env, GUILD_SANDBOX_PROVIDER: field.provider },
+      env: {
+        ...env,
+        GUILD_SANDBOX_PROVIDER: field.provider,
+        DOCKER_HOST: field.docker?.host ?? "",
+        GUILD_SANDBOX_DOCKER_RUNTIME: "runc",
+      },
     });
     system.gateway = all.address;
     const script = scriptOf(field, [], "done");

@@ -29,6 +29,7 @@ export interface Field {
   marker: string;
   /** What must not be seen. */
   canary: string;
+  docker: CorpusOptions["docker"];
   /** For the person's home of a control, and what he runs. */
   owner: { uid?: number; gid?: number };
 }
@@ -75,7 +76,7 @@ export async function runProduct(attacks: readonly ProductAttack[], options: Cor
           await chown(place, owner.uid, owner.gid);
           await run("chown", ["-R", `${owner.uid}:${owner.gid}`, workspace]);
         }
-        return await act({ home, provider, workspace, marker: join(place, "marker"), canary, owner });
+        return await act({ home, provider, workspace, marker: join(place, "marker"), canary, docker: options.docker, owner });
       };
       const through: Row["through"] = {};
       for (const provider of options.providers) through[provider] = await attempt(provider, {}, (field) => attack.attempt(field));

@@ -35,19 +35,25 @@ export async function runEverywhere(ids: readonly string[], tell: (row: Row) => 
     await run("gcc", ["-D_GNU_SOURCE", "-O1", "-static", "-o", probe, join(import.meta.dirname, "probe.c")]);
     const common = { probe, ids, nobody: NOBODY, docker: engine === undefined ? undefined : { host: engine.host, runtime: "runc" } };
     const providers = engine === undefined ? ["bubblewrap"] : ["bubblewrap", "docker"];
-    for (const caller of asRoot ? (["root", "user"] as const) : (["user"] as const)) {
-      for (const part of ["sandbox", "product"] as const) {
-        const own = join(directory, `${caller}-${part}`);
-        await mkdir(own);
-        const user = part === "sandbox" ? USER : NAMED_USER;
-        const as = asRoot && caller === "user" ? { uid: user, gid: user } : {};
-        if (as.uid !== undefined) await chown(own, as.uid, as.gid);
-        await follow({ ...common, part, directory: own, providers }, as, (row) => {
-          rows.push(row);
-          tell(row);
-        });
-      }
-    }
+    const callers = asRoot ? (["root", "user"] as const) : (["user"] as const);
+    // Side by side: most of the time they wait for daemons, engines and limits.
+    const ends = await Promise.allSettled(
+      callers.flatMap((caller) =>
+        (["sandbox", "product"] as const).map(async (part) => {
+          const own = join(directory, `${caller}-${part}`);
+          await mkdir(own);
+          const user = part === "sandbox" ? USER : NAMED_USER;
+          const as = asRoot && caller === "user" ? { uid: user, gid: user } : {};
+          if (as.uid !== undefined) await chown(own, as.uid, as.gid);
+          await follow({ ...common, part, directory: own, providers }, as, (row) => {
+            rows.push(row);
+            tell(row);
+          });
+        }),
+      ),
+    );
+    for (const end of ends) if (end.status === "rejected") throw GuildError.from(end.reason);
+    rows.sort((one, other) => one.caller.localeCompare(other.caller));
     return rows;
   } finally {
     await engine?.close();
