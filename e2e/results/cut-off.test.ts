@@ -142,6 +142,23 @@ describe("an action that a kill of the daemon cut off", () => {
     assert.deepEqual(await heldOf(id), [".yarnrc"]);
   });
 
+  it("is looked for too where a command was left running when the turn was over", async () => {
+    verifies("F4", "A6");
+    const workspace = workspaceOf();
+    const at = (name: string): string => join(workspace, name);
+    const later = "(while [ ! -e go ]; do sleep 0.02; done; echo evil > .npmrc; touch done; sleep 600) > /dev/null 2>&1 & echo one > a.txt";
+    const { id, ended } = await begin(workspace, [bash(later), finish, bash("echo two > b.txt"), finish]);
+    await ended;
+    writeFileSync(at("go"), "");
+    await until(at("done"));
+    await kill();
+    assert.ok(existsSync(at(".npmrc")), "the attack does what it is to do");
+    await home.guild(["session", "send", id, "Go on.", "--json"]);
+    await until(at("b.txt"));
+    assert.equal(existsSync(at(".npmrc")), false);
+    assert.deepEqual(await heldOf(id), [".npmrc"]);
+  });
+
   it("and one that makes a file again and again keeps none", async () => {
     verifies("F4");
     const workspace = workspaceOf();

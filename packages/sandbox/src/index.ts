@@ -20,4 +20,5 @@ export { vaultSecrets, type VaultOptions } from "./secrets/vault.ts";
 export type { SecretGrant } from "./secrets/placeholder.ts";
 export { sandboxDoctor } from "./doctor.ts";
 export type { SandboxProviderOptions } from "./provider-options.ts";
+export { isAlive, ownerMark } from "./owner-mark.ts";
 export { TOOLKIT_MOUNT } from "./toolkit.ts";

@@ -50,6 +50,7 @@ export class InitSandbox implements Sandbox {
   readonly #renewing: NodeJS.Timeout | undefined;
   /** When the init last answered that its lease is renewed, on the clock of `performance`. */
   #renewed = performance.now();
+  #running = 0;
   #disposing: Promise<void> | undefined;
   #changes: Readonly<Record<string, string | undefined>> | undefined;
 
@@ -81,9 +82,13 @@ export class InitSandbox implements Sandbox {
     }
   }
 
-  exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution> {
+  async exec(spec: ExecSpec, signal?: AbortSignal): Promise<Execution> {
     const context = this.#changes === undefined ? this.#options : { ...this.#options, env: changed(this.#options.env, this.#changes) };
-    return startExecution(context, this.#options.prepare?.(spec) ?? spec, signal);
+    const execution = await startExecution(context, this.#options.prepare?.(spec) ?? spec, signal);
+    this.#running += 1;
+    const ended = (): void => void (this.#running -= 1);
+    execution.exit.then(ended, ended);
+    return execution;
   }
 
   get environmentChanges(): Readonly<Record<string, string | undefined>> | undefined {
@@ -103,7 +108,8 @@ export class InitSandbox implements Sandbox {
     const { errno, payload } = await this.#connection.request(id, new FrameBuilder(ToInit.usage, id, 0));
     if (errno !== 0) throw initError(errno, "cannot measure", this.id);
     const [memoryBytes, processes, cpuMs, activity] = [payload.u64(), payload.u32(), payload.u64(), payload.bigU64()];
-    const seen = { memoryBytes, processes, cpuMs, ...(activity === 0n ? {} : { activity: activity.toString(16) }) };
+    const left = Math.max(0, processes - this.#running * PROCESSES_OF_ONE);
+    const seen = { memoryBytes, processes, left, cpuMs, ...(activity === 0n ? {} : { activity: activity.toString(16) }) };
     return this.#options.measure?.(seen) ?? seen;
   }
 
@@ -138,6 +144,9 @@ export class InitSandbox implements Sandbox {
     this.renew().catch(() => clearInterval(this.#renewing)); // `gone` tells why
   }
 }
+
+/** An execution is a keeper and the command itself. */
+const PROCESSES_OF_ONE = 2;
 
 function changed(env: Readonly<Record<string, string>>, changes: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(

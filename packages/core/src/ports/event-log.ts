@@ -22,6 +22,7 @@ export interface SessionRecord extends SessionKey {
   epoch: number;
   /** Holder of the running lease; undefined when nobody holds one. */
   leaseOwner: string | undefined;
+  /** When the last lease runs out, or ran out without having been given back, since its holder was killed or cut off; undefined: it was given back, or there was none. */
   leaseExpires: Date | undefined;
   /** Reason of the last TurnEnded and its summary, or undefined while a turn is open or before the first one. */
   lastTurnEnd: { reason: number; summary: string } | undefined;

@@ -225,6 +225,8 @@ export interface ChangeTracker {
 export interface SandboxUsage {
   memoryBytes: number;
   processes: number;
+  /** Of them, those that commands have started and that still run or wait. Absent: not told. */
+  left?: number;
   cpuMs: number;
   /** The same at two looks: nothing inside has run in between. Absent: that cannot be told, since something runs just now. */
   activity?: string;

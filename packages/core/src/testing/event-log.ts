@@ -198,7 +198,7 @@ export class MemoryEventLog implements EventLog {
       updated: row.updated,
       epoch: row.epoch,
       leaseOwner: lease?.owner,
-      leaseExpires: lease?.expires,
+      leaseExpires: row.lease?.expires,
       ...row.turn,
     };
   }

@@ -21,8 +21,8 @@ export interface HoldingOptions extends HeldScriptsOptions {
   from?: { tree: string; persons: ReadonlySet<string>; since: number };
   /** What no agent can write, of what was there before. */
   trusted: readonly string[];
-  /** Called when it is closed without having been able to look at what came after this tree. */
-  unseen?(tree: string): void;
+  /** Told of what came after a tree: something of it runs on, unseen; it has ended so; somebody has looked. */
+  unseen?: { runs(tree: string): Promise<void>; ended(tree: string): Promise<void>; seen(): Promise<void> };
 }
 
 /**
@@ -43,9 +43,17 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
   let { from } = options;
   let last = from?.tree;
   let leftOut: readonly LeftOut[] = [];
+  let noted = false;
+
+  async function capture(everywhere = false): Promise<Checkpoint> {
+    const checkpoint = await look(everywhere);
+    if (noted) await options.unseen?.seen();
+    noted = false;
+    return checkpoint;
+  }
 
   /** `everywhere`: where it takes long as well. */
-  async function capture(everywhere = false): Promise<Checkpoint> {
+  async function look(everywhere: boolean): Promise<Checkpoint> {
     const outside = await idle.look();
     const checkpoint = await checkpointer.capture();
     const before = last;
@@ -123,6 +131,9 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
       // Looked into at the end of a turn, and not after each step.
       if (last !== undefined && leftOut.some(({ path }) => !isPassedOver(path))) await capture(true).catch(unlessGone);
       await idle.rest();
+      if (last === undefined || !(await leavesSomething(options))) return;
+      noted = true;
+      await options.unseen?.runs(last);
     },
     resume: () => idle.resume(),
     async close() {
@@ -131,11 +142,11 @@ export function holdingCheckpointer(checkpointer: Checkpointer, options: Holding
           // What still runs would make again what is taken away.
           await sandbox.endAll();
           await capture(true);
-        }
+        } else if (noted) await options.unseen?.seen();
       } catch (error) {
         // The sandbox has gone already: nothing more of it can be looked at, but by the next.
         if (!GuildError.is(error)) throw error;
-        if (last !== undefined) options.unseen?.(last);
+        if (last !== undefined) await options.unseen?.ended(last);
       }
       await checkpointer.close();
     },
@@ -152,6 +163,15 @@ function putInPlace(session: string, path: string): string {
 
 /** File systems count time in ticks, and another machine's may have another clock. */
 const CLOCK_MARGIN_MS = 1_000;
+
+async function leavesSomething({ sandbox }: HoldingOptions): Promise<boolean> {
+  try {
+    return ((await sandbox.usage()).left ?? 0) > 0;
+  } catch (error) {
+    unlessGone(error);
+    return false;
+  }
+}
 
 function unlessGone(error: unknown): void {
   if (!GuildError.is(error)) throw error;

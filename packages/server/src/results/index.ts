@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { type Checkpointer, type CheckpointStore, type EventLog, GuildError, type Sandbox, type SessionRecord } from "@guildhall/core";
 
 import { CopyPlaces } from "./copy-places.ts";
-import { type CutOff, findCutOff, findCutOffBefore, lookBack, type LookedBack } from "./cut-off.ts";
+import { findCutOff, findCutOffBefore, lookBack, type LookedBack } from "./cut-off.ts";
 import { HeldFiles } from "./held-files.ts";
 import { holdingCheckpointer } from "./holding-checkpointer.ts";
 import { protectedPaths } from "./protected-paths.ts";
 import { ReviewCopies } from "./review-copies.ts";
 import { SessionResults } from "./session-results.ts";
+import { UnseenWork } from "./unseen-work.ts";
 
 export { heldPart } from "./held-part.ts";
 export { resultsService } from "./results-service.ts";
@@ -44,13 +45,22 @@ export interface OwnWorkbench {
   protect?: () => Promise<{ readOnly: string[]; writable?: string[] }>;
 }
 
+/** What was found when work goes on that nobody had looked at. */
+interface Looked extends LookedBack {
+  tree: string;
+  since: number;
+  /** The session of which it was noted. */
+  noted: string | undefined;
+}
+
+const CLOCK_MARGIN_MS = 1_000;
+
 export function createResults(options: ResultsOptions): Results {
   const { directory, now } = options;
   const held = new HeldFiles(directory);
   const places = new CopyPlaces(options.log);
   const copies = new ReviewCopies(join(directory, "copies"), { inUse: (session) => options.isRunning(session), now });
-  /** By session: its sandbox ended, and nobody could look at what it had done last. */
-  const unseen = new Map<string, CutOff>();
+  const unseen = new UnseenWork(join(directory, "unseen"), now);
   return {
     held,
     results: new SessionResults({ ...options, held, copies, rest: (session) => options.rest(session) }),
@@ -69,14 +79,18 @@ export function createResults(options: ResultsOptions): Results {
       // Without isolation nothing is held: the person was warned, and has said so.
       if (provider === "host") return {};
       const store = () => options.checkpointStore(workspace);
-      const look = async (): Promise<{ readOnly: string[]; writable: string[]; from?: { tree: string; since: number } & LookedBack }> => {
+      const look = async (): Promise<{ readOnly: string[]; writable: string[]; from?: Looked }> => {
         const found = protectedPaths(workspace, unprotected);
         const { log, isRunning } = options;
-        const cut = unseen.get(session) ?? (await findCutOff(log, record)) ?? (await findCutOffBefore(log, record, isRunning));
+        const noted = await unseen.find(workspace);
+        // A tree that is not kept any more says nothing.
+        const left = noted !== undefined && (await (await store()).has(noted.tree)) ? noted : undefined;
+        const cut = (await findCutOff(log, record)) ?? left ?? (await findCutOffBefore(log, record, isRunning));
         if (cut === undefined) return { readOnly: found, writable: [] };
         const back = await lookBack(cut, workspace, found, await store());
-        return { readOnly: back.kept, writable: back.opened, from: { tree: cut.tree, since: cut.since, ...back } };
+        return { readOnly: back.kept, writable: back.opened, from: { tree: cut.tree, since: cut.since, noted: noted?.session, ...back } };
       };
+      const tell = (work: { tree: string; since: number; until?: number }): Promise<void> => unseen.note(session, workspace, work);
       let looking: ReturnType<typeof look> | undefined;
       const looked = () => (looking ??= look());
       const began = now();
@@ -93,11 +107,15 @@ export function createResults(options: ResultsOptions): Results {
             trusted: readOnly,
             now,
             ...(from === undefined ? {} : { from }),
-            unseen: (tree) => void unseen.set(session, { tree, since: began, until: now() }),
+            unseen: {
+              runs: (tree) => tell({ tree, since: now() - CLOCK_MARGIN_MS }),
+              ended: (tree) => tell({ tree, since: began, until: now() }),
+              seen: () => unseen.forget(session),
+            },
           });
           // Before the session can do anything, or end.
           if (from !== undefined) await own.capture();
-          unseen.delete(session);
+          if (from?.noted !== undefined) await unseen.forget(from.noted);
           return own;
         },
       };

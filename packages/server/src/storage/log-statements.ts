@@ -85,7 +85,7 @@ export function inputStatement(options: { notify: boolean }): string {
 const SESSION_COLUMNS = `tenant_id, session_id, title, workspace, parent_id, created_at, updated_at, last_seq, epoch, turn_open,
   turn_end_reason, turn_end_summary,
   CASE WHEN lease_expires_at > now() THEN lease_owner END AS lease_owner,
-  CASE WHEN lease_expires_at > now() THEN lease_expires_at END AS lease_expires_at`;
+  lease_expires_at`;
 
 /**
  * A session with its first events; answers with nothing when its id or request id is taken. Parameters: $1 payloads, $2–$7 tenant,
