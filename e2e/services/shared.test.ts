@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -113,21 +114,19 @@ describe("two orchestrators", () => {
     }
   });
 
-  it("share tasks, and tell all who watch the same, in one order; one dies and the other goes on", async () => {
-    verifies("A6");
-    const [one, two] = orchestrators;
-    assert.ok(one !== undefined && two !== undefined);
+  /** Two tasks of six steps on clones, one at each of the two. */
+  const shareOut = async (name: string) => {
     const step = (n: number) =>
       `  - say: step ${n}\n    calls:\n      - tool: bash\n        args: { command: "echo ${n} >> steps.txt; sleep 1" }\n`;
     const steps = Array.from({ length: 6 }, (_, n) => step(n + 1)).join("");
     const done = "  - say: done\n    calls:\n      - tool: finish\n        args: { done: true, summary: all is done }\n";
     const script = system.home.write("steps.yaml", `steps:\n${steps}${done}`);
-    const specs = ["a", "b"].map((name) => {
-      const origin = join(system.home.directory, name);
+    const origins = ["a", "b"].map((one) => join(system.home.directory, `${name}-${one}`));
+    const specs = origins.map((origin) => {
       mkdirSync(origin);
       repository(origin);
       return {
-        goal: name,
+        goal: origin,
         workspace: { gitUrl: `file://${origin}` },
         resultBranch: "result",
         model: `scripted:${script}`,
@@ -137,6 +136,44 @@ describe("two orchestrators", () => {
     const { tasks = [] } = (await system.call("TaskService/SubmitTasks", { tasks: specs })) as { tasks?: Array<{ id: string }> };
     const running = await Promise.all(tasks.map(({ id }) => system.task(id, ({ session, worker }) => session !== "" && worker !== "")));
     assert.equal(new Set(running.map(({ worker }) => worker)).size, 2, "each of the two has placed one");
+    return { origins, tasks: tasks.map(({ id }) => id), running };
+  };
+
+  it("lose nothing when the database's clock is set forward and back", async (t) => {
+    verifies("A3");
+    const { origins, tasks, running } = await shareOut("clock");
+    const sessions = running.map(({ session }) => String(session));
+    const all = () => Promise.all(sessions.map((session) => system.events(session)));
+    while (!(await all()).every((events) => events.some(({ kind }) => kind === "checkpointMade"))) await pause(100);
+    const before = await all();
+    await database.setClock(3_600_000);
+    // All leases are over at once.
+    const epochs = (events: EventLine[][]) => events.map((one) => Math.max(...one.map(({ epoch }) => epoch)));
+    while (epochs(await all()).some((epoch, index) => epoch <= (epochs(before)[index] ?? 0))) await pause(100);
+    const between = await all();
+    // All leases and claims run for an hour.
+    await database.setClock(0);
+    for (const [index, id] of tasks.entries()) {
+      const { state, reason, attempt } = await system.ended(id);
+      assert.equal(state, "succeeded", String(reason));
+      assert.equal(attempt, 1, "nobody was taken for dead");
+      const events = await system.events(sessions[index] ?? "");
+      for (const [earlier] of [[before], [between]])
+        assert.deepEqual(events.slice(0, earlier?.[index]?.length), earlier?.[index], "nothing acknowledged was lost");
+      const steps = execFileSync("git", ["show", "result:steps.txt"], { cwd: origins[index], encoding: "utf8" }).trim().split("\n");
+      assert.deepEqual(steps, steps.toSorted(), "in order");
+      assert.equal(new Set(steps).size, steps.length, "none twice");
+      const interrupted = events.filter((event) => JSON.stringify(event).includes("ACTION_STATUS_INTERRUPTED")).length;
+      t.diagnostic(`${steps.length} of 6 steps, ${interrupted} interrupted, ${new Set(events.map(({ epoch }) => epoch)).size - 1} writers`);
+      assert.ok(6 - steps.length <= interrupted, `${steps.join(" ")} of 6, ${interrupted} interrupted`);
+    }
+  });
+
+  it("share tasks, and tell all who watch the same, in one order; one dies and the other goes on", async () => {
+    verifies("A6");
+    const [one, two] = orchestrators;
+    assert.ok(one !== undefined && two !== undefined);
+    const { tasks, running } = await shareOut("shared");
     const sessions = running.map(({ session }) => String(session));
     const [first = ""] = sessions;
     const [here, there] = [follow(one.address, first), follow(two.address, first)];
@@ -145,7 +182,7 @@ describe("two orchestrators", () => {
     process.kill(pidOf(one), "SIGKILL");
     await one.ended;
     system.gateway = two.address;
-    for (const [index, { id = "" } = {}] of tasks.entries()) {
+    for (const [index, id] of tasks.entries()) {
       const { state, reason } = await system.ended(id);
       assert.equal(state, "succeeded", String(reason));
       const events = await system.events(sessions[index] ?? "");

@@ -271,8 +271,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     ids,
   });
   // A database of our own has one daemon: a lease that still runs and is not ours is that of one that died.
-  const leasedElsewhere = (record: SessionRecord): boolean =>
-    sharedDatabase && record.leaseExpires !== undefined && record.leaseExpires.getTime() > clock.now().getTime();
+  const leasedElsewhere = (record: SessionRecord): boolean => sharedDatabase && record.leaseOwner !== undefined;
   const describer = createSessionDescriber(log, (record) => runner.isRunning(record.session) || leasedElsewhere(record));
   const { handler, health } = createServiceHandler({
     log: journal,

@@ -16,7 +16,7 @@ import { offerOf } from "./offer-of.ts";
 import { asSchedulerWorker, checkHello, type Member, missedTime, newMember, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
 import { Roster } from "./roster.ts";
-import { asRunning, compareRows, givenAway, overdue, POLICY, type Running } from "./running-task.ts";
+import { asRunning, compareRows, givenAway, overdue, POLICY, type Running, seenTwice } from "./running-task.ts";
 import { describeShares, policyOf } from "./shares.ts";
 import { TaskBoard } from "./task-board.ts";
 import { checkPossible } from "./task-terms.ts";
@@ -36,6 +36,7 @@ export class Dispatcher {
   #tick: NodeJS.Timeout | undefined;
   #ticks = 0;
   readonly #missed = missedTime(2_000);
+  readonly #twice = seenTwice();
   #deciding: NodeJS.Immediate | undefined;
   readonly id: string;
   /** Of a shared database. */
@@ -360,7 +361,8 @@ export class Dispatcher {
     const gone = await givenAway(store, [...running.values()], { tenant, owner: this.id, claimMs: this.#times.claimMs });
     for (const id of gone) this.#tasks.forget(id);
     if (!shared && this.#ticks % 6 !== 0) return;
-    for (const task of await store.abandoned(tenant))
+    const abandoned = await store.abandoned(tenant);
+    for (const task of shared ? this.#twice(abandoned) : abandoned)
       if (!running.has(task.id)) await this.#release(task, "its orchestrator was lost", true, "abandoned");
     if (!shared) return;
     const open = await store.open(tenant);

@@ -47,6 +47,20 @@ export async function givenAway(
   return gone;
 }
 
+/**
+ * Of the tasks of each look those that the look before had too, running under the same epoch: an orchestrator that lives has said so in between, also
+ * where the database's clock was set forward.
+ */
+export function seenTwice(): (found: readonly TaskRecord[]) => TaskRecord[] {
+  let before = new Set<string>();
+  return (found) => {
+    const name = ({ id, epoch }: TaskRecord): string => `${id} ${epoch}`;
+    const again = found.filter((task) => before.has(name(task)));
+    before = new Set(found.map(name));
+    return again;
+  };
+}
+
 /** What other orchestrators have left for us (`left`: new, or of another priority) and `taken`, by the rows of all open tasks. */
 export function compareRows(
   rows: readonly TaskRecord[],

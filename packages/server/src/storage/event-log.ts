@@ -210,6 +210,7 @@ export class PostgresEventLog implements EventLog {
     const values = [key.tenant, key.session, owner, ttlMs, options.takeover === true];
     const [row] = await this.#database.write<LeaseRow>({ name: "guildhall-acquire", text: sql.ACQUIRE_LEASE, values });
     if (row !== undefined) return toLease(key, owner, row);
+    await this.#database.write({ name: "guildhall-cut", text: sql.CUT_LEASE, values: [key.tenant, key.session] });
     const { leaseOwner } = await this.getSession(key);
     throw new GuildError("failed_precondition", `session ${key.session} is being worked on by ${leaseOwner ?? "another"}`, {
       subject: key.session,

@@ -6,6 +6,8 @@ import { GuildError } from "@guildhall/core";
 import { freshName, message, started, turnEnd } from "@guildhall/core/testing";
 import { TaskSpecSchema, TaskState, TurnEndReason } from "@guildhall/protocol";
 
+import { Database } from "./database.ts";
+import { Postgres } from "./postgres.ts";
 import type { TaskRecord } from "./task-store.ts";
 import { temporaryStorage, type TemporaryStorage } from "./testing/temporary-storage.ts";
 
@@ -74,6 +76,26 @@ describe("tasks in the database", () => {
     assert.equal(ended.state, TaskState.SUCCEEDED);
     assert.equal(ended.reason, "mended");
     assert.ok(ended.ended !== undefined);
+  });
+
+  it("and leases do not last for longer than anybody asks for, though the database's clock was set back", async () => {
+    const { tasks, log } = temporary.storage;
+    const [one] = await tasks.insert(tenant, [task()]);
+    assert.ok(one !== undefined);
+    const key = { tenant, session: freshName("ses") };
+    const running = await tasks.claim(one, { ...claim, claimMs: 7_200_000 }, session(key.session));
+    await log.acquireLease(key, "a", 7_200_000);
+    assert.ok(!(await tasks.abandoned(tenant)).some(({ id }) => id === one.id));
+    assert.equal(await tasks.release(running ?? one, "nobody answers for it", true, "abandoned"), undefined, "for a moment it is");
+    await assert.rejects(log.acquireLease(key, "b", 1_000), (error) => GuildError.is(error, "failed_precondition"));
+    const database = new Database({ address: () => new Postgres({ ...temporary.options, binariesDir: "" }).ensure() });
+    const [left] = await database.read<{ claim: string; lease: string }>({
+      text: `SELECT extract(epoch FROM claim_expires_at - now()) AS claim, extract(epoch FROM lease_expires_at - now()) AS lease
+             FROM guildhall.task JOIN guildhall.session USING (tenant_id, session_id) WHERE session_id = $1`,
+      values: [key.session],
+    });
+    await database.close();
+    assert.ok(Number(left?.claim) <= 15 && Number(left?.lease) <= 60, JSON.stringify(left));
   });
 
   it("wait again when their worker is lost, under another epoch", async () => {

@@ -125,9 +125,17 @@ export class TaskStore {
     return this.#select("tenant_id = $1 AND state < 5 ORDER BY submitted_at, task_id", [tenant]);
   }
 
-  /** Running tasks for which no orchestrator answers any more. */
-  abandoned(tenant: string): Promise<TaskRecord[]> {
-    return this.#select("tenant_id = $1 AND state = 3 AND claim_expires_at < now()", [tenant]);
+  /**
+   * Running tasks for which no orchestrator answers any more. One that is claimed for far longer than anybody claims, because the database's clock was
+   * set back, is claimed for {@link CUT_SECONDS} from now on: who lives claims it again before that.
+   */
+  async abandoned(tenant: string): Promise<TaskRecord[]> {
+    await this.#database.write({
+      text: `UPDATE guildhall.task SET claim_expires_at = now() + interval '${CUT_SECONDS} seconds'
+        WHERE tenant_id = $1 AND state = 3 AND claim_expires_at > now() + interval '${4 * CUT_SECONDS} seconds'`,
+      values: [tenant],
+    });
+    return await this.#select("tenant_id = $1 AND state = 3 AND claim_expires_at < now()", [tenant]);
   }
 
   ofGraph(tenant: string, graph: string): Promise<TaskRecord[]> {
@@ -219,6 +227,8 @@ export class TaskStore {
 }
 
 const BATCH = 500;
+/** Longer than a claim, which is renewed several times in its length. */
+const CUT_SECONDS = 15;
 /** TASK_STATE_RUNNING, as the statements have it. */
 const RUNNING = 3;
 

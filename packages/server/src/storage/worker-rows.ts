@@ -7,7 +7,7 @@ export interface WorkerRow {
   payload: Uint8Array;
 }
 
-/** Orchestrators tell each other every few seconds; one that has been silent for longer is not believed any more. */
+/** Orchestrators tell each other every few seconds; one that has been silent for longer, or told when the clock was ahead, is not believed. */
 const BELIEVED_SECONDS = 15;
 
 /** Which workers have joined which orchestrator, for orchestrators that share a database. */
@@ -44,7 +44,7 @@ export class WorkerRows {
   async ofOthers(tenant: string, owner: string): Promise<Array<WorkerRow & { owner: string }>> {
     const rows = await this.#database.read<{ worker_id: string; owner: string; payload: Buffer }>({
       text: `SELECT worker_id, owner, payload FROM guildhall.worker
-             WHERE tenant_id = $1 AND owner <> $2 AND seen_at > now() - $3::float8 * interval '1 second' ORDER BY worker_id`,
+             WHERE tenant_id = $1 AND owner <> $2 AND abs(extract(epoch FROM now() - seen_at)) < $3::float8 ORDER BY worker_id`,
       values: [tenant, owner, BELIEVED_SECONDS],
     });
     return rows.map((row) => ({ id: row.worker_id, owner: row.owner, payload: row.payload }));
