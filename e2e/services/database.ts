@@ -9,6 +9,8 @@ import { Postgres } from "../../packages/server/src/storage/postgres.ts";
 /** A PostgreSQL server that belongs to no service, as an operator brings one. */
 export interface TemporaryDatabase {
   url: string;
+  /** Makes it wider, as a Guildhall of the next version does whose schema those of this version can go on using. */
+  widen(): Promise<void>;
   /** Has it say that a Guildhall of the next version has made it its own. */
   outgrow(): Promise<void>;
   /** Sets its clock, milliseconds from the true time, for all statements of those who connected since it was made. */
@@ -40,12 +42,13 @@ export async function temporaryDatabase(): Promise<TemporaryDatabase> {
   return {
     setClock: (ms) => write(`UPDATE clock.shift SET shift = interval '${ms} milliseconds'`),
     url: `postgresql://${user}@/${database}?host=${encodeURIComponent(host)}`,
-    async outgrow() {
-      const client = new Database({ address: () => Promise.resolve({ host, user, database }) });
-      const next = MIGRATIONS.length + 1;
-      await client.write({ text: "INSERT INTO guildhall.schema_version VALUES ($1, $1, now())", values: [next] });
-      await client.close();
-    },
+    widen: () =>
+      write(
+        "ALTER TABLE guildhall.session ADD COLUMN later text",
+        "ALTER TABLE guildhall.task ADD COLUMN later integer NOT NULL DEFAULT 0",
+        `INSERT INTO guildhall.schema_version VALUES (${MIGRATIONS.length + 1}, 1, now())`,
+      ),
+    outgrow: () => write(`INSERT INTO guildhall.schema_version VALUES (${MIGRATIONS.length + 2}, ${MIGRATIONS.length + 2}, now())`),
     async close() {
       await server.stop();
       await rm(root, { recursive: true, force: true });

@@ -150,7 +150,9 @@ export class Workshop {
     const task = await this.system.ended(job.id);
     assert.equal(task.state, "succeeded", String(task["reason"]));
     const events = await this.system.events(session);
-    assert.deepEqual(events.slice(0, before.length), before, "nothing acknowledged was lost");
+    assert.ok(events.length >= before.length, "nothing acknowledged was lost");
+    // A later release may know more of what was read before.
+    assert.partialDeepStrictEqual(events.slice(0, before.length), before, "nothing acknowledged was lost");
     const steps = execFileSync("git", ["show", "result:steps.txt"], { cwd: job.origin, encoding: "utf8" }).trim().split("\n");
     const whole = Array.from({ length: job.steps }, (_, index) => String(index + 1));
     assert.deepEqual(

@@ -114,6 +114,9 @@ describe("migrations", () => {
     assert.ok((await migrate(database)) > SCHEMA_VERSION);
     await record(next);
     await assert.rejects(migrate(database), (error) => GuildError.is(error, "version_mismatch"));
+    // What comes after is no way back to it.
+    await database.write({ text: "INSERT INTO guildhall.schema_version VALUES ($1, $2, now())", values: [3 * next, 1] });
+    await assert.rejects(migrate(database), (error) => GuildError.is(error, "version_mismatch"));
   });
 
   it("leave nothing behind of a step that fails", async () => {

@@ -255,8 +255,9 @@ interface SchemaState {
 
 async function readVersion(client: PoolClient): Promise<SchemaState> {
   try {
-    const { rows } = await client.query<{ version: number; compatible_from: number }>(
-      "SELECT version, compatible_from FROM guildhall.schema_version ORDER BY version DESC LIMIT 1",
+    const { rows } = await client.query<{ version: number | null; compatible_from: number | null }>(
+      // What one step has ended, a later one that is only wider does not bring back.
+      "SELECT max(version) AS version, max(compatible_from) AS compatible_from FROM guildhall.schema_version",
     );
     return { version: rows[0]?.version ?? 0, compatibleFrom: rows[0]?.compatible_from ?? 0 };
   } catch (error) {
