@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { root } from "../cli/guild.ts";
 
 /** The release before this one. To be raised with each release. */
-const FORMER = "c3bb1ed7ae60dc8be83d783fe44418595e459a4f";
+const FORMER = "97f4380b3da16259b737b6bec623c3afb391aa8c";
 
 /**
  * The former release, from this checkout's history: its sources and native parts, with the packages that are installed for ours. Throws where the

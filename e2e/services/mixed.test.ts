@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtempSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
-import { repository } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 import { temporaryDatabase, type TemporaryDatabase } from "./database.ts";
 import { formerRelease } from "./former.ts";
+import { shareOut } from "./share-out.ts";
 import { type EventLine, pause, type Service, ServiceSystem } from "./system.ts";
 import { Workshop } from "./workshop.ts";
 
@@ -90,21 +88,6 @@ describe("orchestrators of two releases over one database", () => {
     );
   });
 });
-
-/** Two tasks, one at each of two workers, and their sessions. */
-async function shareOut(system: ServiceSystem): Promise<{ tasks: string[]; sessions: string[] }> {
-  const step = `  - say: a step\n    calls:\n      - tool: bash\n        args: { command: "echo >> steps.txt; sleep 1" }\n`;
-  const done = "  - say: done\n    calls:\n      - tool: finish\n        args: { done: true, summary: all is done }\n";
-  const script = system.home.write("steps.yaml", `steps:\n${step.repeat(6)}${done}`);
-  const specs = ["a", "b"].map(() => {
-    const origin = mkdtempSync(join(system.home.directory, "origin-"));
-    repository(origin);
-    return { goal: "six steps", workspace: { gitUrl: `file://${origin}` }, model: `scripted:${script}`, approvalPolicy: "never" };
-  });
-  const { tasks = [] } = (await system.call("TaskService/SubmitTasks", { tasks: specs })) as { tasks?: Array<{ id: string }> };
-  const running = await Promise.all(tasks.map(({ id }) => system.task(id, ({ session, worker }) => session !== "" && worker !== "")));
-  return { tasks: tasks.map(({ id }) => id), sessions: running.map(({ session }) => String(session)) };
-}
 
 /** What every release sees of an event: a later one may know more of it. */
 function names(events: EventLine[]): string[] {

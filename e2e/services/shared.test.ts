@@ -4,9 +4,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
-import { repository } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
 import { temporaryDatabase, type TemporaryDatabase } from "./database.ts";
+import { shareOut } from "./share-out.ts";
 import { type EventLine, pause, pidOf, type Service, ServiceSystem } from "./system.ts";
 
 /** Two orchestrators over one database and no common disk, a worker at each, and knowledge beside them. */
@@ -114,35 +114,9 @@ describe("two orchestrators", () => {
     }
   });
 
-  /** Two tasks of six steps on clones, one at each of the two. */
-  const shareOut = async (name: string) => {
-    const step = (n: number) =>
-      `  - say: step ${n}\n    calls:\n      - tool: bash\n        args: { command: "echo ${n} >> steps.txt; sleep 1" }\n`;
-    const steps = Array.from({ length: 6 }, (_, n) => step(n + 1)).join("");
-    const done = "  - say: done\n    calls:\n      - tool: finish\n        args: { done: true, summary: all is done }\n";
-    const script = system.home.write("steps.yaml", `steps:\n${steps}${done}`);
-    const origins = ["a", "b"].map((one) => join(system.home.directory, `${name}-${one}`));
-    const specs = origins.map((origin) => {
-      mkdirSync(origin);
-      repository(origin);
-      return {
-        goal: origin,
-        workspace: { gitUrl: `file://${origin}` },
-        resultBranch: "result",
-        model: `scripted:${script}`,
-        approvalPolicy: "never",
-      };
-    });
-    const { tasks = [] } = (await system.call("TaskService/SubmitTasks", { tasks: specs })) as { tasks?: Array<{ id: string }> };
-    const running = await Promise.all(tasks.map(({ id }) => system.task(id, ({ session, worker }) => session !== "" && worker !== "")));
-    assert.equal(new Set(running.map(({ worker }) => worker)).size, 2, "each of the two has placed one");
-    return { origins, tasks: tasks.map(({ id }) => id), running };
-  };
-
   it("lose nothing when the database's clock is set forward and back", async (t) => {
     verifies("A3");
-    const { origins, tasks, running } = await shareOut("clock");
-    const sessions = running.map(({ session }) => String(session));
+    const { origins, tasks, sessions } = await shareOut(system);
     const all = () => Promise.all(sessions.map((session) => system.events(session)));
     while (!(await all()).every((events) => events.some(({ kind }) => kind === "checkpointMade"))) await pause(100);
     const before = await all();
@@ -173,8 +147,7 @@ describe("two orchestrators", () => {
     verifies("A6");
     const [one, two] = orchestrators;
     assert.ok(one !== undefined && two !== undefined);
-    const { tasks, running } = await shareOut("shared");
-    const sessions = running.map(({ session }) => String(session));
+    const { tasks, sessions } = await shareOut(system);
     const [first = ""] = sessions;
     const [here, there] = [follow(one.address, first), follow(two.address, first)];
     assert.deepEqual(await here, await there, "one order");

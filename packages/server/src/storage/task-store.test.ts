@@ -98,6 +98,22 @@ describe("tasks in the database", () => {
     assert.ok(Number(left?.claim) <= 15 && Number(left?.lease) <= 60, JSON.stringify(left));
   });
 
+  it("have no late word of the worker before once another has them", async () => {
+    const { tasks, log } = temporary.storage;
+    const [one] = await tasks.insert(tenant, [task()]);
+    const key = { tenant, session: freshName("ses") };
+    const running = await tasks.claim(one ?? task(), claim, session(key.session));
+    assert.ok(running !== undefined);
+    const { epoch } = await log.acquireLease(key, "wrk_1", 60_000);
+    const late = (expectedSeq: number) =>
+      log.append({ ...key, expectedSeq, epoch, actor: "worker:wrk_1", events: [turnEnd(TurnEndReason.FAILED, "late")] });
+    const waiting = await tasks.release(running, "its worker was lost", true, { owner: "orc_1" });
+    await tasks.claim(waiting ?? running, { ...claim, worker: "wrk_2" });
+    await assert.rejects(late(2), (error) => GuildError.is(error, "lease_lost"));
+    assert.ok((await log.acquireLease(key, "wrk_2", 60_000, { takeover: true })).epoch > epoch + 1);
+    await tasks.change(tenant, [{ id: running.id, from: [TaskState.RUNNING], to: TaskState.CANCELLED, reason: "" }]);
+  });
+
   it("wait again when their worker is lost, under another epoch", async () => {
     const { tasks } = temporary.storage;
     const [one] = await tasks.insert(tenant, [task()]);

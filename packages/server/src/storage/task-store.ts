@@ -143,7 +143,8 @@ export class TaskStore {
   }
 
   /**
-   * Gives a queued task to a worker, and makes its session in the same transaction when it has none. Undefined when somebody else was faster.
+   * Gives a queued task to a worker, and makes its session in the same transaction when it has none. Whoever worked on the session before writes
+   * nothing more from here on: what the worker is told of its log is all that there is. Undefined when somebody else was faster.
    */
   claim(task: TaskRecord, to: { worker: string; owner: string; claimMs: number }, session?: NewSession): Promise<TaskRecord | undefined> {
     return this.#database.transaction(async (client) => {
@@ -151,6 +152,7 @@ export class TaskStore {
       const { rows } = await client.query<TaskRow>(CLAIM, values);
       if (rows[0] === undefined) return undefined;
       if (session !== undefined) await this.#createSession(client, session);
+      else if (task.session !== undefined) await client.query(FENCE, [task.tenant, task.session]);
       return toRecord(rows[0]);
     });
   }
@@ -251,6 +253,9 @@ const CLAIM = `
     claim_expires_at = now() + $6::float8 * interval '1 millisecond', session_id = $7, started_at = COALESCE(started_at, now())
   WHERE tenant_id = $1 AND task_id = $2 AND epoch = $3 AND state = 2
   RETURNING ${COLUMNS}`;
+
+/** A lease that nobody has given back is not believed any more. */
+const FENCE = "UPDATE guildhall.session SET epoch = epoch + 1 WHERE tenant_id = $1 AND session_id = $2 AND lease_owner IS NOT NULL";
 
 interface TaskRow {
   tenant_id: string;
