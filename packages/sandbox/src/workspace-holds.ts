@@ -86,16 +86,21 @@ export class WorkspaceHolds {
       const but = new Set([...here].map((path) => join(root, relative(workspace.path, path))));
       return [{ root, owner: options.copy, but }, original];
     };
+    /** What a look at everything has changed since it was last told. */
+    const untold = new Set<string>();
     const disarmed = async (places: readonly string[], found: "before" | "since"): Promise<string[]> => {
       if (found === "before") for (const place of places) old.add(place);
-      const changed = new Set<string>();
+      const changed = new Set(untold);
+      untold.clear();
       for (const { root, owner, but } of await trees()) {
         const within = places.map((place) => join(root, place));
         const known = new Set([...old].map((place) => join(root, place)));
         for (const path of await disarmPlaces(root, within, { since: began, but, owner, old: known })) changed.add(relative(root, path));
       }
       this.#later.after(workspace.path, async () => {
-        for (const { root, owner, but } of await trees()) await disarmRepositories(root, { since: began, but, owner });
+        for (const { root, owner, but } of await trees()) {
+          for (const path of await disarmRepositories(root, { since: began, but, owner })) untold.add(relative(root, path));
+        }
       });
       return [...changed];
     };
