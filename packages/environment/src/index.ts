@@ -30,4 +30,4 @@ export { runSetup } from "./run-setup.ts";
 export { readHome, readPath, runShellHook } from "./shell-hook.ts";
 export { probeTools } from "./tools/probe-tools.ts";
 export { toolNames } from "./tools/tool-names.ts";
-export { describeGitHead, type GitHead, gitDirectory, readGitHead } from "./state/git-head.ts";
+export { describeGitHead, type GitHead, gitDirectory, type HeadMove, readGitHead, readHeadMoves } from "./state/git-head.ts";

@@ -7,8 +7,8 @@ export interface StateChanges {
   /** More files than could be listed. */
   overflow: boolean;
   branch?: { from: string; to: string };
-  /** Somebody else has committed, pulled or reset: what the branch, the same as before, is at. */
-  commit?: { from: string; to: string };
+  /** Somebody else has committed, pulled or reset: what the branch, the same as before, is at. `during`: by what git has written, while a command that names git ran. */
+  commit?: { from: string; to: string; during?: readonly string[] };
   opened: readonly number[];
   closed: readonly number[];
   /** Background processes that began and that ended. */
@@ -30,10 +30,7 @@ const MOST_CHARACTERS = 1_600;
 export function describeChanges(changes: StateChanges): string | undefined {
   const lines: string[] = [];
   if (changes.branch !== undefined) lines.push(`- The branch is ${clean(changes.branch.to)} now; it was ${clean(changes.branch.from)}.`);
-  if (changes.commit !== undefined)
-    lines.push(
-      `- Somebody has moved HEAD on the same branch: it is at ${clean(changes.commit.to)} now; it was at ${clean(changes.commit.from)}.`,
-    );
+  if (changes.commit !== undefined) lines.push(movedHead(changes.commit));
   const seen = new Set(changes.seen);
   if (seen.size > 0) lines.push(...listed("Changed since you looked at it, not by your edits; look again before you change it", [...seen]));
   const others = changes.files.filter((file) => !seen.has(file));
@@ -53,6 +50,13 @@ export function describeChanges(changes: StateChanges): string | undefined {
   if (lines.length === 0) return undefined;
   const text = ["What has changed around you:", ...lines].join("\n");
   return text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}…`;
+}
+
+function movedHead({ from, to, during }: NonNullable<StateChanges["commit"]>): string {
+  const places = `it is at ${clean(to)} now; it was at ${clean(from)}`;
+  if (during === undefined) return `- Somebody has moved HEAD on the same branch: ${places}.`;
+  const why = during.length === 0 ? "" : ` (${named(during)})`;
+  return `- HEAD has moved on the same branch while your command ran, not only by what it has printed: ${places}${why}.`;
 }
 
 function listed(what: string, files: readonly string[]): string[] {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 
-import { describeGitHead, gitDirectory, readGitHead } from "./git-head.ts";
+import { describeGitHead, gitDirectory, readGitHead, readHeadMoves } from "./git-head.ts";
 
 function repository(test: TestContext) {
   const base = realpathSync(mkdtempSync(join(tmpdir(), "guild-head-")));
@@ -45,6 +45,25 @@ describe("where a checkout stands", () => {
     assert.equal(gitDirectory(join(base, "linked")), join(root, ".git/worktrees/linked"));
     git(root, "submodule", "--quiet", "add", root, "sub");
     assert.equal(readGitHead(join(root, "sub"))?.commit, git(join(root, "sub"), "rev-parse", "HEAD"));
+  });
+
+  it("has a past by git's own list of it, as far as that goes back", (test) => {
+    const { root, git } = repository(test);
+    const commit = (about: string): string => {
+      git(root, "commit", "--quiet", "--allow-empty", "-m", about);
+      return git(root, "rev-parse", "HEAD");
+    };
+    const [one, two, three] = [commit("one"), commit("two"), commit("three")];
+    assert.deepEqual(readHeadMoves(root, one), [
+      { commit: two, why: "commit: two" },
+      { commit: three, why: "commit: three" },
+    ]);
+    assert.equal(readHeadMoves(root, undefined)?.length, 3);
+    git(root, "reset", "--quiet", "--hard", one);
+    assert.deepEqual(readHeadMoves(root, three), [{ commit: one, why: `reset: moving to ${one}` }]);
+    assert.equal(readHeadMoves(root, "0".repeat(40)), undefined);
+    rmSync(join(root, ".git/logs"), { recursive: true });
+    assert.equal(readHeadMoves(root, one), undefined);
   });
 
   it("is not looked for where a planted file or link leads", (test) => {

@@ -67,6 +67,35 @@ export function readGitHead(workspace: string): GitHead | undefined {
   return { branch: ref.slice("refs/heads/".length), commit: commit !== undefined && COMMIT.test(commit) ? commit : undefined, during };
 }
 
+/** One entry of git's own list of where HEAD has been. */
+export interface HeadMove {
+  commit: string;
+  /** As git wrote it: `commit: what it was about`, `reset: moving to …`. */
+  why: string;
+}
+
+/** Of a long list, as much of its end. */
+const MOST_LOG = 64 * 1024;
+
+/** Where HEAD has been since it was at a commit (undefined: since there was none), the oldest first; undefined: git keeps no list here, or none that goes back so far. */
+export function readHeadMoves(workspace: string, from: string | undefined): HeadMove[] | undefined {
+  const directory = gitDirectory(workspace);
+  const log = directory === undefined ? undefined : read(join(directory, "logs/HEAD"));
+  if (log === undefined) return undefined;
+  const moves = log
+    .slice(-MOST_LOG)
+    .split("\n")
+    .flatMap((line) => {
+      const [, before = "", commit = "", why = ""] = /^([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [^\t]*(?:\t(.*))?$/.exec(line) ?? [];
+      return commit === "" ? [] : [{ before, commit, why }];
+    });
+  const known =
+    from === undefined ? moves.findIndex(({ before }) => /^0+$/.test(before)) - 1 : moves.findLastIndex(({ commit }) => commit === from);
+  const since = moves.slice(known + 1).map(({ commit, why }) => ({ commit, why }));
+  // The newest may be where it was before: then what came between is not known to be any move from there.
+  return known < -1 || (from !== undefined && known === -1) || since.length === 0 ? undefined : since;
+}
+
 /** `branch main at 0123456789ab`, … */
 export function describeGitHead({ branch, commit, during }: GitHead): string {
   const at = commit === undefined ? "" : ` at ${commit.slice(0, 12)}`;

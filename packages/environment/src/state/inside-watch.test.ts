@@ -33,7 +33,13 @@ const ROOTS = { 1: ["guild-init", 0], 2: ["guild-keeper", 1], 3: ["bash", 2] } s
 describe("a look into a sandbox", () => {
   it("tells ports and background processes that come and go, each once, and none of Guildhall's own", async () => {
     const { state, sandbox } = world({ ...ROOTS });
-    const watch = await InsideWatch.begin(sandbox);
+    const watch = await InsideWatch.begin({ ...sandbox, wayOut: { port: 3128, authority: "" } });
+    assert.deepEqual((await watch.look()).opened, [22], "what listens from the first is told once");
+    assert.deepEqual((await (await InsideWatch.begin({ ...sandbox, provider: "host" })).look()).opened, []);
+    state.table = TABLE("0C38");
+    assert.deepEqual((await watch.look()).opened, []);
+    state.table = TABLE("0016");
+    await watch.look();
     state.table = TABLE("1F90");
     state.processes = {
       ...ROOTS,

@@ -13,7 +13,7 @@ export interface InsideChanges {
   pressure: readonly string[];
 }
 
-type Watched = Pick<Sandbox, "files" | "usage" | "limits" | "provider">;
+type Watched = Pick<Sandbox, "files" | "usage" | "limits" | "provider" | "wayOut">;
 
 /** Bytes of the file system that the workspace is on. */
 export interface DiskSpace {
@@ -54,11 +54,12 @@ export class InsideWatch {
     this.#space = space;
   }
 
-  /** With what is there now as nothing new. `space`: where the disk is looked at too. Throws what the sandbox throws. */
+  /** With what runs now as nothing new; what listens already is told at the next look, where the ports are the sandbox's own. `space`: where the disk is looked at too. Throws what the sandbox throws. */
   static async begin(sandbox: Watched, space?: () => Promise<DiskSpace>): Promise<InsideWatch> {
     const watch = new InsideWatch(sandbox, space);
     await watch.look();
     watch.#scarce.clear(); // what is short from the first is told at the next look
+    if (sandbox.provider !== "host") watch.#ports = [];
     return watch;
   }
 
@@ -79,7 +80,9 @@ export class InsideWatch {
   }
 
   async #listening(): Promise<number[]> {
-    return listeningPorts(...(await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map((path) => this.#read(path)))));
+    const ports = listeningPorts(...(await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map((path) => this.#read(path)))));
+    // The way out is no program's of anybody here.
+    return ports.filter((port) => port !== this.#sandbox.wayOut?.port);
   }
 
   async #running(): Promise<ReadonlyMap<number, Process>> {

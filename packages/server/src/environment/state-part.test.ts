@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -119,14 +119,38 @@ describe("what a session is told of its surroundings", () => {
     };
     await notices(part);
     await sleep(50);
-    const action = { callId: "c", tool: "bash", input: { command: "git commit" } };
-    await part.beforeAction?.(action, signal);
-    commit("b");
-    await sleep(50);
-    await part.afterAction?.(action, { status: "ok", output: "" }, signal);
+    const during = async (command: string, output: string, work: () => void): Promise<void> => {
+      const action = { callId: "c", tool: "bash", input: { command } };
+      await part.beforeAction?.(action, signal);
+      work();
+      await sleep(50);
+      await part.afterAction?.(action, { status: "ok", output }, signal);
+    };
+    await during("git commit", `[main ${"b".repeat(7)}] mended`, () => commit("b"));
     assert.equal(await notices(part), "");
     commit("c");
     assert.match(await told(part, /HEAD/), /Somebody has moved HEAD on the same branch: it is at cccccccccccc now; it was at bbbbbbbbbbbb/);
+    // Two in one step, of which the agent has made one, by whatever words.
+    const log = (from: string, to: string, why: string): void => {
+      mkdirSync(join(workspace, ".git/logs"), { recursive: true });
+      appendFileSync(join(workspace, ".git/logs/HEAD"), `${from.repeat(40)} ${to.repeat(40)} A <a@b> 1 +0000\t${why}\n`);
+    };
+    const both = (): void => {
+      log("b", "c", "commit: theirs before");
+      log("c", "d", "commit: the mended sums");
+      log("d", "e", "commit: a person's own");
+      commit("e");
+    };
+    await during('git commit --quiet --message "the mended sums"', "", both);
+    assert.match(
+      await told(part, /HEAD/),
+      /HEAD has moved on the same branch while your command ran, not only by what it has printed: it is at eeeeeeeeeeee now; it was at cccccccccccc \(commit: a person's own\)\./,
+    );
+    await during('git commit --quiet --message "another line of work"', "", () => {
+      log("e", "f", "commit: another line of work");
+      commit("f");
+    });
+    assert.equal(await notices(part), "");
     writeFileSync(join(workspace, ".git/HEAD"), "ref: refs/heads/other\n");
     assert.match(await told(part, /branch/), /The branch is other now; it was main/);
   });

@@ -55,8 +55,9 @@ class StatePart implements SessionPart {
   readonly #brought = new Set<string>();
   #sandbox: Sandbox | undefined;
   #head: environment.GitHead | undefined;
-  /** An action since the last step may have moved it. */
+  /** An action since the last step may have moved it; what it was told and has printed says where to. */
   #usedGit = false;
+  readonly #said: string[] = [];
   #inside: environment.InsideWatch | undefined;
   /** Files that the agent knows: how they were when it saw them. */
   readonly #stamps = new Map<string, string>();
@@ -118,6 +119,7 @@ class StatePart implements SessionPart {
     this.#written.clear();
     this.#brought.clear();
     this.#usedGit = false;
+    this.#said.length = 0;
     this.#overflow = false;
     return text === undefined ? [] : [{ kind: "environment", text }];
   }
@@ -139,13 +141,16 @@ class StatePart implements SessionPart {
     }
     if (this.#running === 0) this.#runningSince = performance.now();
     this.#running += 1;
-    this.#usedGit ||= mentionsGit(action);
+    const words = wordsOf(action);
+    this.#usedGit ||= words.some((word) => /\bgit\b/.test(word));
+    this.#said.push(...words);
     return undefined;
   }
 
   async afterAction(action: PartAction, result: ToolResult): Promise<undefined> {
     this.#running = Math.max(0, this.#running - 1);
     if (this.#running === 0) this.#ranMs += performance.now() - this.#runningSince;
+    this.#said.push(result.output);
     const { paths, write } = this.#targets(action);
     for (const path of paths) {
       this.#known.add(path);
@@ -222,7 +227,7 @@ class StatePart implements SessionPart {
     return paths.filter((path) => path.startsWith(`${workspace}/`)).map((path) => path.slice(workspace.length + 1));
   }
 
-  /** A switched branch is told whoever switched it; a commit only when no action can have made it. */
+  /** A switched branch is told whoever switched it; a commit unless an action has said it, by its number or by what it is about. */
   #headChange(): Pick<environment.StateChanges, "branch" | "commit"> {
     const [outside, during] = [this.#outside.has(".git/HEAD"), this.#during.has(".git/HEAD")];
     if (!outside && !during) return {};
@@ -230,17 +235,29 @@ class StatePart implements SessionPart {
     this.#head = to;
     if (from === undefined || to === undefined) return {};
     if (from.branch !== to.branch) return { branch: { from: nameOf(from), to: nameOf(to) } };
-    if ((during && this.#usedGit) || from.commit === to.commit || to.commit === undefined) return {};
-    return { commit: { from: from.commit?.slice(0, 12) ?? "no commit", to: to.commit.slice(0, 12) } };
+    if (from.commit === to.commit || to.commit === undefined) return {};
+    const moves = this.#library.readHeadMoves(this.#context.workspace, from.commit) ?? [{ commit: to.commit, why: "" }];
+    const others = moves.filter((move) => !this.#hasSaid(move));
+    if (others.length === 0) return {};
+    const places = { from: from.commit?.slice(0, 12) ?? "no commit", to: to.commit.slice(0, 12) };
+    const whys = others.flatMap(({ why }) => (why === "" ? [] : [why]));
+    return { commit: { ...places, ...(during && this.#usedGit ? { during: whys } : {}) } };
+  }
+
+  /** An action names a commit by the beginning of its number, as git prints it, or by the line that it is about. */
+  #hasSaid({ commit, why }: environment.HeadMove): boolean {
+    const about = why.slice(why.indexOf(": ") + 2);
+    return this.#said.some((text) => text.includes(commit.slice(0, 7)) || (about.length >= SHORTEST_SUBJECT && text.includes(about)));
   }
 }
 
 /** Whatever runs commands has them somewhere in its input; scripts that commit by themselves are told of, which does no harm. */
-function mentionsGit({ input }: PartAction): boolean {
-  return (
-    typeof input === "object" && input !== null && Object.values(input).some((value) => typeof value === "string" && /\bgit\b/.test(value))
-  );
+function wordsOf({ input }: PartAction): string[] {
+  return typeof input === "object" && input !== null ? Object.values(input).filter((value) => typeof value === "string") : [];
 }
+
+/** Characters of a commit's first line by which it is known: shorter ones are everybody's. */
+const SHORTEST_SUBJECT = 8;
 
 function nameOf({ branch, commit }: environment.GitHead): string {
   return branch ?? `no branch (${commit?.slice(0, 12) ?? ""})`;

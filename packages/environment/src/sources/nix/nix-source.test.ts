@@ -1,19 +1,24 @@
 import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
+  chownSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, it } from "node:test";
+import { after, describe, it, type TestContext } from "node:test";
 
 import { GuildError, type ResolveRequest } from "@guildhall/core";
 import { environmentSourceContract, removeTree } from "@guildhall/core/testing";
@@ -66,6 +71,55 @@ const request = (of: ReturnType<typeof project>, changes: Partial<ResolveRequest
   progress: () => undefined,
   ...changes,
 });
+
+const sshd = ["/usr/sbin/sshd", "/usr/bin/sshd"].find((path) => existsSync(path));
+
+/** An sshd of its own (root's, who is who may log in), on a free port of loopback, that the user who runs Nix knows as `guildhall-there`. */
+async function listeningSshd(
+  test: TestContext,
+  { program, home, user }: { program: string; home: string; user: { uid: number; gid: number } },
+): Promise<number> {
+  const here = directory("sshd");
+  const port = await new Promise<number>((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(address !== null && typeof address === "object" ? address.port : 0));
+    });
+  });
+  const keys = join(home, ".ssh");
+  mkdirSync(keys, { recursive: true, mode: 0o700 });
+  for (const [file, comment] of [
+    [join(here, "host"), "host"],
+    [join(keys, "id_ed25519"), "user"],
+  ] as const)
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file]);
+  cpSync(join(keys, "id_ed25519.pub"), join(here, "authorized"));
+  const host = readFileSync(join(here, "host.pub"), "utf8").split(" ").slice(0, 2).join(" ");
+  writeFileSync(join(keys, "known_hosts"), `[127.0.0.1]:${port} ${host}\n`);
+  writeFileSync(join(keys, "config"), `Host guildhall-there\n  HostName 127.0.0.1\n  Port ${port}\n  User root\n  BatchMode yes\n`, {
+    mode: 0o600,
+  });
+  for (const path of [home, keys, ...readdirSync(keys).map((name) => join(keys, name))]) chownSync(path, user.uid, user.gid);
+  writeFileSync(
+    join(here, "config"),
+    `Port ${port}\nListenAddress 127.0.0.1\nHostKey ${here}/host\nAuthorizedKeysFile ${here}/authorized\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nSetEnv PATH=/usr/bin:/bin\n`,
+  );
+  const own = "/run/sshd"; // compiled into it
+  const made = !existsSync(own);
+  if (made) mkdirSync(own, { mode: 0o755 });
+  const child = spawn(program, ["-D", "-e", "-f", join(here, "config")], { stdio: ["ignore", "ignore", "pipe"] });
+  test.after(() => {
+    child.kill();
+    if (made) removeTree(own);
+  });
+  let said = "";
+  for await (const chunk of child.stderr) {
+    said += String(chunk);
+    if (said.includes("listening on")) break;
+  }
+  assert.match(said, /listening on/);
+  return port;
+}
 
 environmentSourceContract("Nix", async () => ({ source: source(), claimed: project(), other: project({ empty: true }) }));
 
@@ -139,6 +193,22 @@ describe("a flake's shell", () => {
     for (const path of paths) assert.ok(existsSync(join(there, path)), path);
     await assert.rejects(copyNix(by, paths, { store, fetch: true }, run), /what another machine has is not known here/);
   });
+
+  if (sshd !== undefined && user !== undefined && process.env["GUILD_TEST_FULL"] === "1") {
+    it("is copied so through a real sshd, on loopback, by the key and the known hosts of the user who runs Nix", async (test) => {
+      const found = await source({}, "sshd.json").resolve(request(project({ version: "8.2.0" })));
+      const paths = (found.roots ?? []).flatMap((root) => storePathOf(root) ?? []);
+      const there = directory("sshd-there");
+      const port = await listeningSshd(test, { program: sshd, home: join(place, "home"), user });
+      const store = `ssh://guildhall-there?remote-store=local%3Froot=${there}`;
+      assert.ok(port > 0);
+      assert.deepEqual(
+        await copyNix(setup, paths, { store, fetch: false }, { signal: new AbortController().signal, progress: () => undefined }),
+        paths,
+      );
+      for (const path of paths) assert.ok(existsSync(join(there, path)), path);
+    });
+  }
 
   it("may be a shell.nix, which sees nothing beyond the project", async () => {
     const found = await source().resolve(request(project({ entry: "shell.nix", version: "0.9.0" })));
