@@ -15,14 +15,10 @@ export const status: Partial<Record<RequirementId, Status>> = {
   A5: { works: "partly", missing: "limits of money and tasks by tenant are those of organisations; a deployment has one tenant" },
   A6: { works: "yes" },
   A7: { works: "partly", missing: "a cluster: the chart is rendered and checked, and was never installed in one" },
-  B1: {
-    works: "partly",
-    missing:
-      "nixpkgs and devenv were exercised over stubs, for want of a network; of a Compose file volumes and a second file are not taken",
-  },
+  B1: { works: "partly", missing: "nixpkgs and devenv were exercised over stubs, Lix and Determinate by stand-ins, for want of a network" },
   B2: { works: "yes" },
   B3: { works: "yes" },
-  B4: { works: "partly", missing: "macOS; arm64 and WSL2 have no test of their own here" },
+  B4: { works: "partly", missing: "macOS has no sandbox but `host`; arm64 and WSL2 were never run: there is no such machine here" },
   B5: { works: "yes" },
   B6: { works: "yes" },
   B7: { works: "yes" },
@@ -66,7 +62,10 @@ export const status: Partial<Record<RequirementId, Status>> = {
   F5: { works: "partly", missing: "at rest" },
   F10: { works: "yes" },
   H7: { works: "partly", missing: "JetBrains Gateway over SSH" },
-  H3: { works: "partly", missing: "uv, dotnet and what Maven needs to tell what is outdated were not run: they are not to be had here" },
+  H3: {
+    works: "partly",
+    missing: "uv, dotnet, Hex and what Maven needs to tell what is outdated were not run: they are not to be had here",
+  },
   H4: { works: "yes" },
   H1: { works: "partly", missing: "the web IDE" },
 };

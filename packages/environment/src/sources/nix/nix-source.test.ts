@@ -92,7 +92,7 @@ async function listeningSshd(
     [join(here, "host"), "host"],
     [join(keys, "id_ed25519"), "user"],
   ] as const)
-    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file]);
+    execFileSync("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file]);
   cpSync(join(keys, "id_ed25519.pub"), join(here, "authorized"));
   const host = readFileSync(join(here, "host.pub"), "utf8").split(" ").slice(0, 2).join(" ");
   writeFileSync(join(keys, "known_hosts"), `[127.0.0.1]:${port} ${host}\n`);

@@ -1,19 +1,15 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { before, it } from "node:test";
 import { promisify } from "node:util";
 
-import { startDockerEngine, type TestEngine } from "@guildhall/sandbox/testing";
-
 import { featureRegistry } from "../../packages/environment/src/testing/feature-registry.ts";
-import { Home, jsonLines } from "../cli/guild.ts";
+import { type Home, jsonLines } from "../cli/guild.ts";
 import { verifies } from "../verifies.ts";
-import { smallImage } from "./small-image.ts";
 
 const runProgram = promisify(execFile);
-const asRoot = process.getuid?.() === 0;
 
 /** Containers that an engine still has. */
 async function containersOf(host: string): Promise<string[]> {
@@ -26,9 +22,16 @@ async function volumesOf(host: string): Promise<string[]> {
   return stdout.split("\n").filter((name) => name !== "");
 }
 
-describe("a project with a devcontainer", { skip: !asRoot && "only root can start a Docker engine" }, () => {
+/** Where the cases run: `settings` sets those of [environment] besides. */
+export interface DevcontainerPlace {
+  home: Home;
+  host: string;
+  settings(...environment: string[]): void;
+}
+
+/** What a devcontainer.json may ask for besides an image, and what is said when it cannot be had; the engine has the image `small:1`. */
+export function devcontainerCases(of: () => DevcontainerPlace): void {
   let home: Home;
-  let engine: TestEngine | undefined;
   let workspace = "";
 
   const devcontainer = (content: object): void => {
@@ -38,18 +41,10 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
   const show = async () =>
     jsonLines((await home.guild(["env", "show", "--workspace", workspace, "--sandbox", "docker", "--json"])).stdout)[0] ?? {};
 
-  before(async () => {
-    home = new Home();
-    chmodSync(home.directory, 0o755);
-    engine = await startDockerEngine();
-    home.write("guild/config/settings.toml", `[sandbox]\ndocker_host = ${JSON.stringify(engine.host)}\n`);
-    smallImage(home, engine.host, "small");
+  before(() => {
+    ({ home } = of());
     workspace = join(home.directory, "project");
     devcontainer({ image: "small:1" });
-  });
-  after(async () => {
-    await home.remove();
-    await engine?.close();
   });
 
   it("for another platform, or of an image that is not there, says so in one line, and the former generation stays", async () => {
@@ -73,11 +68,6 @@ describe("a project with a devcontainer", { skip: !asRoot && "only root can star
     const install = '#!/bin/sh\nset -e\nprintf "#!/bin/sh\\necho wave $TO\\n" > /usr/local/bin/wave\nchmod 755 /usr/local/bin/wave\n';
     const registry = await featureRegistry({ "install.sh": install, "devcontainer-feature.json": '{"id": "wave"}' });
     try {
-      const settings = (registries: string[]) =>
-        home.write(
-          "guild/config/settings.toml",
-          `[sandbox]\ndocker_host = ${JSON.stringify(engine?.host)}\n[environment]\nfeature_registries = ${JSON.stringify(registries)}\n`,
-        );
       const beside = (name: string, text: string) => writeFileSync(join(workspace, ".devcontainer", name), text);
       beside("Dockerfile", "ARG BASE\nFROM ${BASE}\nCOPY built.txt /built.txt\nENV BUILT=yes\nRUN echo more >> /built.txt\n");
       beside("built.txt", "text\n");
@@ -93,7 +83,7 @@ services:
   db:
     image: "small:1"
     env_file: db.env
-    command: [/bin/sh, -c, 'read -r said < /init.d/said; echo $$said > /shared/said; exec /usr/bin/socat TCP-LISTEN:5432,fork,reuseaddr "SYSTEM:echo $$ANSWER"']
+    command: [/bin/sh, -c, 'read -r said < /init.d/said; echo $$said > /shared/said; exec /usr/bin/socat TCP-LISTEN:5432,fork,reuseaddr "SYSTEM:read x; echo $$ANSWER"']
     volumes: ["shared:/shared", "./init.d:/init.d:ro"]
     healthcheck: { test: [CMD, /bin/sh, -c, "echo > /dev/tcp/127.0.0.1/5432"], interval: 1s }
   hasty:
@@ -113,7 +103,7 @@ volumes: { shared: {}, deps: {} }
         `services:
   queue:
     image: "small:1"
-    command: [/bin/sh, -c, 'exec /usr/bin/socat TCP-LISTEN:5672,fork,reuseaddr "SYSTEM:echo \${SAYS}"']
+    command: [/bin/sh, -c, 'exec /usr/bin/socat TCP-LISTEN:5672,fork,reuseaddr "SYSTEM:read x; echo \${SAYS}"']
     healthcheck: { test: [CMD, /bin/sh, -c, "echo > /dev/tcp/127.0.0.1/5672"], interval: 1s }
 `,
       );
@@ -128,16 +118,16 @@ volumes: { shared: {}, deps: {} }
         features: { [`${registry.host}/team/greet:2`]: { to: "you" } },
       });
       assert.equal((await home.guild(["trust", "add", workspace])).code, 0);
-      settings([]);
+      of().settings("feature_registries = []");
       assert.match(String((await show())["differences"]), /registries that environment\.feature_registries does not name/);
-      settings([registry.host]);
+      of().settings(`feature_registries = ${JSON.stringify([registry.host])}`);
       const shown = await show();
       assert.equal(shown["kind"], "devcontainer");
       assert.deepEqual(shown["differences"], [
         "the service app does not get .. at /workspaces/project: the project stands at its own path inside",
       ]);
       const command =
-        'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one; echo $EXTENDED; exec 3<>/dev/tcp/db/5432; read -r two <&3; echo $two; exec 4<>/dev/tcp/queue/5672; read -r four <&4; echo $four; echo kept > lib/deps/one && read -r five < lib/deps/one; echo $five; read -r three < /shared/said; echo $three; echo > /shared/mine && echo written';
+        'wave; echo "$BUILT $SERVICE"; read -r one < /built.txt; echo $one; echo $EXTENDED; exec 3<>/dev/tcp/db/5432; echo >&3; read -r two <&3; echo $two; exec 4<>/dev/tcp/queue/5672; echo >&4; read -r four <&4; echo $four; echo kept > lib/deps/one && read -r five < lib/deps/one; echo $five; read -r three < /shared/said; echo $three; echo > /shared/mine && echo written';
       const steps = [
         { calls: [{ tool: "bash", args: { command } }] },
         { calls: [{ tool: "finish", args: { done: true, summary: "waved" } }] },
@@ -157,12 +147,12 @@ volumes: { shared: {}, deps: {} }
       // What lies in a volume is none of the project's.
       assert.deepEqual(readdirSync(join(workspace, "lib/deps")), []);
       await home.guild(["down", "--now"]);
-      assert.deepEqual(await containersOf(engine?.host ?? ""), []);
-      assert.deepEqual(await volumesOf(engine?.host ?? ""), []);
+      assert.deepEqual(await containersOf(of().host), []);
+      assert.deepEqual(await volumesOf(of().host), []);
       // Whoever begins anew reads the generations that it had.
       assert.equal((await show())["hash"], shown["hash"]);
     } finally {
       registry.close();
     }
   });
-});
+}
