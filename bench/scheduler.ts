@@ -9,11 +9,11 @@ const ROUNDS = 300;
 /** Until V8 has compiled what a scheduler runs all day. */
 const WARM_UP = 60;
 
-const policy: Policy = { weights: {}, tenantLimits: {}, groupLimits: {}, ageingPerMinute: 1, preemptionGap: 30, maxPlacements: 200 };
+const policy: Policy = { weights: {}, tenantLimits: {}, groupLimits: {}, preemptionGap: 30, maxPlacements: 200 };
 
 /** A decision over 10,000 waiting tasks and 100 workers: few kinds of tasks, and every task a kind of its own. */
 for (const kinds of [20, TASKS]) {
-  const queue = new TaskQueue(policy.ageingPerMinute);
+  const queue = new TaskQueue(1);
   for (let index = 0; index < TASKS; index += 1) queue.add(task(index, index % kinds));
   const workers = Array.from({ length: WORKERS }, (_, index) => worker(index));
   const times: number[] = [];
@@ -47,7 +47,7 @@ for (const kinds of [20, TASKS]) {
 {
   const many = 10_000;
   const wide = { ...policy, maxPlacements: 4_000 };
-  const queue = new TaskQueue(policy.ageingPerMinute);
+  const queue = new TaskQueue(1);
   const workers = Array.from({ length: many }, (_, index) => worker(index));
   const running = new Map<string, RunningTask>();
   const ends = new TinyQueue<{ at: number; id: string }>([], (x, y) => x.at - y.at);

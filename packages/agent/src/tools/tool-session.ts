@@ -1,4 +1,4 @@
-import type { BlobStore, Masker, Sandbox, ToolSession } from "@guildhall/core";
+import type { BlobStore, KeptByTools, Masker, Sandbox, ToolSession } from "@guildhall/core";
 
 export interface ToolSessionOptions {
   sandbox: Sandbox;
@@ -12,15 +12,22 @@ export interface ClosableToolSession extends ToolSession {
 }
 
 export function createToolSession(options: ToolSessionOptions): ClosableToolSession {
-  const values = new Map<string, { close?(): Promise<void> }>();
+  const values = new Map<string, KeptByTools>();
   return {
     ...options,
-    get<T extends { close?(): Promise<void> }>(key: string, make: () => T): T {
+    get<T extends KeptByTools>(key: string, make: () => T): T {
       const present = values.get(key);
       if (present !== undefined) return present as T;
       const made = make();
       values.set(key, made);
       return made;
+    },
+    held() {
+      const all = [...values.values()];
+      return {
+        what: all.flatMap((value) => value.held?.() ?? []),
+        processes: all.reduce((sum, { ownProcesses = 0 }) => sum + ownProcesses, 0),
+      };
     },
     async close() {
       const all = [...values.values()];

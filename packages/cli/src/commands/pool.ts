@@ -30,12 +30,14 @@ export function listWorkers(context: Context, options: JsonOption): Promise<numb
         `${Math.round(Number(memoryBytes) / 2 ** 20)} MiB`,
         `load ${Math.round(worker.load * 100)} %`,
         ...(worker.draining ? ["draining"] : []),
+        ...(worker.distrust >= DOUBTFUL ? ["on trial: its last tasks were lost or failed there"] : []),
         ...(worker.local ? ["in the daemon"] : []),
         ...(worker.orchestratorId === "" ? [] : [`joined ${worker.orchestratorId}`]),
         ...labels,
       ];
       context.stdout.write(`${style.bold(worker.id)}  ${facts.join(" · ")}\n`);
-      if (worker.taskIds.length > 0) context.stdout.write(`  ${style.dim(worker.taskIds.join(" "))}\n`);
+      const tasks = worker.taskIds.map((id) => (worker.moving[id] === undefined ? id : `${id} (moves to ${worker.moving[id]})`));
+      if (tasks.length > 0) context.stdout.write(`  ${style.dim(tasks.join(" "))}\n`);
     }
     const weights = shares.reduce((sum, { weight }) => sum + weight, 0);
     for (const share of shares)
@@ -44,6 +46,9 @@ export function listWorkers(context: Context, options: JsonOption): Promise<numb
     return exitCode.done;
   });
 }
+
+/** Distrust of a worker that people are told of: as after a lost worker. */
+const DOUBTFUL = 0.4;
 
 /** What an organisation or project has of the pool: its share among those listed, and what of its limit is used. */
 function shareFacts({ weight, limit, queued, running }: Share, weights: number): string[] {
@@ -126,7 +131,7 @@ function tasksOf(share: Share | undefined) {
 }
 
 function workerLine(worker: Worker) {
-  const { id, version, labels, roles, load, draining, taskIds, usedSlots, local, orchestratorId } = worker;
+  const { id, version, labels, roles, load, draining, taskIds, usedSlots, local, orchestratorId, moving, distrust } = worker;
   const { cpu = 0, memoryBytes = 0n, slots = 0 } = worker.capacity ?? {};
   const capacity = { cpu, memory_bytes: Number(memoryBytes), slots };
   return {
@@ -139,6 +144,8 @@ function workerLine(worker: Worker) {
     load,
     draining,
     tasks: taskIds,
+    moving,
+    distrust,
     used_slots: usedSlots,
     local,
     orchestrator: orchestratorId,

@@ -36,7 +36,26 @@ export interface ToolSession {
   /** Takes secrets out of what tools store in blobs and report; none: nothing is masked. */
   readonly masker?: Masker;
   /** Values that live as long as the session's worker; closed with it. */
-  get<T extends { close?(): Promise<void> }>(key: string, make: () => T): T;
+  get<T extends KeptByTools>(key: string, make: () => T): T;
+  /** What of those lives in this sandbox alone, in words. Absent: not told. */
+  held?(): Held;
+}
+
+/** What a tool keeps in its session. */
+export interface KeptByTools {
+  close?(): Promise<void>;
+  /** What would be lost with the sandbox, in words; undefined or absent: nothing that matters. */
+  held?(): string | undefined;
+  /** Processes that run for it and hold nothing, as `SandboxUsage` counts them: each execution has one that keeps it. Absent: none. */
+  readonly ownProcesses?: number;
+}
+
+/** What tools keep in a sandbox. */
+export interface Held {
+  /** What would be lost with it. */
+  what: string[];
+  /** Processes that run for tools and hold nothing. */
+  processes: number;
 }
 
 export interface ToolContext {

@@ -186,6 +186,11 @@ export const settingsSchema = z.strictObject({
     max: count("Worker processes that an orchestrator starts on its machine at the most, by its queue; 0: none.", 0),
     warm: count("Slots that they keep free for what comes next.", 0),
     keep_seconds: count("Seconds for which those that are too many are kept, before they are drained and stopped.", 30),
+    rebalance_seconds: count(
+      "Seconds for which a worker has to be much fuller than another before sessions at work move there; 0: none ever does.",
+      15,
+    ),
+    ageing_per_minute: count("Points of priority that a task gains with every minute that it waits.", 1),
     labels: z.string().default("").describe("What tasks may ask a worker for: name=value, several separated by commas."),
     roles: z.string().default("").describe("Roles that a worker serves, separated by commas; empty: all."),
     shares: z

@@ -10,7 +10,6 @@ const POLICY: Policy = {
   weights: {},
   tenantLimits: {},
   groupLimits: {},
-  ageingPerMinute: 1,
   preemptionGap: undefined,
   maxPlacements: 1_000,
 };
@@ -95,6 +94,15 @@ describe("decide", () => {
     );
   });
 
+  it("lets nobody make room for what it would go before again", () => {
+    const queue = queueOf([task("high", { priority: 80, submitted: 100 * 60_000 })]);
+    const low = (submitted: number) => [running("low", "w", { priority: 5, submitted })];
+    const asked = (submitted: number) =>
+      decide(queue, [worker("w", { size: 1 })], low(submitted), { ...POLICY, preemptionGap: 20 }).preemptions;
+    assert.equal(asked(100 * 60_000).length, 1);
+    assert.deepEqual(asked(20 * 60_000), [], "it has waited for eighty minutes");
+  });
+
   it("gives a draining worker nothing", () => {
     assert.deepEqual(decide(queueOf([task("x")]), [worker("w", { draining: true })], [], POLICY).placements, []);
   });
@@ -137,11 +145,10 @@ function simulate(seed: number): void {
     weights: { a: 1 + pick(3), b: 1 },
     tenantLimits: next() < 0.3 ? { a: { tasks: 1 + pick(6) } } : {},
     groupLimits: { g: { tasks: 1 + pick(3) } },
-    ageingPerMinute: 1 + pick(5),
     preemptionGap: next() < 0.5 ? 20 + pick(40) : undefined,
     maxPlacements: 1 + pick(50),
   };
-  const queue = new TaskQueue(policy.ageingPerMinute);
+  const queue = new TaskQueue(1 + pick(5));
   const all = new Map<string, QueuedTask>();
   const done = new Set<string>();
   let workers = Array.from({ length: 1 + pick(6) }, (_, index) => worker(`w${index}`, { size: 2 + pick(6), load: next() }));

@@ -41,7 +41,7 @@ export function decide(queue: TaskQueue, workers: readonly Worker[], running: re
         tenant.share += dominantShare(task.needs, tenant.total) / tenant.weight;
         if (head.taken + 1 < head.bucket.tasks.length) tenant.again.push({ bucket: head.bucket, taken: head.taken + 1 });
       } else if (policy.preemptionGap !== undefined) {
-        preemptions.push(...makeRoom(task, rooms.all, running, policy.preemptionGap, asked));
+        preemptions.push(...makeRoom(task, queue, rooms.all, running, policy.preemptionGap, asked));
       }
     }
     if (tenant.again.length > 0 || tenant.left > 0) order.push(tenant);
@@ -110,9 +110,13 @@ function openTenants(queue: TaskQueue, workers: readonly Worker[], running: read
   return tenants;
 }
 
-/** The least disturbing victims on one worker, of those at least `gap` below the task; none when that is no use. */
+/**
+ * The least disturbing victims on one worker, of those at least `gap` below the task; none when that is no use. What would go before the task when
+ * both wait, because it has waited long, is no victim: it would be placed where it was.
+ */
 function makeRoom(
   task: QueuedTask,
+  queue: TaskQueue,
   rooms: readonly Room[],
   running: readonly RunningTask[],
   gap: number,
@@ -127,7 +131,12 @@ function makeRoom(
     if (shortage(task.needs, room) === undefined) return [];
     const victims: RunningTask[] = [];
     const candidates = here.filter(
-      (other) => other.preemptible && !other.yielding && !asked.has(other.id) && other.priority + gap <= task.priority,
+      (other) =>
+        other.preemptible &&
+        !other.yielding &&
+        !asked.has(other.id) &&
+        other.priority + gap <= task.priority &&
+        (other.submitted === undefined || queue.rank({ priority: other.priority, submitted: other.submitted }) < queue.rank(task)),
     );
     for (const victim of candidates.toSorted((x, y) => x.priority - y.priority)) {
       give(room, victim.needs);

@@ -21,18 +21,25 @@ export class Rooms {
   /** Of needs that were asked for once: nothing yet, because most may be asked for only once. */
   readonly #candidates = new Map<string, TinyQueue<Candidate> | undefined>();
   readonly #names = new Map<Bucket, string>();
+  readonly #skilled = new Map<string, ReadonlyArray<{ room: Room; bonus: number }>>();
   #warm: Map<string, Room[]> | undefined;
 
   constructor(workers: readonly Worker[], running: readonly RunningTask[]) {
-    const rooms = new Map(workers.map((worker, index) => [worker.id, { worker, free: { ...worker.capacity }, index }]));
-    for (const task of running) {
-      const room = rooms.get(task.worker);
-      if (room !== undefined) take(room.free, task.needs);
-    }
-    this.all = [...rooms.values()].filter((room) => !room.worker.draining);
+    this.all = roomsOf(workers, running);
+    this.#probation();
   }
 
-  /** The room with the most left for a task of this kind, where a warm environment or workspace counts as much as half an idle worker. */
+  /** A worker that nearly nothing is expected of has one task at a time, as long as others can be relied on. */
+  #probation(): void {
+    const doubtful = this.all.filter(({ worker }) => (worker.distrust ?? 0) > PROBATION);
+    if (doubtful.length === this.all.length) return;
+    for (const { free, worker } of doubtful) free.slots = Math.min(free.slots, 1 - (worker.capacity.slots - free.slots));
+  }
+
+  /**
+   * The room with the most left for a task of this kind, where a warm environment or workspace counts as much as half an idle worker, and what
+   * became of the last tasks there for as much again at the most.
+   */
   best(bucket: Bucket, task: QueuedTask): Room | undefined {
     let best = this.#coldest(bucket, task);
     for (const name of new Set([task.environment, task.workspace])) {
@@ -42,7 +49,27 @@ export class Rooms {
         if (best === undefined || score > best.score || (score === best.score && room.index < best.room.index)) best = { room, score };
       }
     }
+    for (const { room, bonus } of this.#skilledIn(task.kind ?? "")) {
+      if (!fits(room, task)) continue;
+      const warm = task.workspace !== "" && room.worker.warm.has(task.workspace) ? WARM_BONUS : 0;
+      const score = scoreOf(room) + bonus + warm;
+      if (best === undefined || score > best.score) best = { room, score };
+    }
     return best?.room;
+  }
+
+  /** Where tasks of a kind did well, and by how much those are ahead. */
+  #skilledIn(kind: string): ReadonlyArray<{ room: Room; bonus: number }> {
+    if (kind === "") return [];
+    let found = this.#skilled.get(kind);
+    if (found === undefined) {
+      found = this.all.flatMap((room) => {
+        const bonus = room.worker.skilled?.get(kind);
+        return bonus === undefined ? [] : [{ room, bonus: SKILL_BONUS * bonus }];
+      });
+      this.#skilled.set(kind, found);
+    }
+    return found;
   }
 
   /** The best, warm or not. */
@@ -104,6 +131,18 @@ export class Rooms {
   }
 }
 
+/** What is left of each worker that takes something. One that is about to move has room at both. */
+export function roomsOf(workers: readonly Worker[], running: readonly RunningTask[]): Room[] {
+  const rooms = new Map(workers.map((worker, index) => [worker.id, { worker, free: { ...worker.capacity }, index }]));
+  for (const task of running) {
+    for (const id of task.to === undefined ? [task.worker] : [task.worker, task.to]) {
+      const room = rooms.get(id);
+      if (room !== undefined) take(room.free, task.needs);
+    }
+  }
+  return [...rooms.values()].filter((room) => !room.worker.draining);
+}
+
 interface Candidate {
   room: Room;
   /** Without what is warm. */
@@ -111,16 +150,26 @@ interface Candidate {
 }
 
 const WARM_BONUS = 0.5;
+/** Less than one of four slots: who did well is preferred, and not filled up. */
+const SKILL_BONUS = 0.2;
+const DISTRUST_MALUS = 0.5;
+/** Distrust beyond which a worker is given one task at a time. */
+const PROBATION = 0.6;
 
 function fits({ free, worker }: Room, { needs }: QueuedTask): boolean {
   return free.slots >= needs.slots && shortage(needs, free) === undefined && misfit(needs, worker) === undefined;
 }
 
 /** Free share of the scarcest resource, or what the measured load leaves when that is less. A worker that has none of something comes last. */
-function scoreOf({ free, worker: { capacity, load } }: Room): number {
-  const granted = Math.min(share(free.cpu, capacity.cpu), share(free.memoryBytes, capacity.memoryBytes), share(free.slots, capacity.slots));
+function scoreOf({ free, worker: { capacity, load, distrust = 0 } }: Room): number {
+  const granted = freeShare(free, capacity);
   // Where all are equally busy, what was granted decides.
-  return Math.min(granted, 1 - load) + granted / 100;
+  return Math.min(granted, 1 - load) + granted / 100 - DISTRUST_MALUS * distrust;
+}
+
+/** Of the scarcest resource. */
+export function freeShare(free: Amounts, capacity: Amounts): number {
+  return Math.min(share(free.cpu, capacity.cpu), share(free.memoryBytes, capacity.memoryBytes), share(free.slots, capacity.slots));
 }
 
 function share(free: number, whole: number): number {

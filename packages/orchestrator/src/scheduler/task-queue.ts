@@ -31,8 +31,8 @@ export class TaskQueue {
   }
 
   /** Higher goes first, now and at any later time. */
-  rank(task: QueuedTask): number {
-    return task.priority - task.submitted * this.#ageingPerMs;
+  rank({ priority, submitted }: Pick<QueuedTask, "priority" | "submitted">): number {
+    return priority - submitted * this.#ageingPerMs;
   }
 
   has(id: string): boolean {

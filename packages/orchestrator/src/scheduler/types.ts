@@ -32,6 +32,8 @@ export interface QueuedTask {
   /** Hash of the environment and id of the workspace, for locality; empty: no preference. */
   environment: string;
   workspace: string;
+  /** What it is like (its project): a worker that did well with such tasks lately is preferred; empty or absent: like no other. */
+  kind?: string;
 }
 
 /** A task that a worker has been given. */
@@ -46,6 +48,23 @@ export interface RunningTask {
   preemptible: boolean;
   /** It was asked already and will be gone soon. */
   yielding: boolean;
+  /** The worker that it is about to move to, where room is kept for it. */
+  to?: string | undefined;
+  /** From when its ageing would count if it waited again from now on: what it has waited counts, what it has worked does not. Absent: from now. */
+  submitted?: number;
+}
+
+/** A running task, with what tells whether it may be moved. */
+export interface MovableTask extends RunningTask {
+  needs: Needs;
+  /** When its worker was given it, milliseconds. */
+  since: number;
+  /** How often it has moved: after each it stays twice as long. */
+  moves: number;
+  /** False: something lives in its sandbox that would be lost. */
+  movable: boolean;
+  /** Only workers of this view reach its workspace; empty: any does. */
+  reach: string;
 }
 
 /** A worker as its last heartbeat and our grants describe it. */
@@ -62,6 +81,12 @@ export interface Worker {
   load: number;
   /** Takes nothing new. */
   draining: boolean;
+  /** Workers of one view share a machine and see the same files; empty or absent: it says nothing. */
+  view?: string;
+  /** 0: nothing speaks against it, to 1: its last tasks were lost or failed for reasons of its own. Absent: 0. */
+  distrust?: number;
+  /** What it is ahead by, for tasks of these kinds, of others with as much room; 0 to 1. */
+  skilled?: ReadonlyMap<string, number>;
 }
 
 export interface Limit {
@@ -74,8 +99,6 @@ export interface Policy {
   weights: Readonly<Record<string, number>>;
   tenantLimits: Readonly<Record<string, Limit>>;
   groupLimits: Readonly<Record<string, Limit>>;
-  /** Priority points gained a minute of waiting. */
-  ageingPerMinute: number;
   /** A waiting task may displace a running one whose priority is at least this much lower; undefined: never. */
   preemptionGap: number | undefined;
   /** Placements of one decision at the most: what is left waits for the next. */
@@ -99,3 +122,29 @@ export interface Decision {
   placements: Placement[];
   preemptions: Preemption[];
 }
+
+/** When running tasks are moved. Shares are of a worker: 0 nothing is taken, 1 it is full. */
+export interface MovePolicy {
+  /** A worker is relieved from this share on. */
+  crowded: number;
+  /** Another has to be freer by this much at the beginning, and by `settled` to go on. */
+  skew: number;
+  settled: number;
+  /** So long it has to last, milliseconds; counted anew after each move. */
+  patienceMs: number;
+  /** So long a task stays where it is, milliseconds; twice as long after each move. */
+  minimumStayMs: number;
+  /** Under way at once, of all workers. */
+  mostAtOnce: number;
+}
+
+export interface Move {
+  task: string;
+  from: string;
+  to: string;
+  /** Taken share of both when it was decided. */
+  shares: { from: number; to: number };
+}
+
+/** Workers that are too full against others, and since when. */
+export type Skew = ReadonlyMap<string, number>;

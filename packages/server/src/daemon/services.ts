@@ -26,6 +26,7 @@ import { modelRouting } from "../models/routing.ts";
 import { createAccess } from "../network/access.ts";
 import { partFactories, SessionParts } from "../parts/index.ts";
 import { composePool, type Pool } from "../pool/compose-pool.ts";
+import { WantedMoves } from "../pool/wanted-moves.ts";
 import { createResults, heldPart } from "../results/index.ts";
 import { createServiceHandler, type ServiceHandler } from "../rpc/handler.ts";
 import { createScreen } from "../secrets/screen.ts";
@@ -152,10 +153,12 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     models: () => openModels(),
     credentialsOf: (session) => host.credentialsOf(session),
   });
+  const moves = new WantedMoves();
   const parts = new SessionParts(
     [
       ...environmentParts(environments),
       heldPart(results.held),
+      moves.part((session) => host.familyAtWork(session)),
       delegationPart(delegations, { log, settings }),
       ...partFactories({ extensions, memory: knowledge.part }),
     ],
@@ -231,6 +234,7 @@ export async function composeServices(options: ServicesOptions): Promise<Service
     local: seams.role !== "orchestrator" && seams.role !== "worker",
     desk: () => desk,
     deltas: hub,
+    moves,
     checkpoints: (workspace) => checkpointStores.open(workspace),
     withCheckpointer,
   });

@@ -34,7 +34,9 @@ import { parseShares } from "./shares.ts";
 import { TaskDesk } from "./task-desk.ts";
 import { sharedPath } from "./task-terms.ts";
 import { copyUpload, UPLOADS } from "./uploads.ts";
+import type { WantedMoves } from "./wanted-moves.ts";
 import { WorkerAgent } from "./worker-agent.ts";
+import { workerPlace } from "./worker-place.ts";
 
 export interface PoolDeps {
   tenant: string;
@@ -62,6 +64,8 @@ export interface PoolDeps {
   notices: Notices | undefined;
   checkpoints(workspace: string): Promise<CheckpointStore>;
   withCheckpointer<T>(workspace: string, provider: string, work: (checkpointer: Checkpointer) => Promise<T>): Promise<T>;
+  /** What sessions of this process are asked for. */
+  moves: WantedMoves;
   /** Where credentials go that must not go to workers; default: they stay in this process. */
   lend?(session: string, credentials: Readonly<Record<string, string>>): Promise<void>;
 }
@@ -120,6 +124,8 @@ export function composePool(deps: PoolDeps): Pool {
     ...deps,
     elsewhere,
     shares: () => parseShares(settings().workers),
+    ageingPerMinute: settings().workers.ageing_per_minute,
+    rebalanceSeconds: () => settings().workers.rebalance_seconds,
     draft: async (task) => {
       const credentials = lent.get(task.id) ?? {};
       const { source } = task.spec.workspace ?? {};
@@ -133,11 +139,12 @@ export function composePool(deps: PoolDeps): Pool {
   });
   const agentDeps = {
     deltas: deps.deltas,
+    moves: deps.moves,
     host,
     log,
     clock,
     journal,
-    facts: factsOf(settings(), deps.version),
+    facts: { ...factsOf(settings(), deps.version), ...workerPlace(deps.dataDir) },
     prepare: async (offer: Offer, record: SessionRecord) => {
       grants.set(record.session, grantOf(offer));
       return await workspaces.prepare(offer, record);

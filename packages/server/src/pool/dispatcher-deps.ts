@@ -23,6 +23,10 @@ export interface DispatcherDeps {
   /** Called when there is work; the result when there is none. */
   busy(): () => void;
   shares(): Shares;
+  /** Points of priority that waiting tasks gain. */
+  ageingPerMinute: number;
+  /** How long one worker must be much fuller than another before sessions at work move, seconds; 0: none does. */
+  rebalanceSeconds(): number;
   deltas: DeltaRelayHub;
   /** Those that share the database tell each other what is on its way. */
   elsewhere?: Elsewhere | undefined;

@@ -1,5 +1,5 @@
 import { GuildError, type NewSession } from "@guildhall/core";
-import { decide, type Worker as PoolWorker } from "@guildhall/orchestrator";
+import { decide, type Outcome, TrackRecord, type Worker as PoolWorker } from "@guildhall/orchestrator";
 import { type TaskSpec, TaskState, type Worker } from "@guildhall/protocol";
 import type { Hello, JoinRequest, RunOver } from "@guildhall/protocol/internal";
 
@@ -13,10 +13,11 @@ import { endDelivery } from "./end-delivery.ts";
 import { expire } from "./expire.ts";
 import { GraphKeeper } from "./graph-keeper.ts";
 import { offerOf } from "./offer-of.ts";
-import { asSchedulerWorker, checkHello, type Member, missedTime, newMember, type ToWorker } from "./pool-members.ts";
+import { asSchedulerWorker, checkHello, type Member, missedTime, newMember, seatOf, type ToWorker } from "./pool-members.ts";
 import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
+import { Rebalancer, takes } from "./rebalancer.ts";
 import { Roster } from "./roster.ts";
-import { asRunning, compareRows, givenAway, overdue, POLICY, type Running, seenTwice } from "./running-task.ts";
+import { asRunning, compareRows, givenAway, kindOf, overdue, POLICY, type Running, seenTwice } from "./running-task.ts";
 import { describeShares, policyOf } from "./shares.ts";
 import { TaskBoard } from "./task-board.ts";
 import { checkPossible } from "./task-terms.ts";
@@ -33,6 +34,8 @@ export class Dispatcher {
   readonly #graphs: GraphKeeper;
   readonly #deltas: DeltaRelay;
   readonly #attended = new Set<string>();
+  readonly #rebalancer: Rebalancer;
+  readonly #record = new TrackRecord();
   #tick: NodeJS.Timeout | undefined;
   #ticks = 0;
   readonly #missed = missedTime(2_000);
@@ -44,8 +47,9 @@ export class Dispatcher {
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
-    this.#tasks = new TaskBoard(() => deps.busy());
+    this.#tasks = new TaskBoard(() => deps.busy(), { now: () => deps.clock.monotonic(), ageingPerMinute: deps.ageingPerMinute });
     this.#times = deps.times ?? POOL_TIMES;
+    this.#rebalancer = new Rebalancer(deps.journal);
     this.#graphs = new GraphKeeper(deps.tenant, deps.store);
     this.#deltas = new DeltaRelay(deps.deltas, (session) => this.#members.get(this.#tasks.workerOf(session) ?? ""), deps.elsewhere);
     this.id = deps.ids.next("wrk");
@@ -68,7 +72,10 @@ export class Dispatcher {
 
   /** Those of {@link members}, with what they work on. */
   get workers(): Worker[] {
-    return [...this.#members.values()].map((member) => describeWorker(member, this.#tasks.of(member.id)));
+    const now = this.#deps.clock.monotonic();
+    return [...this.#members.values()].map((member) =>
+      describeWorker(member, this.#tasks.runningOf(member.id), this.#record.distrust(seatOf(member), now)),
+    );
   }
 
   get counts(): { queued: number; running: number } {
@@ -106,13 +113,7 @@ export class Dispatcher {
    * have joined another orchestrator the reason is returned instead.
    */
   checkPossible(spec: TaskSpec): string | undefined {
-    try {
-      checkPossible(spec, this.#workers());
-      return undefined;
-    } catch (error) {
-      if (this.#deps.shared && GuildError.is(error)) return error.message;
-      throw error;
-    }
+    return checkPossible(spec, this.#workers(), this.#deps);
   }
 
   /** Rows that were just stored as queued. */
@@ -195,10 +196,14 @@ export class Dispatcher {
       const running = this.#tasks.runningAs(kind.value);
       // A moment to breathe, so that refusal and offer do not chase each other.
       member.restUntil = member.heard + 500;
+      if (running !== undefined) this.#note(member, running.task, "declined");
       if (running !== undefined) await this.#release(running.task, `refused: ${kind.value.reason}`, false);
     } else if (kind.case === "over") {
       const running = this.#tasks.runningAs(kind.value);
-      if (running !== undefined) await this.#over(running, kind.value);
+      if (running !== undefined) await this.#over(running, kind.value, member);
+    } else if (kind.case === "stays") {
+      const running = this.#tasks.runningAs(kind.value);
+      if (running !== undefined) this.#rebalancer.stays(running, kind.value.held, member.heard);
     } else if (kind.case === "prepared") {
       const running = this.#tasks.runningAs(kind.value);
       if (running !== undefined) await this.#deps.store.setBase(running.task, kind.value.base);
@@ -234,12 +239,12 @@ export class Dispatcher {
 
   #workers(): PoolWorker[] {
     const now = this.#deps.clock.monotonic();
-    return [...this.#members.values()].map((member) => asSchedulerWorker(member, now));
+    return [...this.#members.values()].map((member) => asSchedulerWorker(member, now, this.#record));
   }
 
   #decide(): void {
     const { queue, waiting, running } = this.#tasks;
-    const all = [...running.values(), ...(this.roster?.elsewhere ?? [])].map(asRunning);
+    const all = [...this.#tasks.asRunning(), ...(this.roster?.elsewhere ?? []).map((one) => asRunning(one))];
     const { placements, preemptions } = decide(queue, this.#workers(), all, policyOf(POLICY, this.#deps.shares(), waiting.values()));
     for (const { task, worker } of placements) {
       const record = waiting.get(task);
@@ -288,23 +293,37 @@ export class Dispatcher {
     this.#deltas.given(key.session);
   }
 
-  async #over(running: Running, { ended, yielded, reason, undelivered }: RunOver): Promise<void> {
+  async #over(running: Running, { ended, yielded, reason, undelivered, done }: RunOver, member: Member): Promise<void> {
     const { task } = running;
+    if (done) this.#note(member, task, "done");
+    if (!ended && !yielded && reason !== "") this.#note(member, task, "failed");
     if (ended) {
       await endDelivery(this.#deps, task, undelivered);
-      this.#tasks.forget(task.id);
       await this.#ended(task);
+    } else if (yielded && running.to !== undefined) {
+      await this.#handOver(task, running);
     } else {
-      await this.#release(
-        task,
-        yielded && reason === "" ? "made room for another" : reason === "" ? "its worker gave it up" : reason,
-        !yielded,
-      );
+      await this.#release(task, reason || (yielded ? "made room for another" : "its worker gave it up"), !yielded);
     }
+  }
+
+  /** To the worker that it was to move to, which has kept room for it; into the queue where that has gone meanwhile. */
+  async #handOver(task: TaskRecord, moving: Running): Promise<void> {
+    const waiting = await this.#deps.store.release(task, "moves to a freer worker", false, { owner: this.id });
+    if (waiting === undefined) return await this.#settled(task);
+    if (takes(this.#members, moving.to ?? "") === undefined) return this.#enqueue(waiting);
+    this.#tasks.run(waiting, moving.to ?? "");
+    await this.#place(waiting, moving.to ?? "");
+  }
+
+  /** What became of a task at a worker, for what the worker is given next. */
+  #note(member: Member, { id, spec }: TaskRecord, outcome: Outcome): void {
+    this.#record.note({ seat: seatOf(member), task: id, kind: kindOf(spec) }, outcome, this.#deps.clock.monotonic());
   }
 
   /** What follows from an end: dependants, and room for others. */
   async #ended(task: TaskRecord): Promise<void> {
+    this.#tasks.ended(task.id);
     this.#decideSoon();
     const changed = await this.#graphs.advance(task.graph);
     this.added(changed);
@@ -348,8 +367,12 @@ export class Dispatcher {
       if (now - member.heard <= this.#times.goneMs) continue;
       this.#members.delete(member.id);
       this.#deps.journal.warn(`worker ${member.id} is gone: silent for ${Math.round((now - member.heard) / 100) / 10} s`);
-      for (const task of this.#tasks.of(member.id)) await this.#release(task, "its worker was lost", true);
+      const [first, ...others] = this.#tasks.of(member.id);
+      // One loss, however many tasks it had.
+      if (first !== undefined) this.#note(member, first, "lost");
+      for (const task of first === undefined ? [] : [first, ...others]) await this.#release(task, "its worker was lost", true);
     }
+    this.#rebalancer.look(this.#members, this.#tasks.running, this.#deps.rebalanceSeconds(), clock.monotonic());
     const { queue, waiting, running } = this.#tasks;
     const known = [...[...running.values()].map(({ task }) => task), ...waiting.values()];
     for (const task of await overdue(store, known)) {
@@ -359,7 +382,7 @@ export class Dispatcher {
     if (queue.size > 0) this.#decideSoon();
     if (++this.#ticks % 3 !== 0) return;
     const gone = await givenAway(store, [...running.values()], { tenant, owner: this.id, claimMs: this.#times.claimMs });
-    for (const id of gone) this.#tasks.forget(id);
+    for (const id of gone) this.#tasks.ended(id);
     if (!shared && this.#ticks % 6 !== 0) return;
     const abandoned = await store.abandoned(tenant);
     for (const task of shared ? this.#twice(abandoned) : abandoned)

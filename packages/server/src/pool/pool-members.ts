@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { GuildError } from "@guildhall/core";
-import type { Worker } from "@guildhall/orchestrator";
+import type { TrackRecord, Worker } from "@guildhall/orchestrator";
 import { PROTOCOL_VERSION } from "@guildhall/protocol";
 import type { Hello, JoinResponseSchema } from "@guildhall/protocol/internal";
 
@@ -66,8 +66,13 @@ export function checkHello(hello: Hello): void {
   );
 }
 
+/** Its name for what is remembered of it. */
+export function seatOf({ id, hello }: Member): string {
+  return hello.seat || id;
+}
+
 /** As the scheduler sees it. */
-export function asSchedulerWorker(member: Member, now: number): Worker {
+export function asSchedulerWorker(member: Member, now: number, record?: TrackRecord): Worker {
   const { capacity } = member.hello;
   return {
     id: member.id,
@@ -83,6 +88,8 @@ export function asSchedulerWorker(member: Member, now: number): Worker {
     warm: member.warm,
     load: Math.min(member.load, 0.95),
     draining: member.draining || !member.hears || member.send === undefined || member.restUntil > now,
+    view: member.hello.view,
+    ...(record === undefined ? {} : { distrust: record.distrust(seatOf(member), now), skilled: record.skilled(seatOf(member), now) }),
   };
 }
 

@@ -28,7 +28,7 @@ export class Roster {
     this.#elsewhere = open
       .filter(({ state, claimOwner }) => state === TaskState.RUNNING && claimOwner !== this.#owner)
       // One that is making room already, as far as we can say: it is not ours to stop.
-      .map((task) => ({ task, member: task.worker ?? "", yielding: true }));
+      .map((task) => ({ task, member: task.worker ?? "", yielding: true, since: 0 }));
   }
 
   /** Tells the others of our workers; returns those that people want drained. */

@@ -1,5 +1,5 @@
 import type { Policy, QueuedTask, RunningTask } from "@guildhall/orchestrator";
-import { TaskState } from "@guildhall/protocol";
+import { type TaskSpec, TaskState } from "@guildhall/protocol";
 
 import type { TaskRecord, TaskStore } from "../storage/task-store.ts";
 import { groupsOf, organisationOf } from "./shares.ts";
@@ -10,12 +10,19 @@ export interface Running {
   task: TaskRecord;
   member: string;
   yielding: boolean;
+  /** When it was given to that worker, monotonic milliseconds. */
+  since: number;
+  /** The worker that it is to go on at; room is kept there. */
+  to?: string | undefined;
+  /** When it was asked to move, monotonic. */
+  asked?: number;
+  /** It is not asked to move until then, monotonic. */
+  staysUntil?: number;
 }
 
-/** How this pool shares out: one priority point a minute of waiting, pre-emption by thirty points. */
+/** How this pool shares out: pre-emption by thirty points. */
 export const POLICY: Omit<Policy, "groupLimits" | "weights"> = {
   tenantLimits: {},
-  ageingPerMinute: 1,
   preemptionGap: 30,
   maxPlacements: 64,
 };
@@ -74,8 +81,8 @@ export function compareRows(
   };
 }
 
-/** As the scheduler sees it. */
-export function asRunning({ task, member, yielding }: Running): RunningTask {
+/** As the scheduler sees it; `workedMs`: what it was worked on so far, which makes it no older. */
+export function asRunning({ task, member, yielding, to }: Running, workedMs = 0): RunningTask {
   return {
     id: task.id,
     tenant: organisationOf(task.spec),
@@ -85,12 +92,19 @@ export function asRunning({ task, member, yielding }: Running): RunningTask {
     needs: needsOf(task.spec),
     preemptible: true,
     yielding,
+    to,
+    submitted: task.submitted.getTime() + workedMs,
   };
 }
 
-/** A waiting one, as the scheduler sees it. */
-export function asQueued({ id, spec, priority, submitted }: TaskRecord): QueuedTask {
+/** A waiting one, in the same way. */
+export function asQueued({ id, spec, priority, submitted }: TaskRecord, workedMs = 0): QueuedTask {
   const needs = needsOf(spec);
   const base = { tenant: organisationOf(spec), groups: groupsOf(spec), environment: "", workspace: sharedPath(spec) };
-  return { id, priority, submitted: submitted.getTime(), needs, ...base };
+  return { id, priority, submitted: submitted.getTime() + workedMs, needs, kind: kindOf(spec), ...base };
+}
+
+/** What a task is like: its project, else the repository that it clones; empty: like no other. */
+export function kindOf({ project, workspace }: TaskSpec): string {
+  return project || (workspace?.source.case === "gitUrl" ? workspace.source.value : "");
 }

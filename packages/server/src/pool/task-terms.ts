@@ -25,11 +25,16 @@ export function needsOf(spec: TaskSpec): SchedulerNeeds {
   };
 }
 
-/** Throws `failed_precondition` with the reason when none of these workers can ever take such a task; none at all may still grow. */
-export function checkPossible(spec: TaskSpec, workers: readonly Worker[]): void {
+/**
+ * Throws `failed_precondition` with the reason when none of these workers can ever take such a task; none at all may still grow. `shared`: there may
+ * be others elsewhere, so that the reason is returned instead.
+ */
+export function checkPossible(spec: TaskSpec, workers: readonly Worker[], { shared }: { shared: boolean }): string | undefined {
   const reason = workers.length === 0 ? undefined : whyImpossible(needsOf(spec), workers);
-  if (reason === undefined) return;
-  throw new GuildError("failed_precondition", `no worker can ever take this task: ${reason}`, {
+  if (reason === undefined) return undefined;
+  const message = `no worker can ever take this task: ${reason}`;
+  if (shared) return message;
+  throw new GuildError("failed_precondition", message, {
     subject: spec.name,
     remedy: "ask for less, or let a larger worker join: guild pool list",
   });

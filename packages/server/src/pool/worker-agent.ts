@@ -5,7 +5,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { type Clock, type EventLog, GuildError, type SessionRecord } from "@guildhall/core";
 import { PROTOCOL_VERSION, TurnEndReason } from "@guildhall/protocol";
-import { type JoinRequestSchema, type JoinResponse, type Offer, WorkerService } from "@guildhall/protocol/internal";
+import { type JoinRequestSchema, type JoinResponse, type Offer, type Stop, WorkerService } from "@guildhall/protocol/internal";
 
 import type { Log } from "../daemon/log.ts";
 import { fromStatus } from "../rpc/from-status.ts";
@@ -14,6 +14,7 @@ import type { SessionHost } from "../worker/session-host.ts";
 import { DeltaSender } from "./delta-sender.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
 import { POOL_TIMES } from "./pool-times.ts";
+import type { WantedMoves } from "./wanted-moves.ts";
 
 type Message = MessageInitShape<typeof JoinRequestSchema>;
 
@@ -25,6 +26,9 @@ export interface WorkerFacts {
   labels: Record<string, string>;
   roles: string[];
   environmentKinds: string[];
+  /** See `workerPlace`. */
+  seat: string;
+  view: string;
 }
 
 export interface WorkerAgentDeps {
@@ -40,6 +44,7 @@ export interface WorkerAgentDeps {
   /** After its turn is done, before its task is. */
   deliver(offer: Offer, record: SessionRecord): Promise<void>;
   credentials(session: string): Record<string, string>;
+  moves: Pick<WantedMoves, "ask" | "forget">;
   /** Where its sessions tell what is on its way. */
   deltas: Pick<DeltaHub, "subscribe">;
 }
@@ -164,16 +169,13 @@ export class WorkerAgent {
 
   #hello() {
     const { facts, host } = this.#deps;
-    const { version, slots, labels, roles, environmentKinds } = facts;
+    const { slots, ...said } = facts;
     return {
       workerId: host.worker,
-      version,
+      ...said,
       protocolMin: 1,
       protocolMax: PROTOCOL_VERSION,
       capacity: { cpu: cpus().length, memoryBytes: BigInt(totalmem()), diskBytes: 0n, slots },
-      labels,
-      roles,
-      environmentKinds,
       warm: this.#warm(),
       held: [...this.#work.values()].filter(({ fenced }) => !fenced).map(({ offer }) => ({ taskId: offer.taskId, epoch: offer.epoch })),
     };
@@ -194,7 +196,7 @@ export class WorkerAgent {
         this.#take(kind.value).catch((error: unknown) => this.#deps.journal.error(`${taskId}: cannot be told of`, error));
     } else if (kind.case === "stop") {
       const own = this.#work.get(kind.value.taskId);
-      if (own?.offer.epoch === kind.value.epoch) this.#leave(own.offer, kind.value.now);
+      if (own?.offer.epoch === kind.value.epoch) this.#stop(own.offer, kind.value);
     } else if (kind.case === "listen") {
       const { session, on } = kind.value;
       // What it does not work on would never end.
@@ -205,6 +207,16 @@ export class WorkerAgent {
       this.#draining = true;
       for (const { offer } of this.#work.values()) this.#leave(offer, false);
     }
+  }
+
+  #stop(offer: Offer, { now, move }: Stop): void {
+    if (move === "") return this.#leave(offer, now);
+    const { taskId, epoch } = offer;
+    this.#deps.moves.ask(offer.session?.session ?? "", {
+      why: move,
+      leave: () => this.#leave(offer, false),
+      stays: (held) => this.#outbox?.push({ kind: { case: "stays", value: { taskId, epoch, held } } }),
+    });
   }
 
   #refusal(offer: Offer): string | undefined {
@@ -228,7 +240,7 @@ export class WorkerAgent {
     const work: Work = { offer, asked: false, fenced: false };
     this.#work.set(taskId, work);
     const key = { tenant: offer.session?.tenant ?? "", session: offer.session?.session ?? "" };
-    let over = { ended: false, yielded: false, reason: "", undelivered: "" };
+    let over = { ended: false, yielded: false, reason: "", undelivered: "", done: false };
     try {
       const record = await log.getSession(key);
       const { base } = await this.#deps.prepare(offer, record);
@@ -244,7 +256,8 @@ export class WorkerAgent {
       // Late with its lease, or not the one any more: that says nothing against the task.
       const yielded = work.asked || failure?.code === "lease_lost";
       over = { ...over, ended: !after.turnOpen, yielded, reason: failure?.line ?? "" };
-      if (after.lastTurnEnd?.reason === TurnEndReason.DONE && over.ended) over.undelivered = await this.#deliver(offer, after);
+      over.done = over.ended && after.lastTurnEnd?.reason === TurnEndReason.DONE;
+      if (over.done) over.undelivered = await this.#deliver(offer, after);
     } catch (error) {
       journal.error(`${taskId}: cannot be worked on`, error);
       over = { ...over, reason: GuildError.from(error).line };
@@ -252,6 +265,7 @@ export class WorkerAgent {
       // What it left running must be gone before anybody hears that it is over.
       await host.cool(key.session);
       this.#work.delete(taskId);
+      this.#deps.moves.forget(key.session);
       this.#deltas.end(key.session);
       if (this.#work.size === 0) {
         this.#idle.resolve();

@@ -170,6 +170,12 @@ export class SessionHost {
     Object.assign(hosted.credentials, credentials);
   }
 
+  /** Somebody is at work whom the session has handed work to, or who has handed it work. */
+  familyAtWork(session: string): boolean {
+    const own = this.#hosted.get(session);
+    return [...this.#hosted.values()].some((other) => other !== own && other.run !== undefined && other.family === own?.family);
+  }
+
   /** Resolves when nobody works on the session any more, with what kept its run from ending its turn, if anything did. */
   async rested(session: string, signal?: AbortSignal): Promise<GuildError | undefined> {
     const hosted = this.#hosted.get(session);

@@ -56,6 +56,8 @@ export interface BackgroundProcess {
 export class ShellSession {
   readonly #options: ShellOptions;
   #shell: Promise<KeptShell> | undefined;
+  /** The last that {@link #shell} has become. */
+  #started: KeptShell | undefined;
   #place: ShellPlace | undefined;
   #running = "";
   /** Changes of the sandbox's environment that the shell has taken over. */
@@ -71,9 +73,10 @@ export class ShellSession {
   warm(): void {
     if (this.#shell !== undefined) return;
     this.#shell = KeptShell.start(this.#options, this.#place);
-    this.#shell.catch(() => {
-      this.#shell = undefined;
-    });
+    this.#shell.then(
+      (started) => (this.#started = started),
+      () => (this.#shell = undefined),
+    );
   }
 
   /** Runs a command, and feeds it `input` when given. Throws `failed_precondition` while another runs. */
@@ -154,6 +157,20 @@ export class ShellSession {
   /** Processes in the background, those that have ended and were not forgotten yet included. */
   get processes(): readonly BackgroundProcess[] {
     return [...this.#processes.values()];
+  }
+
+  /** A command in the foreground or background that still runs. */
+  held(): string | undefined {
+    const [first] = [...this.#processes.values()].filter((one) => one.process.ended === undefined);
+    if (first !== undefined) return `a command in the background (${short(first.command)})`;
+    return this.#started?.busy === true && this.#started.process.ended === undefined
+      ? `a command that still runs (${short(this.#running)})`
+      : undefined;
+  }
+
+  /** The shell and what keeps it in the sandbox; its directory and variables are told as lost when the session goes on elsewhere. */
+  get ownProcesses(): number {
+    return this.#started !== undefined && this.#started.process.ended === undefined ? 2 : 0;
   }
 
   /** Throws `not_found` with the names that there are. */

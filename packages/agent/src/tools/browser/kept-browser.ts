@@ -47,6 +47,10 @@ export class KeptBrowser {
     return this.#running;
   }
 
+  held(): string | undefined {
+    return this.#running === undefined ? undefined : "a browser";
+  }
+
   async open(): Promise<Running> {
     if (this.#running !== undefined) return this.#running;
     const { execution, folder } = await startChromium(this.#session.sandbox);

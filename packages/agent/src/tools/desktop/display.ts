@@ -44,6 +44,10 @@ export class KeptDisplay {
     return run;
   }
 
+  held(): string | undefined {
+    return this.open ? "a display" : undefined;
+  }
+
   get open(): boolean {
     return this.#display !== undefined && !this.#display.lost;
   }

@@ -101,6 +101,10 @@ class KeptRepl {
     return run;
   }
 
+  held(): string | undefined {
+    return this.#process?.ended === false ? `an interpreter (${this.#interpreter.name})` : undefined;
+  }
+
   async process(): Promise<ReplProcess> {
     if (this.#process?.ended === true) await this.end();
     const { sandbox, blobs, masker } = this.#session;

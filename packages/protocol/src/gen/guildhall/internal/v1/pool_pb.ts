@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file guildhall/internal/v1/pool.proto.
  */
 export const file_guildhall_internal_v1_pool: GenFile = /*@__PURE__*/
-  fileDesc("CiBndWlsZGhhbGwvaW50ZXJuYWwvdjEvcG9vbC5wcm90bxIVZ3VpbGRoYWxsLmludGVybmFsLnYxIvwCCgtKb2luUmVxdWVzdBItCgVoZWxsbxgBIAEoCzIcLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWxsb0gAEjUKCWhlYXJ0YmVhdBgCIAEoCzIgLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWFydGJlYXRIABIvCgZhbnN3ZXIYAyABKAsyHS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW5zd2VySAASLgoEb3ZlchgEIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SdW5PdmVySAASMQoHZ29vZGJ5ZRgFIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5Hb29kYnllSAASMwoIcHJlcGFyZWQYBiABKAsyHy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuUHJlcGFyZWRIABI2CgZkZWx0YXMYByABKAsyJC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuRGVsdGFzTWVzc2FnZUgAQgYKBGtpbmQiuwIKDEpvaW5SZXNwb25zZRIxCgd3ZWxjb21lGAEgASgLMh4uZ3VpbGRoYWxsLmludGVybmFsLnYxLldlbGNvbWVIABI0CgRzZWVuGAIgASgLMiQuZ3VpbGRoYWxsLmludGVybmFsLnYxLkhlYXJ0YmVhdFNlZW5IABItCgVvZmZlchgDIAEoCzIcLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5PZmZlckgAEisKBHN0b3AYBCABKAsyGy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU3RvcEgAEi0KBWRyYWluGAUgASgLMhwuZ3VpbGRoYWxsLmludGVybmFsLnYxLkRyYWluSAASLwoGbGlzdGVuGAYgASgLMh0uZ3VpbGRoYWxsLmludGVybmFsLnYxLkxpc3RlbkgAQgYKBGtpbmQiygIKBUhlbGxvEhEKCXdvcmtlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhQKDHByb3RvY29sX21pbhgDIAEoDRIUCgxwcm90b2NvbF9tYXgYBCABKA0SJQoIY2FwYWNpdHkYBSABKAsyEy5ndWlsZGhhbGwudjEuTmVlZHMSOAoGbGFiZWxzGAYgAygLMiguZ3VpbGRoYWxsLmludGVybmFsLnYxLkhlbGxvLkxhYmVsc0VudHJ5Eg0KBXJvbGVzGAcgAygJEhkKEWVudmlyb25tZW50X2tpbmRzGAggAygJEgwKBHdhcm0YCSADKAkSKQoEaGVsZBgKIAMoCzIbLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWxkGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJgoESGVsZBIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNIjoKCUhlYXJ0YmVhdBIMCgRsb2FkGAEgASgBEgwKBHdhcm0YAiADKAkSEQoJc2lsZW50X21zGAMgASgNIkoKBkFuc3dlchIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEhAKCGFjY2VwdGVkGAMgASgIEg4KBnJlYXNvbhgEIAEoCSJuCgdSdW5PdmVyEg8KB3Rhc2tfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDQoFZW5kZWQYAyABKAgSDwoHeWllbGRlZBgEIAEoCBIOCgZyZWFzb24YBSABKAkSEwoLdW5kZWxpdmVyZWQYBiABKAkiOAoIUHJlcGFyZWQSDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRiYXNlGAMgASgJIlMKDURlbHRhc01lc3NhZ2USDwoHc2Vzc2lvbhgBIAEoCRIjCgZkZWx0YXMYAiADKAsyEy5ndWlsZGhhbGwudjEuRGVsdGESDAoEYW5ldxgDIAEoCCIJCgdHb29kYnllIlwKB1dlbGNvbWUSFwoPb3JjaGVzdHJhdG9yX2lkGAEgASgJEhQKDGhlYXJ0YmVhdF9tcxgCIAEoDRIQCghmZW5jZV9tcxgDIAEoDRIQCghsZWFzZV9tcxgEIAEoDSIPCg1IZWFydGJlYXRTZWVuIosCCgVPZmZlchIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEjIKB3Nlc3Npb24YAyABKAsyIS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2Vzc2lvblJlZhIwCgl3b3Jrc3BhY2UYBCABKAsyHS5ndWlsZGhhbGwudjEuV29ya3NwYWNlU291cmNlEhEKCWRpcmVjdG9yeRgFIAEoCRIMCgR0cmVlGAYgASgJEiIKBW5lZWRzGAcgASgLMhMuZ3VpbGRoYWxsLnYxLk5lZWRzEhUKDXJlc3VsdF9icmFuY2gYCCABKAkSEgoKdW5hdHRlbmRlZBgJIAEoCBIMCgRiYXNlGAogASgJIiUKBkxpc3RlbhIPCgdzZXNzaW9uGAEgASgJEgoKAm9uGAIgASgIIjMKBFN0b3ASDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRILCgNub3cYAyABKAgiBwoFRHJhaW4iUgoOQW1vdW50c01lc3NhZ2USDQoFc3RlcHMYASABKAESDgoGdG9rZW5zGAIgASgBEhAKCGNvc3RfdXNkGAMgASgBEg8KB3NlY29uZHMYBCABKAEilgEKDlJlc2VydmVSZXF1ZXN0EjIKB3Nlc3Npb24YASABKAsyIS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2Vzc2lvblJlZhINCgVlcG9jaBgCIAEoDRI1CgZ3YW50ZWQYAyABKAsyJS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW1vdW50c01lc3NhZ2USCgoCaWQYBCABKAkiHQoPUmVzZXJ2ZVJlc3BvbnNlEgoKAmlkGAEgASgJImYKDVNldHRsZVJlcXVlc3QSCgoCaWQYASABKAkSNAoFc3BlbnQYAiABKAsyJS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW1vdW50c01lc3NhZ2USEwoLYXNrZWRfYWdhaW4YAyABKAgiEAoOU2V0dGxlUmVzcG9uc2UyZAoNV29ya2VyU2VydmljZRJTCgRKb2luEiIuZ3VpbGRoYWxsLmludGVybmFsLnYxLkpvaW5SZXF1ZXN0GiMuZ3VpbGRoYWxsLmludGVybmFsLnYxLkpvaW5SZXNwb25zZSgBMAEywAEKDUxlZGdlclNlcnZpY2USWAoHUmVzZXJ2ZRIlLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SZXNlcnZlUmVxdWVzdBomLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SZXNlcnZlUmVzcG9uc2USVQoGU2V0dGxlEiQuZ3VpbGRoYWxsLmludGVybmFsLnYxLlNldHRsZVJlcXVlc3QaJS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2V0dGxlUmVzcG9uc2ViBnByb3RvMw", [file_guildhall_internal_v1_store, file_guildhall_v1_session, file_guildhall_v1_task]);
+  fileDesc("CiBndWlsZGhhbGwvaW50ZXJuYWwvdjEvcG9vbC5wcm90bxIVZ3VpbGRoYWxsLmludGVybmFsLnYxIqsDCgtKb2luUmVxdWVzdBItCgVoZWxsbxgBIAEoCzIcLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWxsb0gAEjUKCWhlYXJ0YmVhdBgCIAEoCzIgLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5IZWFydGJlYXRIABIvCgZhbnN3ZXIYAyABKAsyHS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuQW5zd2VySAASLgoEb3ZlchgEIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5SdW5PdmVySAASMQoHZ29vZGJ5ZRgFIAEoCzIeLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5Hb29kYnllSAASMwoIcHJlcGFyZWQYBiABKAsyHy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuUHJlcGFyZWRIABI2CgZkZWx0YXMYByABKAsyJC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuRGVsdGFzTWVzc2FnZUgAEi0KBXN0YXlzGAggASgLMhwuZ3VpbGRoYWxsLmludGVybmFsLnYxLlN0YXlzSABCBgoEa2luZCK7AgoMSm9pblJlc3BvbnNlEjEKB3dlbGNvbWUYASABKAsyHi5ndWlsZGhhbGwuaW50ZXJuYWwudjEuV2VsY29tZUgAEjQKBHNlZW4YAiABKAsyJC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSGVhcnRiZWF0U2VlbkgAEi0KBW9mZmVyGAMgASgLMhwuZ3VpbGRoYWxsLmludGVybmFsLnYxLk9mZmVySAASKwoEc3RvcBgEIAEoCzIbLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5TdG9wSAASLQoFZHJhaW4YBSABKAsyHC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuRHJhaW5IABIvCgZsaXN0ZW4YBiABKAsyHS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuTGlzdGVuSABCBgoEa2luZCLmAgoFSGVsbG8SEQoJd29ya2VyX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSFAoMcHJvdG9jb2xfbWluGAMgASgNEhQKDHByb3RvY29sX21heBgEIAEoDRIlCghjYXBhY2l0eRgFIAEoCzITLmd1aWxkaGFsbC52MS5OZWVkcxI4CgZsYWJlbHMYBiADKAsyKC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSGVsbG8uTGFiZWxzRW50cnkSDQoFcm9sZXMYByADKAkSGQoRZW52aXJvbm1lbnRfa2luZHMYCCADKAkSDAoEd2FybRgJIAMoCRIpCgRoZWxkGAogAygLMhsuZ3VpbGRoYWxsLmludGVybmFsLnYxLkhlbGQSDAoEc2VhdBgLIAEoCRIMCgR2aWV3GAwgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJgoESGVsZBIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNIjoKCUhlYXJ0YmVhdBIMCgRsb2FkGAEgASgBEgwKBHdhcm0YAiADKAkSEQoJc2lsZW50X21zGAMgASgNIkoKBkFuc3dlchIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEhAKCGFjY2VwdGVkGAMgASgIEg4KBnJlYXNvbhgEIAEoCSJ8CgdSdW5PdmVyEg8KB3Rhc2tfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDQoFZW5kZWQYAyABKAgSDwoHeWllbGRlZBgEIAEoCBIOCgZyZWFzb24YBSABKAkSEwoLdW5kZWxpdmVyZWQYBiABKAkSDAoEZG9uZRgHIAEoCCI1CgVTdGF5cxIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBGhlbGQYAyABKAkiOAoIUHJlcGFyZWQSDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRiYXNlGAMgASgJIlMKDURlbHRhc01lc3NhZ2USDwoHc2Vzc2lvbhgBIAEoCRIjCgZkZWx0YXMYAiADKAsyEy5ndWlsZGhhbGwudjEuRGVsdGESDAoEYW5ldxgDIAEoCCIJCgdHb29kYnllIlwKB1dlbGNvbWUSFwoPb3JjaGVzdHJhdG9yX2lkGAEgASgJEhQKDGhlYXJ0YmVhdF9tcxgCIAEoDRIQCghmZW5jZV9tcxgDIAEoDRIQCghsZWFzZV9tcxgEIAEoDSIPCg1IZWFydGJlYXRTZWVuIosCCgVPZmZlchIPCgd0YXNrX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEjIKB3Nlc3Npb24YAyABKAsyIS5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2Vzc2lvblJlZhIwCgl3b3Jrc3BhY2UYBCABKAsyHS5ndWlsZGhhbGwudjEuV29ya3NwYWNlU291cmNlEhEKCWRpcmVjdG9yeRgFIAEoCRIMCgR0cmVlGAYgASgJEiIKBW5lZWRzGAcgASgLMhMuZ3VpbGRoYWxsLnYxLk5lZWRzEhUKDXJlc3VsdF9icmFuY2gYCCABKAkSEgoKdW5hdHRlbmRlZBgJIAEoCBIMCgRiYXNlGAogASgJIiUKBkxpc3RlbhIPCgdzZXNzaW9uGAEgASgJEgoKAm9uGAIgASgIIkEKBFN0b3ASDwoHdGFza19pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRILCgNub3cYAyABKAgSDAoEbW92ZRgEIAEoCSIHCgVEcmFpbiJSCg5BbW91bnRzTWVzc2FnZRINCgVzdGVwcxgBIAEoARIOCgZ0b2tlbnMYAiABKAESEAoIY29zdF91c2QYAyABKAESDwoHc2Vjb25kcxgEIAEoASKWAQoOUmVzZXJ2ZVJlcXVlc3QSMgoHc2Vzc2lvbhgBIAEoCzIhLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5TZXNzaW9uUmVmEg0KBWVwb2NoGAIgASgNEjUKBndhbnRlZBgDIAEoCzIlLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5BbW91bnRzTWVzc2FnZRIKCgJpZBgEIAEoCSIdCg9SZXNlcnZlUmVzcG9uc2USCgoCaWQYASABKAkiZgoNU2V0dGxlUmVxdWVzdBIKCgJpZBgBIAEoCRI0CgVzcGVudBgCIAEoCzIlLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5BbW91bnRzTWVzc2FnZRITCgthc2tlZF9hZ2FpbhgDIAEoCCIQCg5TZXR0bGVSZXNwb25zZTJkCg1Xb3JrZXJTZXJ2aWNlElMKBEpvaW4SIi5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSm9pblJlcXVlc3QaIy5ndWlsZGhhbGwuaW50ZXJuYWwudjEuSm9pblJlc3BvbnNlKAEwATLAAQoNTGVkZ2VyU2VydmljZRJYCgdSZXNlcnZlEiUuZ3VpbGRoYWxsLmludGVybmFsLnYxLlJlc2VydmVSZXF1ZXN0GiYuZ3VpbGRoYWxsLmludGVybmFsLnYxLlJlc2VydmVSZXNwb25zZRJVCgZTZXR0bGUSJC5ndWlsZGhhbGwuaW50ZXJuYWwudjEuU2V0dGxlUmVxdWVzdBolLmd1aWxkaGFsbC5pbnRlcm5hbC52MS5TZXR0bGVSZXNwb25zZWIGcHJvdG8z", [file_guildhall_internal_v1_store, file_guildhall_v1_session, file_guildhall_v1_task]);
 
 /**
  * @generated from message guildhall.internal.v1.JoinRequest
@@ -73,6 +73,12 @@ export type JoinRequest = Message<"guildhall.internal.v1.JoinRequest"> & {
      */
     value: DeltasMessage;
     case: "deltas";
+  } | {
+    /**
+     * @generated from field: guildhall.internal.v1.Stays stays = 8;
+     */
+    value: Stays;
+    case: "stays";
   } | { case: undefined; value?: undefined };
 };
 
@@ -195,6 +201,20 @@ export type Hello = Message<"guildhall.internal.v1.Hello"> & {
    * @generated from field: repeated guildhall.internal.v1.Held held = 10;
    */
   held: Held[];
+
+  /**
+   * The worker, by a name that stays when its process is started anew; empty: it does not say when something stays (see `Stop.move`).
+   *
+   * @generated from field: string seat = 11;
+   */
+  seat: string;
+
+  /**
+   * Equal for workers of one machine that see the same files; empty: it does not know.
+   *
+   * @generated from field: string view = 12;
+   */
+  view: string;
 };
 
 /**
@@ -328,6 +348,13 @@ export type RunOver = Message<"guildhall.internal.v1.RunOver"> & {
    * @generated from field: string undelivered = 6;
    */
   undelivered: string;
+
+  /**
+   * The agent says that it has done what it was asked for.
+   *
+   * @generated from field: bool done = 7;
+   */
+  done: boolean;
 };
 
 /**
@@ -336,6 +363,37 @@ export type RunOver = Message<"guildhall.internal.v1.RunOver"> & {
  */
 export const RunOverSchema: GenMessage<RunOver> = /*@__PURE__*/
   messageDesc(file_guildhall_internal_v1_pool, 6);
+
+/**
+ * It was asked to move, and something lives in its sandbox that would be lost.
+ *
+ * @generated from message guildhall.internal.v1.Stays
+ */
+export type Stays = Message<"guildhall.internal.v1.Stays"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * @generated from field: uint32 epoch = 2;
+   */
+  epoch: number;
+
+  /**
+   * What, in words.
+   *
+   * @generated from field: string held = 3;
+   */
+  held: string;
+};
+
+/**
+ * Describes the message guildhall.internal.v1.Stays.
+ * Use `create(StaysSchema)` to create a new message.
+ */
+export const StaysSchema: GenMessage<Stays> = /*@__PURE__*/
+  messageDesc(file_guildhall_internal_v1_pool, 7);
 
 /**
  * A clone was made: of this commit, which it has to be of at every other worker too.
@@ -364,7 +422,7 @@ export type Prepared = Message<"guildhall.internal.v1.Prepared"> & {
  * Use `create(PreparedSchema)` to create a new message.
  */
 export const PreparedSchema: GenMessage<Prepared> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 7);
+  messageDesc(file_guildhall_internal_v1_pool, 8);
 
 /**
  * What is on its way in a session and not in its log yet.
@@ -395,7 +453,7 @@ export type DeltasMessage = Message<"guildhall.internal.v1.DeltasMessage"> & {
  * Use `create(DeltasMessageSchema)` to create a new message.
  */
 export const DeltasMessageSchema: GenMessage<DeltasMessage> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 8);
+  messageDesc(file_guildhall_internal_v1_pool, 9);
 
 /**
  * @generated from message guildhall.internal.v1.Goodbye
@@ -408,7 +466,7 @@ export type Goodbye = Message<"guildhall.internal.v1.Goodbye"> & {
  * Use `create(GoodbyeSchema)` to create a new message.
  */
 export const GoodbyeSchema: GenMessage<Goodbye> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 9);
+  messageDesc(file_guildhall_internal_v1_pool, 10);
 
 /**
  * @generated from message guildhall.internal.v1.Welcome
@@ -444,7 +502,7 @@ export type Welcome = Message<"guildhall.internal.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 10);
+  messageDesc(file_guildhall_internal_v1_pool, 11);
 
 /**
  * @generated from message guildhall.internal.v1.HeartbeatSeen
@@ -457,7 +515,7 @@ export type HeartbeatSeen = Message<"guildhall.internal.v1.HeartbeatSeen"> & {
  * Use `create(HeartbeatSeenSchema)` to create a new message.
  */
 export const HeartbeatSeenSchema: GenMessage<HeartbeatSeen> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 11);
+  messageDesc(file_guildhall_internal_v1_pool, 12);
 
 /**
  * @generated from message guildhall.internal.v1.Offer
@@ -527,7 +585,7 @@ export type Offer = Message<"guildhall.internal.v1.Offer"> & {
  * Use `create(OfferSchema)` to create a new message.
  */
 export const OfferSchema: GenMessage<Offer> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 12);
+  messageDesc(file_guildhall_internal_v1_pool, 13);
 
 /**
  * Somebody watches a session, or nobody does any more.
@@ -551,7 +609,7 @@ export type Listen = Message<"guildhall.internal.v1.Listen"> & {
  * Use `create(ListenSchema)` to create a new message.
  */
 export const ListenSchema: GenMessage<Listen> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 13);
+  messageDesc(file_guildhall_internal_v1_pool, 14);
 
 /**
  * @generated from message guildhall.internal.v1.Stop
@@ -573,6 +631,13 @@ export type Stop = Message<"guildhall.internal.v1.Stop"> & {
    * @generated from field: bool now = 3;
    */
   now: boolean;
+
+  /**
+   * Only when nothing is lost by it: why it is to go on elsewhere, for its log. Empty: in any case.
+   *
+   * @generated from field: string move = 4;
+   */
+  move: string;
 };
 
 /**
@@ -580,7 +645,7 @@ export type Stop = Message<"guildhall.internal.v1.Stop"> & {
  * Use `create(StopSchema)` to create a new message.
  */
 export const StopSchema: GenMessage<Stop> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 14);
+  messageDesc(file_guildhall_internal_v1_pool, 15);
 
 /**
  * @generated from message guildhall.internal.v1.Drain
@@ -593,7 +658,7 @@ export type Drain = Message<"guildhall.internal.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 15);
+  messageDesc(file_guildhall_internal_v1_pool, 16);
 
 /**
  * @generated from message guildhall.internal.v1.AmountsMessage
@@ -625,7 +690,7 @@ export type AmountsMessage = Message<"guildhall.internal.v1.AmountsMessage"> & {
  * Use `create(AmountsMessageSchema)` to create a new message.
  */
 export const AmountsMessageSchema: GenMessage<AmountsMessage> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 16);
+  messageDesc(file_guildhall_internal_v1_pool, 17);
 
 /**
  * @generated from message guildhall.internal.v1.ReserveRequest
@@ -659,7 +724,7 @@ export type ReserveRequest = Message<"guildhall.internal.v1.ReserveRequest"> & {
  * Use `create(ReserveRequestSchema)` to create a new message.
  */
 export const ReserveRequestSchema: GenMessage<ReserveRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 17);
+  messageDesc(file_guildhall_internal_v1_pool, 18);
 
 /**
  * @generated from message guildhall.internal.v1.ReserveResponse
@@ -676,7 +741,7 @@ export type ReserveResponse = Message<"guildhall.internal.v1.ReserveResponse"> &
  * Use `create(ReserveResponseSchema)` to create a new message.
  */
 export const ReserveResponseSchema: GenMessage<ReserveResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 18);
+  messageDesc(file_guildhall_internal_v1_pool, 19);
 
 /**
  * @generated from message guildhall.internal.v1.SettleRequest
@@ -705,7 +770,7 @@ export type SettleRequest = Message<"guildhall.internal.v1.SettleRequest"> & {
  * Use `create(SettleRequestSchema)` to create a new message.
  */
 export const SettleRequestSchema: GenMessage<SettleRequest> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 19);
+  messageDesc(file_guildhall_internal_v1_pool, 20);
 
 /**
  * @generated from message guildhall.internal.v1.SettleResponse
@@ -718,7 +783,7 @@ export type SettleResponse = Message<"guildhall.internal.v1.SettleResponse"> & {
  * Use `create(SettleResponseSchema)` to create a new message.
  */
 export const SettleResponseSchema: GenMessage<SettleResponse> = /*@__PURE__*/
-  messageDesc(file_guildhall_internal_v1_pool, 20);
+  messageDesc(file_guildhall_internal_v1_pool, 21);
 
 /**
  * The one stream between a worker, which dials, and an orchestrator.
