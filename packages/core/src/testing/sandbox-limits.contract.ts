@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp, open, rm, truncate } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { it } from "node:test";
+import { promisify } from "node:util";
 
 import { GuildError } from "../errors.ts";
 import type { Sandboxes } from "./sandbox-fixture.ts";
@@ -90,30 +92,32 @@ export function sandboxLimitsContract(sandboxes: Sandboxes): void {
         "(exec 7> none; exec ./keep 311) & while [ ! -e none ]; do sleep 0.01; done; head -c 4M /dev/zero > none; rm none",
       ).concat("; jobs -pr"),
     };
-    for (const [held, script] of Object.entries(ways)) {
-      const sandbox = await sandboxes.fresh({ limits: { diskBytes: 24 * MIB } });
-      const beside = await mkdtemp(join(dirname(sandbox.workspace), "others-"));
-      const ballast = await open(join(beside, "ballast"), "w");
-      try {
-        let size = 0;
-        for (; size < 80 * MIB; size += 8 * MIB) await ballast.write(Buffer.alloc(8 * MIB, "o"));
-        await ballast.sync();
-        await runScript(sandbox, "cp /bin/sleep keep; chmod 111 keep");
-        const execution = await sandbox.exec({ argv: ["/run/guildhall/bin/bash", "-c", script] });
-        let said = "";
-        for await (const { bytes } of execution.output) {
-          said += Buffer.from(bytes).toString();
-          size -= (Buffer.from(bytes).toString().split("\n").length - 1) * 5 * MIB;
-          await ballast.truncate(Math.max(0, size));
-        }
-        // Whoever hides is ended, and what he held is free again: then there may be nothing to end the rest for.
-        const hiding = said.split("\n39\n")[1]?.trim().split("\n").length ?? 40;
-        if (hiding > 6) assert.equal((await execution.exit).limit, "disk", held);
-      } finally {
-        await ballast.close();
-        await rm(beside, { recursive: true, force: true });
-        await sandbox.dispose();
-      }
+    const prepared = await Promise.all(
+      Object.entries(ways).map(async ([held, script]) => {
+        const sandbox = await sandboxes.fresh({ limits: { diskBytes: 24 * MIB } });
+        return { held, script, sandbox };
+      }),
+    );
+    const beside = await mkdtemp(join(dirname(prepared[0]?.sandbox.workspace ?? ""), "others-"));
+    try {
+      // More than all of them can write: once it is gone, what the file system tells is of no use.
+      const ballast = join(beside, "ballast");
+      await promisify(execFile)("fallocate", ["-l", String(520 * MIB), ballast]);
+      await Promise.all(prepared.map(({ sandbox }) => runScript(sandbox, "cp /bin/sleep keep; chmod 111 keep")));
+      await truncate(ballast);
+      await Promise.all(
+        prepared.map(async ({ held, script, sandbox }) => {
+          const execution = await sandbox.exec({ argv: ["/run/guildhall/bin/bash", "-c", script] });
+          let said = "";
+          for await (const { bytes } of execution.output) said += Buffer.from(bytes).toString();
+          // Whoever hides is ended, and what he held is free again: then there may be nothing to end the rest for.
+          const hiding = said.split("\n39\n")[1]?.trim().split("\n").length ?? 40;
+          if (hiding > 6) assert.equal((await execution.exit).limit, "disk", held);
+        }),
+      );
+    } finally {
+      await rm(beside, { recursive: true, force: true });
+      await Promise.all(prepared.map(({ sandbox }) => sandbox.dispose()));
     }
   });
 

@@ -56,6 +56,19 @@ describe("a repository in a sandbox", () => {
     assert.match(await readFile(join(workspace, ".git/config"), "utf8"), /example\.com/);
   });
 
+  it("makes a directory read-only but for what is to be taken out of it", async () => {
+    const workspace = await repository();
+    await mkdir(join(workspace, "d/e"), { recursive: true });
+    for (const name of ["d/one", "d/e/two", "d/e/out"]) await writeFile(join(workspace, name), "x");
+    await symlink("one", join(workspace, "d/link"));
+    const id = `guard-${process.pid}-but`;
+    const sandbox = await fixture.provider.create({ id, workspace, readOnly: ["d"], writable: ["d/e/out"] });
+    made.push(sandbox);
+    const done = await runScript(sandbox, "rm d/e/out; echo y > d/one; echo y > d/e/two; mv d/e away; rm -rf d; ls d d/e");
+    assert.equal(done.stdout, "d:\ne\none\n\nd/e:\ntwo\n", done.stderr);
+    assert.deepEqual(await Promise.all(["d/one", "d/e/two"].map((name) => readFile(join(workspace, name), "utf8"))), ["x", "x"]);
+  });
+
   it("goes on when the host's git works without replacing what it guards", async () => {
     const workspace = await repository();
     const sandbox = await open(workspace);

@@ -18,7 +18,7 @@ export interface Guard {
   placeholders: string[];
 }
 
-/** Paths relative to the workspace: those to be read-only, and, `.guildhall` too, those that are not to be. */
+/** Paths relative to the workspace: those to be read-only, and those that are not to be, `.guildhall` and what lies in the first included. */
 export interface GuardedPaths {
   readOnly: readonly string[];
   writable: readonly string[];
@@ -39,7 +39,7 @@ export async function guardWorkspace(workspace: string, paths: GuardedPaths, own
     if (!isWithin(full, workspace) || full === workspace) {
       throw new GuildError("invalid_argument", `${path} is not within the workspace`, { subject: path });
     }
-    if (await kindOf(full)) await found.read(full);
+    await found.readBut(full, new Set(paths.writable.map((one) => resolve(workspace, one))));
   }
   const git = join(workspace, ".git");
   const kind = await kindOf(git);
@@ -72,6 +72,17 @@ class Findings {
     if ((await kindOf(path)) === "symlink") refuse(path);
     this.#pinAbove(path);
     this.#mounts.set(path, "read");
+  }
+
+  /** The same of a path that may hold some that are not to be: then of all else in it. Nothing where there is nothing. */
+  async readBut(path: string, writable: ReadonlySet<string>): Promise<void> {
+    const kind = await kindOf(path);
+    if (kind === undefined || writable.has(path)) return;
+    if (kind !== "directory" || ![...writable].some((one) => isWithin(one, path))) return await this.read(path);
+    for (const name of await readdir(path)) {
+      // A link in it leads where it leads, and is nothing to mount over.
+      if ((await kindOf(join(path, name))) !== "symlink") await this.readBut(join(path, name), writable);
+    }
   }
 
   async repository(directory: string): Promise<void> {
