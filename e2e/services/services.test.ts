@@ -330,6 +330,28 @@ describe("five services as processes of their own", () => {
     assert.ok(whole.length - steps.length <= Math.max(1, interrupted.length));
     assert.equal(existsSync(`/proc/${victim}`), false);
   });
+
+  it("take away, where a worker goes on in the same directory, what the one that was killed had planted", async () => {
+    verifies("F4", "A3");
+    const third = { join: orchestrator.address, env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SLOTS: "2" } };
+    workers.push(await system.start("worker-3", ["worker"], third));
+    await system.workers(2);
+    const here = workspace("planted");
+    const commands = ["echo one > a.txt", "echo evil > .npmrc; touch acted; sleep 600", "ls -A > seen.txt"];
+    const steps = commands.map((command) => ({ calls: [{ tool: "bash", args: { command } }] }));
+    const finish = { calls: [{ tool: "finish", args: { done: true, summary: "done" } }] };
+    const file = system.home.write("planted.json", JSON.stringify({ steps: [...steps, finish] }));
+    const id = await submit("plant", "--workspace", here, "--sandbox", "bubblewrap", "--model", `scripted:${file}`, "--yes");
+    const running = await system.task(id, ({ session }) => session !== "");
+    while (!existsSync(join(here, "acted"))) await pause(100);
+    process.kill(processOf(workers, String(running["worker"])), "SIGKILL");
+    assert.ok(existsSync(join(here, ".npmrc")), "it was planted");
+    const task = await system.task(id, ({ state }) => state === "succeeded" || state === "failed");
+    assert.deepEqual([task["state"], task["worker"] === running["worker"]], ["succeeded", false], String(task["reason"]));
+    assert.equal(readFileSync(join(here, "seen.txt"), "utf8").includes(".npmrc"), false);
+    assert.equal(existsSync(join(here, ".npmrc")), false);
+    assert.match(JSON.stringify(await system.events(String(running["session"]))), /\.npmrc was set aside/);
+  });
 });
 
 /** Process of the worker with that id in the pool: its log says so. */
