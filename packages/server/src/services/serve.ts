@@ -319,7 +319,8 @@ async function worker({ options, settings, reach, stop }: Surroundings, orchestr
     begin() {
       agent.run().catch((error: unknown) => {
         left = GuildError.from(error);
-        options.log.error("cannot join", error);
+        // What the orchestrator has said is told by whoever started this, in one line.
+        if (!GuildError.is(error)) options.log.error("cannot join", error);
         options.failed?.(left);
         stop({ now: true });
       });
