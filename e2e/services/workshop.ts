@@ -39,12 +39,13 @@ export class Workshop {
     this.models = await this.startModels();
     await this.startOrchestrator(undefined, env.orchestrator);
     const port = (await env.through?.(this.orchestrator)) ?? this.orchestrator.port;
-    for (const name of ["worker-1", "worker-2"]) {
+    const post = async (name: string): Promise<Outpost> => {
       const [cable, wire] = [await Cable.to(port), await Wire.lay()];
       this.#lines.push(wire, cable);
-      const post = { cable, wire, join: await wire.to(cable.address), models: await wire.to(this.models.address) };
-      this.workers.push({ ...post, service: await this.startWorker(name, post) });
-    }
+      const line = { cable, wire, join: await wire.to(cable.address), models: await wire.to(this.models.address) };
+      return { ...line, service: await this.startWorker(name, line) };
+    };
+    this.workers.push(...(await Promise.all(["worker-1", "worker-2"].map(post))));
     await system.workers(2);
     await system.call("BudgetService/SetBudget", { path: "org", limits: { steps: 10_000 } });
     await system.call("BudgetService/SetBudget", { path: "org/faults", limits: { steps: 1_000 } });
