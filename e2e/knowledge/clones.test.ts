@@ -16,7 +16,11 @@ steps:
 
 describe("what is known of a repository", () => {
   let home: Home;
-  before(() => void (home = new Home()));
+  before(() => {
+    home = new Home();
+    // By words alone: this is about whose it is, not about how it is found.
+    home.write("guild/config/settings.toml", '[knowledge]\nvectors = "memory"\nembedder = "anthropic/none"\n');
+  });
   after(() => home.remove());
 
   it("is known in its other clones and after a move, and what was learned before it was a repository goes along", async () => {
