@@ -16,7 +16,8 @@ describe("two Guildhalls that exchange what they know", () => {
     one = new Home();
     two = new Home();
     // By words alone: this is about what is known, not about how it is found.
-    for (const home of [one, two]) home.write("guild/config/settings.toml", '[knowledge]\nvectors = "memory"\nembedder = "anthropic/none"\n');
+    for (const home of [one, two])
+      home.write("guild/config/settings.toml", '[knowledge]\nvectors = "memory"\nembedder = "anthropic/none"\n');
   });
   after(async () => {
     await one.remove();
