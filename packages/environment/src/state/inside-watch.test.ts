@@ -9,9 +9,10 @@ const TABLE = (port: string) => `  sl  local_address\n   0: 0100007F:${port} 000
 
 /** A sandbox of which only /proc and its usage are there; `processes`: name, parent and environment by number, and session, if not its own. */
 function world(processes: Record<number, [name: string, parent: number, environ?: string, session?: number]>) {
-  const state = { processes, table: TABLE("0016"), usage: { memoryBytes: 0, processes: 3, cpuMs: 0 } };
+  const state = { processes, table: TABLE("0016"), sockets: 1, tables: 0, usage: { memoryBytes: 0, processes: 3, cpuMs: 0 } };
   const read = async (path: string): Promise<Uint8Array> => {
-    if (path === "/proc/net/tcp") return Buffer.from(state.table);
+    if (path === "/proc/net/tcp") return ((state.tables += 1), Buffer.from(state.table));
+    if (path === "/proc/net/sockstat") return Buffer.from(`sockets: used 1\nTCP: inuse ${state.sockets} orphan 0 tw 0 alloc 9 mem 1\n`);
     const [, pid = "", what] = /^\/proc\/(\d+)\/(\w+)$/.exec(path) ?? [];
     const one = state.processes[Number(pid)];
     if (one === undefined) throw new GuildError("not_found", "gone");
@@ -60,6 +61,18 @@ describe("a look into a sandbox", () => {
     assert.deepEqual((await watch.look()).began, []);
     state.processes = { ...ROOTS };
     assert.deepEqual((await watch.look()).ended, ["vite (dev) (process 6)", "daemon (process 9)", "socat (process 11)"]);
+  });
+
+  it("reads no table, which is dear, where there is no socket", async () => {
+    const { state, sandbox } = world({ ...ROOTS });
+    state.sockets = 0;
+    const watch = await InsideWatch.begin(sandbox);
+    await watch.look();
+    assert.equal(state.tables, 0);
+    state.sockets = 12;
+    assert.deepEqual((await watch.look()).opened, [22]);
+    state.sockets = 0;
+    assert.deepEqual((await watch.look()).closed, [22]);
   });
 
   it("tells what is short once, and again after it was not", async () => {

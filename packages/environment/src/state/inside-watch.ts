@@ -38,7 +38,7 @@ export const OWN_PROCESS = "GUILD_OWN_PROCESS";
 
 /**
  * Looks into a sandbox for what differs since the last look: listening ports, background processes, memory and processes near their limit.
- * A look reads two tables and a directory, and two files for each process that is new. Without walls (`host`) the processes are everybody's,
+ * A look reads two tables, where there are sockets, and a directory, and two files for each process that is new. Without walls (`host`) the processes are everybody's,
  * and are not told.
  */
 export class InsideWatch {
@@ -79,8 +79,13 @@ export class InsideWatch {
     };
   }
 
+  /** For either table the kernel goes through the sockets of the whole machine (milliseconds); how many the sandbox has, it knows. */
   async #listening(): Promise<number[]> {
-    const ports = listeningPorts(...(await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map((path) => this.#read(path)))));
+    const table = async (name: string, counts: string): Promise<string> =>
+      /^TCP6?: inuse 0\b/m.test(await this.#read(counts)) ? "" : await this.#read(name);
+    const ports = listeningPorts(
+      ...(await Promise.all([table("/proc/net/tcp", "/proc/net/sockstat"), table("/proc/net/tcp6", "/proc/net/sockstat6")])),
+    );
     // The way out is no program's of anybody here.
     return ports.filter((port) => port !== this.#sandbox.wayOut?.port);
   }

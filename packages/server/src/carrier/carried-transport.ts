@@ -1,24 +1,30 @@
 import { create, fromBinary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethod } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { CarrierService } from "@guildhall/protocol/internal";
 
 import { isNamed } from "../rpc/operations.ts";
 import { nameOf } from "./carried-methods.ts";
 import { type CarriedCall, CarrierLine, NOT_SERVED } from "./carrier-line.ts";
+import type { Carry } from "./raw-stream.ts";
 import { WINDOW, weightOf } from "./window.ts";
 
 /**
  * Makes the calls of one request over one stream of `plain` that stays open, many in a message; large requests and calls of other kinds go over
  * streams of their own, as do all while the other side knows no carrier. What a transport promises holds: deadline, cancellation, statuses with
  * details, and that who reads slowly keeps few messages waiting. When the stream breaks, all calls on it fail as `unavailable`, and the next one opens another.
- * `time` is told what the clock of the other side says, milliseconds since 1970.
+ * `time` is told what the clock of the other side says, milliseconds since 1970; `carry` opens the stream, by default as `plain` does.
  */
-export function carriedTransport(plain: Transport, time?: (ms: number) => void): Transport {
+export function carriedTransport(
+  plain: Transport,
+  time?: (ms: number) => void,
+  carry: Carry = createClient(CarrierService, plain).carry,
+): Transport {
   let line: CarrierLine | undefined;
   let plainUntil = 0;
   const carries = (headers: unknown): boolean => headers === undefined && performance.now() >= plainUntil;
   const current = (): CarrierLine => {
-    if (line === undefined || line.over) line = new CarrierLine(plain, time);
+    if (line === undefined || line.over) line = new CarrierLine(carry, time);
     return line;
   };
   const notServed = (error: unknown): boolean => {

@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { type CallBeginSchema, type CallFrame, CarrierService } from "@guildhall/protocol/internal";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { CallBeginSchema, CallFrame } from "@guildhall/protocol/internal";
 
 import { fromCallEnd } from "./call-status.ts";
 import { createFrameBox } from "./frame-box.ts";
 import { PartJoiner } from "./part-joiner.ts";
+import type { Carry } from "./raw-stream.ts";
 import { LARGEST_MESSAGE } from "./window.ts";
 
 /** What comes back of a call. */
@@ -33,12 +34,12 @@ export class CarrierLine {
   #last = 0;
 
   /** `time` is told what the clock of the other side says, milliseconds since 1970. */
-  constructor(transport: Transport, time?: (ms: number) => void) {
+  constructor(carry: Carry, time?: (ms: number) => void) {
     const begun = Promise.withResolvers<void>();
     this.begun = begun.promise;
     let stands = false;
     const run = async (): Promise<void> => {
-      for await (const { frames, timeMs } of createClient(CarrierService, transport).carry(this.#box.batches())) {
+      for await (const { frames, timeMs } of carry(this.#box.batches())) {
         stands = true;
         begun.resolve();
         time?.(timeMs);

@@ -1,7 +1,7 @@
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { type Clock, systemClock } from "@guildhall/core";
-import type { CallBegin, CallFrame, CarrierService } from "@guildhall/protocol/internal";
+import type { CallBegin, CallFrame, CarryRequest, CarryResponseSchema } from "@guildhall/protocol/internal";
 
 import type { Log } from "../daemon/log.ts";
 import { toStatus } from "../rpc/errors.ts";
@@ -27,9 +27,9 @@ export interface CarrierOptions {
  *
  * Bounded: calls at once, what waits to be sent (no more calls are read meanwhile), and of each call what its caller has not read.
  */
-export function carrierService({ methods, operations, log, clock = systemClock() }: CarrierOptions): ServiceImpl<typeof CarrierService> {
+export function carrierService({ methods, operations, log, clock = systemClock() }: CarrierOptions) {
   return {
-    async *carry(requests) {
+    async *carry(requests: AsyncIterable<CarryRequest>): AsyncGenerator<MessageInitShape<typeof CarryResponseSchema>> {
       const box = createFrameBox();
       const calls = new Calls({ methods, operations, log, box });
       const listening = (async () => {

@@ -5,6 +5,7 @@ import { CarrierService } from "@guildhall/protocol/internal";
 
 import { CarriedMethods } from "../carrier/carried-methods.ts";
 import { carrierService } from "../carrier/carrier-service.ts";
+import { rawCarrier } from "../carrier/raw-stream.ts";
 import type { Log } from "../daemon/log.ts";
 import { createHealthBoard, type HealthBoard } from "../services/health.ts";
 import { addReflection } from "../services/reflection.ts";
@@ -30,20 +31,21 @@ export function createServiceHandler({ log, routes, maxMessageBytes = 64 << 20 }
   const health = createHealthBoard();
   const methods = new CarriedMethods();
   const operations = new Operations();
+  const carrier = carrierService({ methods, operations, log });
   const handler = connectNodeAdapter({
     interceptors: [errorInterceptor(log), onceEach(operations)],
     maxTimeoutMs: longestCall,
     readMaxBytes: maxMessageBytes,
     routes(router) {
       routes(methods.noting(router));
-      router.service(CarrierService, carrierService({ methods, operations, log }));
+      router.service(CarrierService, carrier);
       router.service(Health, health.implementation);
       const services = [...new Set(router.handlers.map(({ service }) => service))];
       addReflection(router, services);
       for (const { typeName } of services) health.add(typeName);
     },
   });
-  return { handler, health };
+  return { handler: rawCarrier(carrier.carry, handler), health };
 }
 
 /** A watch may go on for days; beyond this a deadline is no deadline, milliseconds. */

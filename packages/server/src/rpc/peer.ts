@@ -6,6 +6,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import { GuildError } from "@guildhall/core";
 
 import { carriedTransport } from "../carrier/carried-transport.ts";
+import { rawCarry } from "../carrier/raw-stream.ts";
 import type { PeerTime } from "../services/peer-clock.ts";
 import { namedOperations } from "./operations.ts";
 
@@ -52,7 +53,7 @@ export function openPeer(
     readMaxBytes: maxMessageBytes,
     writeMaxBytes: maxMessageBytes,
   });
-  const carried = carriedTransport(transport, tell);
+  const carried = carriedTransport(transport, tell, rawCarry(sessionManager, token === "" ? {} : { authorization: `Bearer ${token}` }));
   return { address: socket === undefined ? url : `unix:${socket}`, transport, carried, close: () => sessionManager.abort() };
 }
 
