@@ -17,6 +17,8 @@ import { Control } from "@guildhall/protocol";
 import type { FaultPoint } from "./fault-points.ts";
 
 const PAGE = 1_000;
+/** One for all: an error is dear to make, for its stack, and this one is made several times a step. */
+const STEP_OVER = new GuildError("cancelled", "the step is over");
 /** Of one append. */
 const MOST_EVENTS = 10_000;
 
@@ -134,7 +136,7 @@ export class Journal {
       return await run(AbortSignal.any([controller.signal, ...signals]));
     } finally {
       this.#effect = undefined;
-      controller.abort(new GuildError("cancelled", "the step is over"));
+      controller.abort(STEP_OVER);
     }
   }
 
