@@ -72,7 +72,13 @@ export const serverKinds: readonly ServerKind[] = [
     needs: [{ program: "cargo", remedy: "install Rust in the environment" }],
     homes: [".cargo/registry"],
   },
-  { name: "c", extensions: cpp, commands: [["clangd", "--background-index=false"]], remedy: "Debian: apt-get install clangd" },
+  {
+    name: "c",
+    extensions: cpp,
+    // Debian has them by their release, too.
+    commands: ["clangd", "clangd-19", "clangd-16", "clangd-14"].map((program): [string, string] => [program, "--background-index=false"]),
+    remedy: "Debian: apt-get install clangd",
+  },
   {
     name: "bash",
     extensions: { sh: "shellscript", bash: "shellscript" },

@@ -25,7 +25,8 @@ done; wait`;
 /** The same with bash alone, for sandboxes that have neither timeout nor head: those that hold nothing of the machine. */
 const PLAIN = SCRIPT.replace(`timeout ${PATIENCE} `, "").replace(
   "| head -c 2000 | tr '\\n\\t' '  '",
-  '| { IFS= read -r first || :; printf %s "${first%%\\t*}"; }',
+  // A tab would end the field. (A function: in a text, $' would mean something.)
+  () => `| { IFS= read -r first || :; printf %s "\${first//$'\\t'/ }"; }`,
 );
 
 /**

@@ -17,8 +17,8 @@ export async function collectNix(setup: NixSetup, alive: readonly string[], run:
   }
   if (removed === 0) return "";
   const said: string[] = [];
-  await runNix(setup, ["store", "gc"], { ...run, progress: (line) => void said.push(line) });
-  return said.findLast((line) => line.includes("freed")) ?? "nothing was freed";
+  const printed = await runNix(setup, ["store", "gc"], { ...run, progress: (line) => void said.push(line) });
+  return [...said, ...printed.split("\n")].findLast((line) => line.includes("freed"))?.trim() ?? "nothing was freed";
 }
 
 /**
