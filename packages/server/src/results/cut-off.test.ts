@@ -4,12 +4,51 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 
-import { encodeTree, GIT_FILE, GIT_TREE, gitObjectId } from "@guildhall/core";
+import { body, encodeTree, GIT_FILE, GIT_TREE, gitObjectId } from "@guildhall/core";
+import { MemoryEventLog, startLeased } from "@guildhall/core/testing";
+import { TurnEndReason } from "@guildhall/protocol";
 import { FileCheckpointStore } from "@guildhall/sandbox";
 
-import { lookBack } from "./cut-off.ts";
+import { closeTurn } from "../pool/close-turn.ts";
+import { findCutOff, lookBack } from "./cut-off.ts";
 
 const FAR = 3_600_000;
+
+describe("work that was cut off", () => {
+  const acted = async () => {
+    const log = new MemoryEventLog();
+    const { key, lease } = await startLeased(log);
+    const call = { callId: "c1", tool: "bash", arguments: "{}" };
+    const events = [
+      body.messageReceived({ text: "go" }),
+      body.checkpointMade({ tree: "1".repeat(40) }),
+      body.modelReplied({ toolCalls: [call] }),
+      body.actionStarted({ callId: "c1", tool: "bash" }),
+    ];
+    await log.append({ ...key, expectedSeq: 1, epoch: lease.epoch, actor: "worker:1", events });
+    return { log, key, lease };
+  };
+  const found = async ({ log, key }: Awaited<ReturnType<typeof acted>>) => (await findCutOff(log, await log.getSession(key)))?.tree;
+
+  it("is seen by the lease that was not given back, whether or not its turn was closed by somebody else", async () => {
+    const killed = await acted();
+    assert.equal(await found(killed), "1".repeat(40));
+    await closeTurn(killed.log, killed.key, "orchestrator", "three workers were lost");
+    assert.equal(await found(killed), "1".repeat(40));
+    assert.equal((await killed.log.getSession(killed.key)).turnOpen, false);
+  });
+
+  it("was none where the lease was given back", async () => {
+    const ended = await acted();
+    const { log, key, lease } = ended;
+    const end = body.turnEnded({ reason: TurnEndReason.DONE });
+    await log.append({ ...key, expectedSeq: 5, epoch: lease.epoch, actor: "worker:1", events: [end] });
+    await log.releaseLease(lease);
+    assert.equal(await found(ended), undefined);
+    await closeTurn(log, key, "orchestrator", "over");
+    assert.equal(await found(ended), undefined);
+  });
+});
 
 describe("what lies at protected paths when work that was cut off goes on", () => {
   const looked = async (cut: { since: number; until: number }) => {

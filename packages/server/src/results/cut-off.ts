@@ -29,11 +29,12 @@ const MARGIN_MS = 30_000;
 /** Whether the last worker of a session, or its daemon, was killed after it had begun to act. */
 export async function findCutOff(log: EventLog, record: SessionRecord): Promise<CutOff | undefined> {
   // Who comes to an end gives the lease back.
-  if (record.leaseExpires === undefined || !record.turnOpen) return undefined;
+  if (record.leaseExpires === undefined) return undefined;
   const state = await foldSession(log, record);
   const { turn, checkpoint } = state;
-  // Before the first action of a turn nobody has done anything, and the checkpoint is perhaps older than what a person has done.
-  if (!turn.open || checkpoint === undefined || !hasActed(state)) return undefined;
+  // Before the first action of a turn nobody has done anything, and the checkpoint is perhaps older than what a person has done. A turn that is over was
+  // ended by somebody else, since its worker was lost: what was not done when it ended was under way.
+  if (checkpoint === undefined || !hasActed(state)) return undefined;
   return { tree: checkpoint.tree, since: turn.openedAt - MARGIN_MS, until: record.leaseExpires.getTime() + MARGIN_MS };
 }
 
