@@ -38,14 +38,14 @@ export class OpenHolds {
     };
   }
 
-  /** Has `mend` put in order what processes that have ended held. What fails is tried again by the next. */
-  recover(mend: (hold: OpenHold) => Promise<void>): Promise<void> {
-    const recovered = this.#recovering.then(() => this.#recover(mend));
+  /** Has `mend` put in order what processes that have ended held. What fails is tried again by the next, and thrown where it is of this workspace. */
+  recover(workspace: string, mend: (hold: OpenHold) => Promise<void>): Promise<void> {
+    const recovered = this.#recovering.then(() => this.#recover(workspace, mend));
     this.#recovering = recovered.catch(() => {}); // told to whoever waits for it
     return recovered;
   }
 
-  async #recover(mend: (hold: OpenHold) => Promise<void>): Promise<void> {
+  async #recover(workspace: string, mend: (hold: OpenHold) => Promise<void>): Promise<void> {
     const names = await readdir(this.#directory).catch(() => []); // nobody ever held anything
     for (const name of names) {
       if (this.#own.has(name)) continue;
@@ -53,8 +53,13 @@ export class OpenHolds {
       const hold = read(await readFile(file, "utf8").catch(() => "")); // gone meanwhile
       // A namespace is gone with its container: nobody holds this directory from two.
       if (hold !== undefined && isAlive(hold.by) === true) continue;
-      if (hold !== undefined) await mend(hold);
-      await rm(file, { force: true });
+      try {
+        if (hold !== undefined) await mend(hold);
+        await rm(file, { force: true });
+      } catch (error) {
+        // Of another: that is no reason to refuse this one.
+        if (hold?.workspace === workspace) throw error;
+      }
     }
   }
 }

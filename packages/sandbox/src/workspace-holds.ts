@@ -59,7 +59,7 @@ export class WorkspaceHolds {
     workspace: Ids & { path: string },
     options: { readOnly: readonly string[]; writable: readonly string[]; asRoot: boolean; copy: Ids | undefined },
   ): Promise<HeldWorkspace> {
-    await this.#open.recover((left) => this.#mend(left, options.asRoot));
+    await this.#open.recover(workspace.path, (left) => this.#mend(left, options.asRoot));
     const began = Date.now() - CLOCK_TICK_MS;
     const guard = await this.#guards.enter(workspace.path, options, workspace);
     const known = await knownConfigurations(guarded(guard));

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { chmod, lstat, open, readdir, readlink, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -77,7 +78,9 @@ async function disarmAt(at: string, { since, owner, before = [] }: Disarming): P
 async function putAside(path: string): Promise<boolean> {
   for (let tries = 0; ; tries += 1) {
     try {
-      await rename(path, `${path}${tries === 0 ? "" : `-${tries}`}${ASIDE}`);
+      // Whoever is to be put aside may have taken the names that can be guessed.
+      const which = tries === 0 ? "" : `-${tries < 4 ? String(tries) : randomUUID()}`;
+      await rename(path, `${path}${which}${ASIDE}`);
       return true;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? "";
