@@ -141,6 +141,7 @@ steps:
       ],
     );
     assert.equal((await one("diff", id, "--from", "1"))["after"], "Releases are cut on Tuesdays.");
+    assert.equal((await one("diff", id))["before"], "Releases are cut on Thursdays.", "from the version before");
     assert.equal((await one("as-of", id, between))["text"], "Releases are cut on Thursdays.");
     assert.equal((await one("search", "releases cut", "--as-of", between))["text"], "Releases are cut on Thursdays.");
     assert.equal((await one("revert", id, "--to", "1"))["version"], 3);

@@ -83,7 +83,7 @@ function addHistory(knowledge: Command, context: Context, run: Run): void {
   knowledge
     .command("diff <id>")
     .description("what differs between two versions")
-    .requiredOption("--from <n>", "version", positiveInteger)
+    .option("--from <n>", "version (default: the one before)", positiveInteger)
     .option("--to <n>", "version (default: the present one)", positiveInteger)
     .addOption(json())
     .action((id, options) => run(commands().then((module) => module.diff(context, id, options))));

@@ -149,9 +149,9 @@ export function history(context: Context, id: string, options: JsonOption): Prom
 }
 
 /** `guild knowledge diff`. */
-export function diff(context: Context, id: string, options: JsonOption & { from: number; to?: number }): Promise<number> {
+export function diff(context: Context, id: string, options: JsonOption & { from?: number; to?: number }): Promise<number> {
   return withConnection(context, async ({ knowledge }) => {
-    const { changes } = await knowledge.diffKnowledge({ id, fromVersion: options.from, toVersion: options.to ?? 0 });
+    const { changes } = await knowledge.diffKnowledge({ id, fromVersion: options.from ?? 0, toVersion: options.to ?? 0 });
     const style = createStyle(context.color);
     for (const { field, before, after } of changes) {
       const text = `${style.bold(field)}\n${style.bad(`- ${oneLine(before, 2_000)}`)}\n${style.good(`+ ${oneLine(after, 2_000)}`)}`;

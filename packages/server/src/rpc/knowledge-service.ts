@@ -67,7 +67,10 @@ export function knowledgeService({ knowledge, keeper, actor }: KnowledgeServiceD
     },
     async diffKnowledge({ id, fromVersion, toVersion }) {
       const place = await replica();
-      return { changes: differences(place.read(id, { version: fromVersion }), place.read(id, { version: toVersion })) };
+      const to = place.read(id, { version: toVersion });
+      // Not said: from the one before.
+      const from = place.read(id, { version: fromVersion === 0 ? Math.max(1, to.version - 1) : fromVersion });
+      return { changes: differences(from, to) };
     },
     async revertKnowledge({ id, version }) {
       return { item: await (await replica()).revert(id, version, actor) };
