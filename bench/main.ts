@@ -13,6 +13,7 @@ const all = [
   "checkpoint",
   "scheduler",
   "services",
+  "waiting",
   "network",
   "masking",
   "code",

@@ -1,7 +1,9 @@
 /**
  * The fake model server as a child of the benchmark: every conversation gets `STEPS` shell commands, then `finish`. Sessions are told apart by
- * their API key. Over IPC: `{ take: true }` answers with the requests since the last time, and forgets them.
+ * their API key, and `wait-<n>-…` has every reply take n milliseconds. Over IPC: `{ take: true }` answers with the requests since the last time, and forgets them.
  */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { type FakeReply, type FakeRequest, inConversation, startFakeModelServer } from "@guildhall/core/testing";
 
 /** One request as the benchmark reads it; nanoseconds of the machine's monotonic clock. */
@@ -22,7 +24,9 @@ const script = inConversation(replies);
 const senders = new WeakMap<FakeRequest, { session: string; bytes: number }>();
 const server = await startFakeModelServer({
   keepBodies: false,
-  reply(request) {
+  async reply(request) {
+    const [, ms] = /wait-(\d+)-/.exec(String(request.headers["authorization"])) ?? [];
+    if (ms !== undefined) await sleep(Number(ms));
     senders.set(request, { session: String(request.headers["authorization"]), bytes: Number(request.headers["content-length"]) });
     return script(request);
   },

@@ -1,4 +1,13 @@
-import { decide, TaskQueue, type Policy, type QueuedTask, type RunningTask, type Worker } from "@guildhall/orchestrator";
+import {
+  decide,
+  type MovableTask,
+  rebalance,
+  TaskQueue,
+  type Policy,
+  type QueuedTask,
+  type RunningTask,
+  type Worker,
+} from "@guildhall/orchestrator";
 import TinyQueue from "tinyqueue";
 
 import { percentile, table } from "./table.ts";
@@ -81,6 +90,29 @@ for (const kinds of [20, TASKS]) {
       { name: "decisions' share of one core", value: (100 * times.reduce((sum, time) => sum + time, 0)) / 8_000, unit: "%" },
     ]),
   );
+}
+
+/** Half of the workers full, the other half empty, all sessions old enough: what is asked once a second, not with each placement. */
+for (const many of [WORKERS, 10_000]) {
+  const workers = Array.from({ length: many }, (_, index) => worker(index));
+  const running = workers.flatMap(({ id }, at) =>
+    Array.from({ length: at % 2 === 0 ? 8 : 0 }, (_, slot): MovableTask => {
+      const { tenant, groups, priority, needs } = task(at, 0);
+      const own = { id: `${id}-${slot}`, tenant, groups, priority, needs, worker: id, preemptible: true, yielding: false };
+      return { ...own, since: 0, moves: 0, movable: true, reach: "" };
+    }),
+  );
+  const moving = { crowded: 0.75, skew: 0.5, settled: 0.125, patienceMs: 15_000, minimumStayMs: 30_000, mostAtOnce: 2 };
+  const since = new Map(workers.map(({ id }) => [id, 0]));
+  const processor: number[] = [];
+  for (let round = -3; round < 20; round += 1) {
+    const before = process.cpuUsage();
+    rebalance(workers, running, moving, since, 60_000);
+    const { user, system } = process.cpuUsage(before);
+    if (round >= 0) processor.push((user + system) / 1_000);
+  }
+  const figures = [50, 99].map((p) => ({ name: `p${p}, of a processor`, value: percentile(processor, p), unit: "ms" }));
+  console.log(table(`What moves: ${many} workers, ${running.length} sessions at work`, figures));
 }
 
 function task(index: number, kind: number): QueuedTask {

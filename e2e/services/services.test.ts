@@ -36,7 +36,7 @@ describe("five services as processes of their own", () => {
   before(async () => {
     models = await system.start("models", ["models"]);
     orchestrator = await system.start("orchestrator", ["orchestrator"], {
-      env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SHARES: "acme=3", GUILD_WORKERS_LIMITS: "acme/web=1" },
+      env: { GUILD_SERVICES_MODELS: models.address, GUILD_WORKERS_SHARES: "acme=3", GUILD_WORKERS_LIMITS: "acme/web=1,acme:memory=500" },
     });
     const gateway = await system.start("gateway", ["gateway"], { join: orchestrator.address });
     system.gateway = gateway.address;
@@ -191,7 +191,7 @@ describe("five services as processes of their own", () => {
   });
 
   it("share the pool out by organisation, and hold what runs of a project at once to its limit", async () => {
-    verifies("A4", "E9");
+    verifies("A4", "A5", "E9");
     const file = system.home.write("shares.yaml", script(1, 1));
     const tasks = ["a", "b", "c"].map((name) => ({
       name,
@@ -199,8 +199,22 @@ describe("five services as processes of their own", () => {
       workspace: workspace(`shares-${name}`),
       model: `scripted:${file}`,
       yes: true,
-      project: "acme/web",
+      // The third counts against its organisation's memory alone, which is enough for one of them.
+      project: name === "c" ? "acme/app" : "acme/web",
+      memory: 300,
     }));
+    const large = await system.guild([
+      "task",
+      "submit",
+      "x",
+      "--workspace",
+      workspace("large"),
+      "--project",
+      "acme/app",
+      "--memory",
+      "501",
+    ]);
+    assert.match(large.stderr, /acme may have 500 MiB of memory at once, and the task asks for 501/);
     const lines = await system.json("task", "graph", system.home.write("shares.json", JSON.stringify(tasks)));
     const share = (await system.json("pool", "list")).find(({ id, type }) => id === "acme" && type === "share");
     assert.equal(share?.["weight"], 3);

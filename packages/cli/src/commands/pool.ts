@@ -30,7 +30,7 @@ export function listWorkers(context: Context, options: JsonOption): Promise<numb
         `${Math.round(Number(memoryBytes) / 2 ** 20)} MiB`,
         `load ${Math.round(worker.load * 100)} %`,
         ...(worker.draining ? ["draining"] : []),
-        ...(worker.distrust >= DOUBTFUL ? ["on trial: its last tasks were lost or failed there"] : []),
+        ...(worker.distrust > ON_TRIAL ? ["on trial: its last tasks were lost or failed"] : []),
         ...(worker.local ? ["in the daemon"] : []),
         ...(worker.orchestratorId === "" ? [] : [`joined ${worker.orchestratorId}`]),
         ...labels,
@@ -47,13 +47,19 @@ export function listWorkers(context: Context, options: JsonOption): Promise<numb
   });
 }
 
-/** Distrust of a worker that people are told of: as after a lost worker. */
-const DOUBTFUL = 0.4;
+/** Distrust beyond which a worker is given one task at a time, as the scheduler has it. */
+const ON_TRIAL = 0.6;
 
 /** What an organisation or project has of the pool: its share among those listed, and what of its limit is used. */
-function shareFacts({ weight, limit, queued, running }: Share, weights: number): string[] {
+function shareFacts({ weight, limit, queued, running, most, granted }: Share, weights: number): string[] {
   const share = weight === 0 ? [] : [`share ${weight} of ${weights}`];
-  return [...share, limit === 0 ? `${running} running` : `${running} of ${limit} running`, `${queued} waiting`];
+  const MIB = 2n ** 20n;
+  const amounts = [
+    ...(most === undefined || most.cpu === 0 ? [] : [`${granted?.cpu ?? 0} of ${most.cpu} CPUs`]),
+    ...(most === undefined || most.memoryBytes === 0n ? [] : [`${(granted?.memoryBytes ?? 0n) / MIB} of ${most.memoryBytes / MIB} MiB`]),
+    ...(most === undefined || most.diskBytes === 0n ? [] : [`${(granted?.diskBytes ?? 0n) / MIB} of ${most.diskBytes / MIB} MiB of disk`]),
+  ];
+  return [...share, limit === 0 ? `${running} running` : `${running} of ${limit} running`, ...amounts, `${queued} waiting`];
 }
 
 /** `guild pool drain`. */

@@ -197,7 +197,12 @@ export const settingsSchema = z.strictObject({
       .string()
       .default("")
       .describe("Shares of the pool by organisation, the first part of a task's project: acme=3,home=1. One not named has 1."),
-    limits: z.string().default("").describe("Tasks at once by organisation or project: acme=8,acme/web=2. One not named has no limit."),
+    limits: z
+      .string()
+      .default("")
+      .describe(
+        "By organisation or project, at once: tasks (acme=8,acme/web=2), and what they are granted together: acme:cpu=16,acme:memory=65536, acme:disk (MiB). One not named has no limit.",
+      ),
     workspaces: z
       .string()
       .default("")

@@ -144,7 +144,7 @@ function simulate(seed: number): void {
   const policy: Policy = {
     weights: { a: 1 + pick(3), b: 1 },
     tenantLimits: next() < 0.3 ? { a: { tasks: 1 + pick(6) } } : {},
-    groupLimits: { g: { tasks: 1 + pick(3) } },
+    groupLimits: { g: { tasks: 1 + pick(3), ...(next() < 0.5 ? { most: { cpu: 2 + pick(2) } } : {}) } },
     preemptionGap: next() < 0.5 ? 20 + pick(40) : undefined,
     maxPlacements: 1 + pick(50),
   };
@@ -212,8 +212,10 @@ function check(seed: number, workers: readonly Worker[], active: readonly Runnin
       assert.ok(used <= one.capacity[kind], `seed ${seed}: ${one.id} has given ${used} ${kind} of ${one.capacity[kind]}`);
     }
   }
-  const grouped = active.filter((each) => each.groups.includes("g")).length;
-  assert.ok(grouped <= (policy.groupLimits["g"]?.tasks ?? Infinity), `seed ${seed}: group limit passed`);
+  const group = active.filter((each) => each.groups.includes("g"));
+  const cores = group.reduce((total, each) => total + each.needs.cpu, 0);
+  assert.ok(cores <= (policy.groupLimits["g"]?.most?.cpu ?? Infinity), `seed ${seed}: the group has ${cores} cores`);
+  assert.ok(group.length <= (policy.groupLimits["g"]?.tasks ?? Infinity), `seed ${seed}: group limit passed`);
   const tenant = active.filter((each) => each.tenant === "a").length;
   assert.ok(tenant <= (policy.tenantLimits["a"]?.tasks ?? Infinity), `seed ${seed}: tenant limit passed`);
   assert.equal(new Set(active.map((each) => each.id)).size, active.length, `seed ${seed}: a task runs twice`);

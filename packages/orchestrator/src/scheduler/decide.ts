@@ -1,6 +1,7 @@
 import TinyQueue from "tinyqueue";
 
 import { give, misfit, shortage, take } from "./fit.ts";
+import { GroupUse } from "./group-use.ts";
 import { type Room, Rooms } from "./rooms.ts";
 import type { Bucket, TaskQueue } from "./task-queue.ts";
 import type { Amounts, Decision, Needs, Placement, Policy, Preemption, QueuedTask, RunningTask, Worker } from "./types.ts";
@@ -18,7 +19,7 @@ import type { Amounts, Decision, Needs, Placement, Policy, Preemption, QueuedTas
 export function decide(queue: TaskQueue, workers: readonly Worker[], running: readonly RunningTask[], policy: Policy): Decision {
   const rooms = new Rooms(workers, running);
   const tenants = openTenants(queue, workers, running, policy);
-  const groups = countAll(running.map((task) => task.groups));
+  const groups = new GroupUse(policy, running);
   const placements: Placement[] = [];
   const preemptions: Preemption[] = [];
   const asked = new Set<string>();
@@ -31,12 +32,12 @@ export function decide(queue: TaskQueue, workers: readonly Worker[], running: re
     const task = head.bucket.tasks.at(-1 - head.taken);
     if (task === undefined || tenant.running >= tenant.limit) continue;
 
-    if (task.groups.every((group) => (groups.get(group) ?? 0) < groupLimit(policy, group))) {
+    if (groups.admit(task)) {
       const room = rooms.best(head.bucket, task);
       if (room !== undefined) {
         take(room.free, task.needs);
         placements.push({ task: task.id, worker: room.worker.id });
-        for (const group of task.groups) groups.set(group, (groups.get(group) ?? 0) + 1);
+        groups.add(task);
         tenant.running += 1;
         tenant.share += dominantShare(task.needs, tenant.total) / tenant.weight;
         if (head.taken + 1 < head.bucket.tasks.length) tenant.again.push({ bucket: head.bucket, taken: head.taken + 1 });
@@ -162,14 +163,6 @@ function sum(amounts: readonly Amounts[]): Amounts {
   const total: Amounts = { cpu: 0, memoryBytes: 0, diskBytes: 0, slots: 0 };
   for (const one of amounts) give(total, one);
   return total;
-}
-
-function groupLimit(policy: Policy, group: string): number {
-  return policy.groupLimits[group]?.tasks ?? Infinity;
-}
-
-function countAll(lists: ReadonlyArray<readonly string[]>): Map<string, number> {
-  return countBy(lists.flat(), (name) => name);
 }
 
 function countBy<T>(values: readonly T[], key: (value: T) => string): Map<string, number> {

@@ -92,6 +92,8 @@ export interface Worker {
 export interface Limit {
   /** Tasks at once. */
   tasks: number;
+  /** Of what they are granted together; what is not named has no limit. Of groups only. */
+  most?: Partial<Amounts>;
 }
 
 export interface Policy {

@@ -18,7 +18,7 @@ import { POOL_TIMES, type PoolTimes } from "./pool-times.ts";
 import { Rebalancer, takes } from "./rebalancer.ts";
 import { Roster } from "./roster.ts";
 import { asRunning, compareRows, givenAway, kindOf, overdue, POLICY, type Running, seenTwice } from "./running-task.ts";
-import { describeShares, policyOf } from "./shares.ts";
+import { checkLimits, describeShares, policyOf } from "./shares.ts";
 import { TaskBoard } from "./task-board.ts";
 import { checkPossible } from "./task-terms.ts";
 
@@ -113,6 +113,7 @@ export class Dispatcher {
    * have joined another orchestrator the reason is returned instead.
    */
   checkPossible(spec: TaskSpec): string | undefined {
+    checkLimits(spec, this.#deps.shares());
     return checkPossible(spec, this.#workers(), this.#deps);
   }
 
