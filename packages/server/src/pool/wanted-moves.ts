@@ -34,16 +34,17 @@ export class WantedMoves {
       open: ({ session: key, sandbox, toolSession }): SessionPart | undefined => {
         if (key === undefined) return undefined;
         const { session } = key;
-        let others: number | undefined;
+        // Nothing waits for it but the answer: a model is asked while its sandbox still starts.
+        const before = Promise.all([sandbox, toolSession]).then(([box, tools]) => countOthers(box, tools));
+        before.catch(() => undefined); // Who asks is told; nobody may.
         return {
           name: "pool",
           beforeStep: async () => {
-            others ??= await countOthers(await sandbox, await toolSession);
             const wanted = this.#wanted.get(session);
             if (wanted === undefined) return [];
             this.#wanted.delete(session);
             const tools = await toolSession;
-            const more = (await countOthers(await sandbox, tools)) - others;
+            const more = (await countOthers(await sandbox, tools)) - (await before);
             const [held = more > 0 ? `${more} process(es) left running` : undefined] = tools.held?.().what ?? [];
             const stays = familyAtWork(session) ? "work that it has handed on" : held;
             if (stays === undefined) wanted.leave();
