@@ -15,7 +15,10 @@ export function sandboxEnvironment(spec: SandboxSpec, system: Readonly<Record<st
     PATH: searchPath(spec.toolchain, `${TOOLKIT_MOUNT}/bin`, system["PATH"]),
     SHELL: `${TOOLKIT_MOUNT}/bin/bash`,
     USER: USER_NAME,
-    ...(spec.wayOut === undefined ? {} : wayOutEnvironment()),
+    ...(spec.wayOut === undefined ? NO_WAY_OUT : wayOutEnvironment()),
     ...spec.env,
   };
 }
+
+/** Package managers ask again for minutes otherwise, where nothing can answer. */
+const NO_WAY_OUT = { npm_config_fetch_retries: "0", PIP_RETRIES: "0", CARGO_NET_RETRY: "0" };

@@ -12,9 +12,27 @@ export interface SystemUser {
 
 /**
  * The user whom root lets PostgreSQL run as, since it refuses to run as root: the owner of an existing database, else `postgres`, else a
- * system user that is made for it.
+ * system user that is made for it. Throws `failed_precondition`.
  */
 export async function databaseUser(databaseDir: string): Promise<SystemUser> {
+  const user = await findUser(databaseDir);
+  if (isMapped(user.uid, readFileSync("/proc/self/uid_map", "utf8")) && isMapped(user.gid, readFileSync("/proc/self/gid_map", "utf8")))
+    return user;
+  throw new GuildError("failed_precondition", "PostgreSQL needs a user other than root to run as, and this user namespace has none", {
+    subject: `user ${user.uid}`,
+    remedy: "map more users into the namespace (/etc/subuid), or run guild as an ordinary user",
+  });
+}
+
+/** Whether a user namespace has the user or group; `map`: its `uid_map` or `gid_map`, lines of inside, outside, count. */
+export function isMapped(id: number, map: string): boolean {
+  return map.split("\n").some((line) => {
+    const [first = Number.NaN, , count = 0] = line.trim().split(/\s+/).map(Number);
+    return id >= first && id < first + count;
+  });
+}
+
+async function findUser(databaseDir: string): Promise<SystemUser> {
   const owner = ownerOf(databaseDir);
   if (owner !== undefined && owner.uid !== 0) return owner;
   const known = lookUp("postgres") ?? lookUp("guildhall-db");
