@@ -2,7 +2,6 @@ import { GuildError, type ProjectFiles } from "@guildhall/core";
 
 import { Data, withoutComments } from "../project/read-data.ts";
 import type { FeatureFiles, FeatureRegistry } from "./oci-features.ts";
-import type { Devcontainer } from "./read-devcontainer.ts";
 
 export interface BuildFiles {
   dockerfile: string;
@@ -10,6 +9,12 @@ export interface BuildFiles {
   args?: Readonly<Record<string, string>>;
   /** Stage to stop at. */
   target?: string;
+}
+
+/** A feature that is asked for, and with what. */
+export interface WantedFeature {
+  id: string;
+  options: Readonly<Record<string, string>>;
 }
 
 const MOST_FILES = 200;
@@ -21,7 +26,7 @@ const PLACE = "/tmp/guildhall-features";
  * `install.sh`.
  */
 export async function featureBuild(
-  { file, features }: Devcontainer,
+  { file, features }: { file: string; features: readonly WantedFeature[] },
   base: string,
   files: ProjectFiles,
   registry: FeatureRegistry | undefined,

@@ -3,6 +3,7 @@ import { GuildError, type ProjectFiles, type SandboxVolume, type SetupCommand } 
 import { Data, withoutComments } from "../project/read-data.ts";
 import { type BesideService, composeService } from "./compose-file.ts";
 import { buildOf, type DevcontainerBuild } from "./devcontainer-build.ts";
+import type { WantedFeature } from "./devcontainer-features.ts";
 import { mountedVolumes } from "./devcontainer-mounts.ts";
 
 export const DEVCONTAINER_FILES = [".devcontainer/devcontainer.json", ".devcontainer.json"] as const;
@@ -15,7 +16,7 @@ export interface Devcontainer {
   build: DevcontainerBuild | undefined;
   /** `linux/arm64`, where it names one. */
   platform: string | undefined;
-  features: ReadonlyArray<{ id: string; options: Readonly<Record<string, string>> }>;
+  features: readonly WantedFeature[];
   /** Services of its Compose files that run beside it, and what it has together with them. */
   beside: readonly BesideService[];
   volumes: readonly SandboxVolume[];
