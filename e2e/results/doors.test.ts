@@ -31,6 +31,7 @@ const NEW: Array<[path: string, ...calls: unknown[]]> = [
   [".bashrc", bash("echo evil > plain; ln plain .bashrc; cp -l plain .profile")],
   [".profile", bash("test ! -e .profile")],
   [".guildhall/policy.toml", bash("mkdir -p .guildhall; echo evil > .guildhall/policy.toml")],
+  ["sub/.idea/workspace.xml", { tool: "delegate", args: { command: "start", goal: "Make it.", model: "role:maker", own_copy: true } }],
   // What checkpoints leave out, since git ignores it, it is large, or it cannot be read.
   ["a/.vscode/tasks.json", bash("mkdir -p a/.vscode; echo .vscode > a/.gitignore; echo evil > a/.vscode/tasks.json")],
   ["b/.npmrc", bash("mkdir b; echo .npmrc > b/.gitignore; (echo evil; head -c 300000 /dev/zero | tr '\\0' '#') > b/.npmrc")],
@@ -39,7 +40,6 @@ const NEW: Array<[path: string, ...calls: unknown[]]> = [
   ["e/.cargo", bash("mkdir -p e/cfg; echo evil > e/cfg/config.toml; ln -s cfg e/.cargo")],
   // One after the other at the same place.
   [".fleet/run.json", bash("echo evil > .fleet"), bash("rm -rf .fleet; mkdir .fleet; echo evil > .fleet/run.json")],
-  ["sub/.idea/workspace.xml", { tool: "delegate", args: { command: "start", goal: "Make it.", model: "role:maker", own_copy: true } }],
 ];
 
 const KEPT = {

@@ -65,7 +65,7 @@ export class ReviewCopies {
         `the copy for review cannot be made: ${complaint}`,
         {
           subject: workspace,
-          remedy: "make room, or apply results directly",
+          remedy: `${complaint.includes("Permission denied") ? "make that readable" : "make room"}, or apply results directly`,
           cause: error,
         },
       );
