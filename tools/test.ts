@@ -28,7 +28,7 @@ const runVariable = "GUILD_TEST_RUN";
 const runId = randomUUID();
 
 /** Files at once: one more than there are processors, because what is tested end to end waits (for leases, starts, time-outs) more than it
- * computes; some need a gigabyte, so not many more. */
+ * computes; no more than four, for each starts programs of its own. */
 const atOnce = Math.min(availableParallelism() + 1, 4);
 /** A file that hangs is ended after this long, and fails. */
 const limitMs = (full ? 60 : 5) * 60_000;

@@ -61,6 +61,7 @@ describe("stock gRPC clients", () => {
 
   for (const protocol of ["grpc", "grpcweb", "connect"]) {
     it(`find out by reflection what there is, and call it: ${protocol}`, async () => {
+      verifies("A1");
       const bearer = `authorization: Bearer ${token}`;
       const curl = (...args: string[]) =>
         run(join(root, "node_modules/.bin/buf"), ["curl", ...args, "--reflect-header", bearer, "-H", bearer], {
