@@ -39,7 +39,7 @@ export class Dispatcher {
   #tick: NodeJS.Timeout | undefined;
   #ticks = 0;
   readonly #missed = missedTime(2_000);
-  readonly #twice = seenTwice();
+  readonly #twice = { abandoned: seenTwice(), waiting: seenTwice() };
   #deciding: NodeJS.Immediate | undefined;
   readonly id: string;
   /** Of a shared database. */
@@ -375,18 +375,18 @@ export class Dispatcher {
     }
     this.#rebalancer.look(this.#members, this.#tasks.running, this.#deps.rebalanceSeconds(), clock.monotonic());
     const { queue, waiting, running } = this.#tasks;
-    const known = [...[...running.values()].map(({ task }) => task), ...waiting.values()];
-    for (const task of await overdue(store, known)) {
+    for (const task of await overdue(store, this.#tasks.all)) {
       this.#tasks.dequeue(task.id);
       for (const failed of await expire(this.#deps, this.id, task)) await this.#ended(failed);
     }
     if (queue.size > 0) this.#decideSoon();
     if (++this.#ticks % 3 !== 0) return;
-    const gone = await givenAway(store, [...running.values()], { tenant, owner: this.id, claimMs: this.#times.claimMs });
+    const own = { tenant, owner: this.id, claimMs: this.#times.claimMs, twice: this.#twice.waiting };
+    const gone = await givenAway(store, [...running.values()], own);
     for (const id of gone) this.#tasks.ended(id);
     if (!shared && this.#ticks % 6 !== 0) return;
     const abandoned = await store.abandoned(tenant);
-    for (const task of shared ? this.#twice(abandoned) : abandoned)
+    for (const task of shared ? this.#twice.abandoned(abandoned) : abandoned)
       if (!running.has(task.id)) await this.#release(task, "its orchestrator was lost", true, "abandoned");
     if (!shared) return;
     const open = await store.open(tenant);

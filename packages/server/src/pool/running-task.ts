@@ -35,23 +35,27 @@ export async function overdue(store: Pick<TaskStore, "now">, tasks: readonly Tas
   return limited.filter(({ spec, submitted }) => now - submitted.getTime() > spec.deadlineSeconds * 1_000);
 }
 
-/** Answers for these a while longer; returns those that run for another orchestrator by now, because their worker has joined that one. */
+/**
+ * Answers for these a while longer; returns those that are not ours any more: they run for another orchestrator, because their worker has joined that
+ * one, or wait, because that one has put them back. `twice`: kept from look to look, for what we put back ourselves waits for a moment, too.
+ */
 export async function givenAway(
   store: Pick<TaskStore, "renew" | "get">,
   running: readonly Running[],
-  { tenant, owner, claimMs }: { tenant: string; owner: string; claimMs: number },
+  { tenant, owner, claimMs, twice }: { tenant: string; owner: string; claimMs: number; twice: ReturnType<typeof seenTwice> },
 ): Promise<string[]> {
   const ids = running.map(({ task }) => task.id);
-  if (ids.length === 0) return [];
-  const ours = new Set((await store.renew(tenant, owner, ids, claimMs)).map(({ id }) => id));
+  const ours = new Set(ids.length === 0 ? [] : (await store.renew(tenant, owner, ids, claimMs)).map(({ id }) => id));
   const gone: string[] = [];
+  const waiting: TaskRecord[] = [];
   for (const id of ids) {
     if (ours.has(id)) continue;
     // One that has ended is no other's: its worker is about to say so.
-    const { state, claimOwner } = await store.get(tenant, id);
-    if (state === TaskState.RUNNING && claimOwner !== owner) gone.push(id);
+    const row = await store.get(tenant, id);
+    if (row.state === TaskState.RUNNING && row.claimOwner !== owner) gone.push(id);
+    else if (row.state === TaskState.QUEUED) waiting.push(row);
   }
-  return gone;
+  return [...gone, ...twice(waiting).map(({ id }) => id)];
 }
 
 /**

@@ -31,6 +31,11 @@ export class TaskBoard {
     return this.#running;
   }
 
+  /** Those that wait and those that run. */
+  get all(): TaskRecord[] {
+    return [...this.#waiting.values(), ...[...this.#running.values()].map(({ task }) => task)];
+  }
+
   /** It is to be placed, perhaps once more. */
   enqueue(task: TaskRecord): void {
     const worked = this.#workedUntilNow(task.id);

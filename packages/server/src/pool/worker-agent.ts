@@ -132,6 +132,8 @@ export class WorkerAgent {
     // How busy it is now, not how busy it has been.
     const outbox = createOutbox<Message>({ about: ({ kind }) => (kind?.case === "heartbeat" ? kind.case : undefined) });
     outbox.push({ kind: { case: "hello", value: this.#hello() } });
+    // From now on, for what it says that it holds may be over before it is welcome, and nobody would hear of that again.
+    this.#outbox = outbox;
     let beat: NodeJS.Timeout | undefined;
     // No answer in time is as good as no connection.
     const silent = new AbortController();
@@ -145,7 +147,6 @@ export class WorkerAgent {
           this.#fenceMs = message.kind.value.fenceMs;
           this.#leaseMs = message.kind.value.leaseMs;
           this.#heartbeatMs = message.kind.value.heartbeatMs;
-          this.#outbox = outbox;
           this.#deps.journal.info(`${this.id} has joined ${message.kind.value.orchestratorId}`);
           const tell = (): void => {
             if (this.#deps.clock.monotonic() - this.#heard > this.#leaseMs) silent.abort();

@@ -37,12 +37,13 @@ export class UnseenWork {
     await rm(this.#fileOf(session), { force: true });
   }
 
-  /** The latest in a workspace of which nothing runs any more. */
+  /** The latest in a workspace of which nothing runs any more. Throws what keeps the notes from being read. */
   async find(workspace: string): Promise<Unseen | undefined> {
-    const names = (await readdir(this.#directory).catch(() => [])).filter((name) => name.endsWith(".json")); // there never was any
+    const names = (await readdir(this.#directory).catch(unlessAbsent)) ?? [];
     let latest: Unseen | undefined;
-    for (const name of names) {
-      const noted = read(await readFile(join(this.#directory, name), "utf8").catch(() => "")); // forgotten meanwhile
+    for (const name of names.filter((one) => one.endsWith(".json"))) {
+      // It may be forgotten meanwhile.
+      const noted = read((await readFile(join(this.#directory, name), "utf8").catch(unlessAbsent)) ?? "");
       if (noted?.workspace !== workspace || noted.since < (latest?.since ?? 0)) continue;
       const { session, tree, since, by } = noted;
       if (noted.until === undefined && (await import("@guildhall/sandbox")).isAlive(by) === true) continue;
@@ -55,6 +56,11 @@ export class UnseenWork {
   #fileOf(session: string): string {
     return join(this.#directory, `${session}.json`);
   }
+}
+
+/** What cannot be read is no proof that there was nothing. */
+function unlessAbsent(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
 }
 
 const schema = z.object({
