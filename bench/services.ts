@@ -3,7 +3,7 @@ import { Health } from "@guildhall/protocol/grpc";
 
 import type { Exchange } from "./model-server.ts";
 import { descendants, transfers, usage } from "./process-tree.ts";
-import { type Api, type ServedProcess, startSystem, type System } from "./system.ts";
+import { type Api, type ServedProcess, sessionRequest, startSystem, type System } from "./system.ts";
 import { type Figure, percentile, table } from "./table.ts";
 
 const STEPS = 20;
@@ -122,18 +122,6 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function requestOf(workspace: string, key: string) {
-  return {
-    workspace,
-    goal: "run the steps",
-    model: "openai-compatible/fake",
-    baseUrl: system.modelUrl,
-    approvalPolicy: "never",
-    unattended: true,
-    credentials: { OPENAI_COMPATIBLE_API_KEY: key },
-  };
-}
-
 async function sessions(api: Api, count: number, parts: Record<string, ServedProcess[]> = {}): Promise<Rate> {
   const workspaces = Array.from({ length: count }, () => system.workspace());
   await system.exchanges();
@@ -143,7 +131,7 @@ async function sessions(api: Api, count: number, parts: Record<string, ServedPro
   const started = performance.now();
   await Promise.all(
     workspaces.map(async (workspace, index) => {
-      const { session } = await api.sessions.createSession(requestOf(workspace, `bench-${index}`));
+      const { session } = await api.sessions.createSession(sessionRequest(system, workspace, `bench-${index}`));
       const stream = api.sessions.watchSession({ sessionId: session?.id ?? "", follow: true, untilTurnEnd: true });
       for await (const response of stream) void response;
     }),
@@ -204,7 +192,7 @@ async function dispatch(api: Api): Promise<void> {
     const workspace = system.workspace();
     await system.exchanges();
     const started = Number(process.hrtime.bigint());
-    const { session } = await api.sessions.createSession(requestOf(workspace, `dispatch-${index}`));
+    const { session } = await api.sessions.createSession(sessionRequest(system, workspace, `dispatch-${index}`));
     const stream = api.sessions.watchSession({ sessionId: session?.id ?? "", follow: true, untilTurnEnd: true });
     for await (const response of stream) void response;
     times.push((Math.min(...(await system.exchanges()).map(({ arrivedNs }) => arrivedNs)) - started) / 1e6);
@@ -240,7 +228,7 @@ async function calls(orchestrator: Api, through: Api): Promise<void> {
       { name: `unary calls, ${name}, 32 at once`, value: 1_600 / ((performance.now() - started) / 1_000), unit: "/s" },
     );
   }
-  const { session } = await through.sessions.createSession({ ...requestOf(system.workspace(), "stream"), goal: "" });
+  const { session } = await through.sessions.createSession({ ...sessionRequest(system, system.workspace(), "stream"), goal: "" });
   const sessionId = session?.id ?? "";
   for (let index = 0; index < 500; index += 1) await orchestrator.sessions.sendInput({ sessionId, input: note(index) });
   for (const [name, api] of [
@@ -265,7 +253,7 @@ function note(index: number) {
 async function fanOut(api: Api): Promise<void> {
   const watchers = 100;
   const events = 50;
-  const { session } = await api.sessions.createSession({ ...requestOf(system.workspace(), "fan-out"), goal: "" });
+  const { session } = await api.sessions.createSession({ ...sessionRequest(system, system.workspace(), "fan-out"), goal: "" });
   const sessionId = session?.id ?? "";
   const seen = Array.from({ length: watchers }, (): number[] => []);
   const ending = new AbortController();
@@ -296,7 +284,7 @@ async function takeover(api: Api, workers: readonly ServedProcess[]): Promise<vo
   const times: number[] = [];
   const workspace = system.workspace();
   await system.exchanges();
-  const { session } = await api.sessions.createSession(requestOf(workspace, "takeover"));
+  const { session } = await api.sessions.createSession(sessionRequest(system, workspace, "takeover"));
   const sessionId = session?.id ?? "";
   while ((await api.sessions.getSession({ sessionId })).session?.steps === 0) await pause(5);
   const owner = (await api.pool.listWorkers({})).workers.find(({ taskIds }) => taskIds.length > 0);

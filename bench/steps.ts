@@ -1,6 +1,6 @@
 import type { Exchange } from "./model-server.ts";
 import { descendants, usage } from "./process-tree.ts";
-import { startSystem, type System } from "./system.ts";
+import { sessionRequest, startSystem, type System } from "./system.ts";
 import { type Figure, percentile, table } from "./table.ts";
 
 const STEPS = 20;
@@ -90,15 +90,7 @@ async function parallel(on: System, count: number, state: string): Promise<void>
   await Promise.all(
     workspaces.map(async (workspace, index) => {
       const started = performance.now();
-      const { session } = await api.sessions.createSession({
-        workspace,
-        goal: "run the steps",
-        model: "openai-compatible/fake",
-        baseUrl: on.modelUrl,
-        approvalPolicy: "never",
-        unattended: true,
-        credentials: { OPENAI_COMPATIBLE_API_KEY: `bench-${index}` },
-      });
+      const { session } = await api.sessions.createSession(sessionRequest(on, workspace, `bench-${index}`));
       opened.push(performance.now() - started);
       const stream = api.sessions.watchSession({ sessionId: session?.id ?? "", follow: true, untilTurnEnd: true });
       for await (const response of stream) void response;

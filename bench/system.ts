@@ -52,6 +52,19 @@ export interface Api {
 
 const program = resolve(import.meta.dirname, "../dist/guild.js");
 
+/** A session of the scripted model, in a workspace; `key` tells the model whose it is. */
+export function sessionRequest({ modelUrl }: Pick<System, "modelUrl">, workspace: string, key: string) {
+  return {
+    workspace,
+    goal: "run the steps",
+    model: "openai-compatible/fake",
+    baseUrl: modelUrl,
+    approvalPolicy: "never",
+    unattended: true,
+    credentials: { OPENAI_COMPATIBLE_API_KEY: key },
+  };
+}
+
 export async function startSystem(steps: number): Promise<System> {
   const folder = mkdtempSync(join(tmpdir(), "gb-"));
   const env = {

@@ -1,4 +1,4 @@
-import { type Api, type ServedProcess, startSystem } from "./system.ts";
+import { type Api, type ServedProcess, sessionRequest, startSystem } from "./system.ts";
 import { type Figure, table } from "./table.ts";
 
 const STEPS = 20;
@@ -44,15 +44,7 @@ async function sessions(api: Api, count: number, key: string): Promise<number> {
   await system.exchanges();
   await Promise.all(
     workspaces.map(async (workspace, index) => {
-      const { session } = await api.sessions.createSession({
-        workspace,
-        goal: "run the steps",
-        model: "openai-compatible/fake",
-        baseUrl: system.modelUrl,
-        approvalPolicy: "never",
-        unattended: true,
-        credentials: { OPENAI_COMPATIBLE_API_KEY: `${key}-${index}` },
-      });
+      const { session } = await api.sessions.createSession(sessionRequest(system, workspace, `${key}-${index}`));
       for await (const response of api.sessions.watchSession({ sessionId: session?.id ?? "", follow: true, untilTurnEnd: true }))
         void response;
     }),
